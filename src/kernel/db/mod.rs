@@ -1,0 +1,1 @@
+//! The database: how it is found or started, how it is spoken to, and as whom.

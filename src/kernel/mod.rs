@@ -1,0 +1,7 @@
+//! Shared, service-free foundations. `kernel` imports nothing of ours; everything else may import it.
+
+pub mod clock;
+pub mod db;
+pub mod random;
+pub mod secret;
+pub mod sql;

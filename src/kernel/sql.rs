@@ -1,0 +1,199 @@
+//! SQL text that cannot be injected into.
+//!
+//! A [`SqlBuf`] grows in three ways only: literal program text, quoted identifiers, and bound parameters.
+//! Nothing takes a `String` as SQL. Pure: no I/O.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+/// A value bound to a placeholder, in PostgreSQL's text format unless `binary`.
+///
+/// With `oid` 0 PostgreSQL infers the type as it does for an untyped literal, which is what a filter needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// The encoded value; `None` is NULL.
+    pub value: Option<Bytes>,
+    /// The type's OID, or 0 to let PostgreSQL infer it.
+    pub oid: u32,
+    /// Whether `value` is in the binary format of its type.
+    pub binary: bool,
+}
+
+impl Param {
+    /// Text of a type that PostgreSQL infers from where it stands.
+    pub fn text(value: impl Into<Bytes>) -> Self {
+        Self { value: Some(value.into()), oid: 0, binary: false }
+    }
+
+    /// Raw bytes for a `bytea` (OID 17).
+    pub fn bytea(value: impl Into<Bytes>) -> Self {
+        Self { value: Some(value.into()), oid: 17, binary: true }
+    }
+
+    /// NULL.
+    pub fn null() -> Self {
+        Self { value: None, oid: 0, binary: false }
+    }
+}
+
+/// SQL text under construction together with its parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SqlBuf {
+    text: String,
+    params: Vec<Param>,
+}
+
+impl SqlBuf {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Program text, as written in the source code.
+    pub fn lit(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// A quoted identifier.
+    pub fn ident(&mut self, name: &str) -> &mut Self {
+        push_quoted(&mut self.text, name, '"');
+        self
+    }
+
+    /// A quoted, schema-qualified name; an empty schema leaves the name bare.
+    pub fn name(&mut self, schema: &str, name: &str) -> &mut Self {
+        if !schema.is_empty() {
+            self.ident(schema).lit(".");
+        }
+        self.ident(name)
+    }
+
+    /// A string constant holding a name from the catalog, for places where PostgreSQL takes no parameter.
+    ///
+    /// Written as `E'…'` where a backslash occurs, so that `standard_conforming_strings` does not matter.
+    pub fn quoted(&mut self, text: &str) -> &mut Self {
+        if text.contains('\\') {
+            self.text.push('E');
+            push_quoted(&mut self.text, &text.replace('\\', "\\\\"), '\'');
+        } else {
+            push_quoted(&mut self.text, text, '\'');
+        }
+        self
+    }
+
+    /// A number, which cannot hold syntax.
+    pub fn number(&mut self, number: i64) -> &mut Self {
+        let _ = write!(self.text, "{number}");
+        self
+    }
+
+    /// Text that PostgreSQL itself produced as SQL (a type name by `format_type`, a default by `pg_get_expr`).
+    ///
+    /// The caller vouches that `text` comes from the catalog, never from a request.
+    pub fn catalog_sql(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// A type name from a request (`::cast`), of characters that cannot leave a type position.
+    ///
+    /// Returns `false` and writes nothing where another character occurs.
+    pub fn type_name(&mut self, text: &str) -> bool {
+        let safe = text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$'));
+        if safe {
+            self.text.push_str(text);
+        }
+        safe
+    }
+
+    /// The next placeholder, bound to `param`.
+    pub fn bind(&mut self, param: Param) -> &mut Self {
+        self.params.push(param);
+        let _ = write!(self.text, "${}", self.params.len());
+        self
+    }
+
+    /// The next placeholder, bound to text of an inferred type.
+    pub fn bind_text(&mut self, value: &str) -> &mut Self {
+        self.bind(Param::text(value.as_bytes().to_vec()))
+    }
+
+    /// The items, each written by `write`, with `separator` between them.
+    pub fn join<T>(
+        &mut self,
+        separator: &'static str,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        for (index, item) in items.into_iter().enumerate() {
+            if index > 0 {
+                self.lit(separator);
+            }
+            write(self, item);
+        }
+        self
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The parameters so far, in placeholder order.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// Text and parameters.
+    pub fn into_parts(self) -> (String, Vec<Param>) {
+        (self.text, self.params)
+    }
+}
+
+/// Doubles `quote` inside; a NUL, which PostgreSQL cannot hold, ends the text.
+fn push_quoted(out: &mut String, text: &str, quote: char) {
+    out.push(quote);
+    for c in text.chars().take_while(|c| *c != '\0') {
+        if c == quote {
+            out.push(quote);
+        }
+        out.push(c);
+    }
+    out.push(quote);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_double_their_quotes_and_end_at_nul() {
+        let mut sql = SqlBuf::new();
+        sql.name("a\"b", "c\0d");
+        assert_eq!(sql.text(), "\"a\"\"b\".\"c\"");
+    }
+
+    #[test]
+    fn string_constants_escape_quotes_and_backslashes() {
+        let mut sql = SqlBuf::new();
+        sql.quoted("it's").lit(" ").quoted("a\\'b");
+        assert_eq!(sql.text(), "'it''s' E'a\\\\''b'");
+    }
+
+    #[test]
+    fn values_become_placeholders() {
+        let mut sql = SqlBuf::new();
+        sql.lit("select ").bind_text("x'; drop").lit(", ").bind(Param::null());
+        assert_eq!(sql.text(), "select $1, $2");
+        assert_eq!(sql.params().len(), 2);
+    }
+
+    #[test]
+    fn a_cast_cannot_leave_its_place() {
+        let mut sql = SqlBuf::new();
+        assert!(sql.type_name("timestamp with time zone"));
+        assert!(!sql.type_name("int); drop table x--"));
+    }
+}
