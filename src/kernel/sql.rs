@@ -37,6 +37,20 @@ impl Param {
     }
 }
 
+/// The name of a type from a request (`::cast`), of characters that cannot leave a type's place.
+///
+/// Unquoted, since names such as `timestamp with time zone` and `int` are grammar and not identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeName(String);
+
+impl TypeName {
+    /// `None` where a character occurs that no type name has.
+    pub fn parse(text: &str) -> Option<Self> {
+        let safe = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$');
+        (!text.is_empty() && text.chars().all(safe)).then(|| Self(text.to_owned()))
+    }
+}
+
 /// SQL text under construction together with its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SqlBuf {
@@ -97,15 +111,10 @@ impl SqlBuf {
         self
     }
 
-    /// A type name from a request (`::cast`), of characters that cannot leave a type position.
-    ///
-    /// Returns `false` and writes nothing where another character occurs.
-    pub fn type_name(&mut self, text: &str) -> bool {
-        let safe = text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$'));
-        if safe {
-            self.text.push_str(text);
-        }
-        safe
+    /// A type, as in `cast(… as type)`.
+    pub fn type_name(&mut self, name: &TypeName) -> &mut Self {
+        self.text.push_str(&name.0);
+        self
     }
 
     /// The next placeholder, bound to `param`.
@@ -192,8 +201,7 @@ mod tests {
 
     #[test]
     fn a_cast_cannot_leave_its_place() {
-        let mut sql = SqlBuf::new();
-        assert!(sql.type_name("timestamp with time zone"));
-        assert!(!sql.type_name("int); drop table x--"));
+        assert!(TypeName::parse("timestamp with time zone").is_some());
+        assert!(TypeName::parse("int); drop table x--").is_none());
     }
 }

@@ -1,0 +1,281 @@
+//! Status and headers of an answer, from the plan and the leading columns of the result. Pure.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::rest::core::plan::model::{MutateAction, Output, Plan, Write};
+use crate::rest::core::preferences::{Preferences, Representation, Resolution};
+use crate::rest::core::range::{RangeStatus, answer_range, content_range};
+use crate::rest::core::request::{ApiRequest, Mutation};
+
+/// The leading columns of a result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultHead {
+    /// The number of rows without limit and offset, if counted.
+    pub total: Option<i64>,
+    /// The number of rows in the answer.
+    pub rows: i64,
+    /// The setting `response.headers`.
+    pub headers: Option<String>,
+    /// The setting `response.status`.
+    pub status: Option<String>,
+    /// The key of the row inserted, as JSON pairs.
+    pub location: Option<String>,
+    /// How many rows an upsert inserted.
+    pub inserted: Option<i64>,
+}
+
+/// Whether the result's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyUse {
+    /// It is the answer's body.
+    Send,
+    /// Nothing is sent, and `Content-Length` is 0 or absent as `length` says.
+    Omit {
+        /// Whether `Content-Length: 0` is sent.
+        length: bool,
+    },
+}
+
+/// Status and headers of an answer. `Content-Length` follows from the body.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers in order.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What becomes of the body.
+    pub body: BodyUse,
+}
+
+/// Why an answer cannot be given although the statement succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseError {
+    /// The offset is behind the last row.
+    OutOfBounds {
+        /// The offset.
+        offset: i128,
+        /// The number of rows there are.
+        total: i64,
+    },
+    /// The setting `response.headers` is not an array of one-key objects, or holds what no header can.
+    HeadersSetting,
+    /// The setting `response.status` is not a status.
+    StatusSetting,
+}
+
+/// Status and headers for the result of `plan`.
+pub fn respond(plan: &Plan, request: &ApiRequest, head: &ResultHead) -> Result<ResponseHead, ResponseError> {
+    let mut response = match plan {
+        Plan::Read(action) => {
+            let mut response = ranged(request, head)?;
+            response.push(header::CONTENT_LOCATION, &content_location(&action.target.name, request));
+            response.content_type(&action.output, request);
+            response.applied(&applied(plan, request));
+            response.omit_body_if(action.headers_only);
+            response
+        }
+        Plan::Mutate(action) => mutated(action, plan, request, head),
+        Plan::Call(action) => {
+            let mut response = ranged(request, head)?;
+            response.applied(&applied(plan, request));
+            if action.function.returns_void() {
+                response.status = StatusCode::NO_CONTENT;
+                response.body = BodyUse::Omit { length: false };
+            } else {
+                response.content_type(&action.output, request);
+                response.omit_body_if(action.headers_only);
+            }
+            response
+        }
+        Plan::Inspect { .. } | Plan::Info { .. } => ResponseHead::new(StatusCode::OK),
+    };
+    override_by_settings(&mut response, head)?;
+    Ok(response)
+}
+
+impl ResponseHead {
+    /// A head without headers whose body is sent.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, headers: Vec::new(), body: BodyUse::Send }
+    }
+
+    /// Adds a header; text that cannot be one is left out.
+    pub fn push(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            self.headers.push((name, value));
+        }
+    }
+
+    /// The media type, and the schema where a profile chose it.
+    fn content_type(&mut self, output: &Output, request: &ApiRequest) {
+        self.push(header::CONTENT_TYPE, &output.media.to_content_type());
+        self.profile(request);
+    }
+
+    /// `Content-Profile`, where the schema was negotiated.
+    pub fn profile(&mut self, request: &ApiRequest) {
+        if request.negotiated_by_profile {
+            self.push(HeaderName::from_static("content-profile"), &request.schema);
+        }
+    }
+
+    fn applied(&mut self, preferences: &Preferences) {
+        if let Some(applied) = preferences.applied() {
+            self.push(HeaderName::from_static("preference-applied"), &applied);
+        }
+    }
+
+    fn omit_body_if(&mut self, headers_only: bool) {
+        if headers_only {
+            self.body = BodyUse::Omit { length: false };
+        }
+    }
+}
+
+/// Status and `Content-Range` of an answer with rows of a range.
+fn ranged(request: &ApiRequest, head: &ResultHead) -> Result<ResponseHead, ResponseError> {
+    let (status, range) = answer_range(request.top_range, head.rows, head.total);
+    if status == RangeStatus::OutOfBounds {
+        return Err(ResponseError::OutOfBounds {
+            offset: request.top_range.offset(),
+            total: head.total.unwrap_or_default(),
+        });
+    }
+    let status = if status == RangeStatus::Partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let mut response = ResponseHead::new(status);
+    response.push(header::CONTENT_RANGE, &range);
+    Ok(response)
+}
+
+fn content_location(relation: &str, request: &ApiRequest) -> String {
+    let query = &request.query.canonical;
+    if query.is_empty() { format!("/{relation}") } else { format!("/{relation}?{query}") }
+}
+
+fn mutated(action: &MutateAction, plan: &Plan, request: &ApiRequest, head: &ResultHead) -> ResponseHead {
+    let preferences = &request.preferences;
+    let is_full = preferences.representation == Some(Representation::Full);
+    let total = preferences.counts().then(|| i128::from(head.rows));
+    let mut response = ResponseHead::new(if is_full { StatusCode::OK } else { StatusCode::NO_CONTENT });
+    match action.mutation {
+        Mutation::Create => {
+            let nothing_new = head.inserted.is_some_and(|inserted| inserted <= 0)
+                && preferences.resolution == Some(Resolution::MergeDuplicates);
+            response.status = if nothing_new { StatusCode::OK } else { StatusCode::CREATED };
+            if let Some(location) = head.location.as_deref().and_then(|key| location(&action.target.name, key)) {
+                response.push(header::LOCATION, &location);
+            }
+            response.push(header::CONTENT_RANGE, &content_range(1, 0, total));
+        }
+        Mutation::Update => {
+            let last = i128::from(head.rows) - 1;
+            response.push(header::CONTENT_RANGE, &content_range(0, last, total));
+        }
+        Mutation::Delete => response.push(header::CONTENT_RANGE, &content_range(1, 0, total)),
+        Mutation::SingleUpsert if is_full && head.inserted.is_some_and(|inserted| inserted > 0) => {
+            response.status = StatusCode::CREATED;
+        }
+        Mutation::SingleUpsert => {}
+    }
+    response.applied(&applied(plan, request));
+    if is_full {
+        response.content_type(&action.output, request);
+    } else {
+        response.body = BodyUse::Omit { length: action.mutation == Mutation::Create };
+    }
+    response
+}
+
+/// Everything but unreserved characters (RFC 3986 section 2.3) is encoded in a query value.
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Where the inserted row is: `/relation?key=eq.value`.
+fn location(relation: &str, key: &str) -> Option<String> {
+    let pairs: Vec<(String, Option<String>)> = serde_json::from_str(key).ok()?;
+    let query: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| {
+            let filter = value.as_ref().map_or_else(|| "is.null".to_owned(), |value| format!("eq.{value}"));
+            format!("{}={}", utf8_percent_encode(name, QUERY_VALUE), utf8_percent_encode(&filter, QUERY_VALUE))
+        })
+        .collect();
+    (!query.is_empty()).then(|| format!("/{relation}?{}", query.join("&")))
+}
+
+/// The preferences that had a meaning for this plan.
+fn applied(plan: &Plan, request: &ApiRequest) -> Preferences {
+    let mut preferences = request.preferences.clone();
+    let (is_insert, is_update, is_delete) = match plan {
+        Plan::Mutate(action) => (
+            action.mutation == Mutation::Create,
+            action.mutation == Mutation::Update,
+            action.mutation == Mutation::Delete,
+        ),
+        _ => (false, false, false),
+    };
+    let has_conflict_target = match plan {
+        Plan::Mutate(MutateAction { write: Write::Insert { primary_key, .. }, .. }) => {
+            !primary_key.is_empty() || request.query.on_conflict.is_some()
+        }
+        _ => false,
+    };
+    if !(is_insert && has_conflict_target) {
+        preferences.resolution = None;
+    }
+    if !matches!(plan, Plan::Mutate(_)) {
+        preferences.representation = None;
+    }
+    if !(is_insert || is_update) {
+        preferences.missing = None;
+    }
+    if !(is_update || is_delete || matches!(plan, Plan::Call(_))) {
+        preferences.max_affected = None;
+    }
+    preferences
+}
+
+/// The database may set headers and the status by `response.headers` and `response.status`.
+fn override_by_settings(response: &mut ResponseHead, head: &ResultHead) -> Result<(), ResponseError> {
+    if let Some(text) = &head.status {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        let code = digits.parse().map_err(|_| ResponseError::StatusSetting)?;
+        response.status = StatusCode::from_u16(code).map_err(|_| ResponseError::StatusSetting)?;
+    }
+    if let Some(text) = &head.headers {
+        let set = headers_setting(text).ok_or(ResponseError::HeadersSetting)?;
+        response.headers.retain(|(name, _)| set.iter().all(|(other, _)| other != name));
+        response.headers.extend(set);
+    }
+    Ok(())
+}
+
+/// `[{"Name": "value"}, …]`; a line break or another byte that a header cannot hold makes it invalid.
+fn headers_setting(text: &str) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let objects: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok()?;
+    objects
+        .into_iter()
+        .map(|object| {
+            let mut entries = object.into_iter();
+            let (Some((name, serde_json::Value::String(value))), None) = (entries.next(), entries.next()) else {
+                return None;
+            };
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        })
+        .collect()
+}
+
+/// The `Warning` for parameters that named an aliased embed by its relation.
+pub fn target_name_warning(product: &str, uses: &[(Arc<str>, Arc<str>)]) -> Option<String> {
+    if uses.is_empty() {
+        return None;
+    }
+    let replacements: Vec<String> = uses.iter().map(|(name, alias)| format!("`{name}` to `{alias}`")).collect();
+    Some(format!(
+        "299 {product} \"Embedded resource was referenced by relation name even though it has an alias. This is \
+         deprecated and will stop working in a future release. Update {} in query string filters, orders or limits.\"",
+        replacements.join(", ")
+    ))
+}

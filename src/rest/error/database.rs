@@ -1,0 +1,157 @@
+//! Words and statuses of what PostgreSQL raises, and of a database that does not answer.
+//!
+//! SQLSTATE to status as PostgREST documents it (references/errors, "HTTP Status Codes"). `RAISE SQLSTATE 'PGRST'`
+//! gives a function full control over the answer.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Disclosure, ErrorParts};
+use crate::kernel::db::wire::{DbError, SqlError};
+
+/// What the caller sees of `error`.
+pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
+    match error {
+        DbError::Sql(error) => sql_parts(error, disclosure),
+        DbError::Unavailable(unavailable) => {
+            let seconds = unavailable.retry_after.as_secs().max(1).to_string();
+            let parts =
+                ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "PGRST000", "Database connection error.")
+                    .header(header::RETRY_AFTER, &seconds);
+            if unavailable.maybe_committed {
+                parts.details("The connection was lost before the outcome was known; the write may have happened.")
+            } else {
+                parts
+            }
+        }
+        DbError::PoolTimeout => ErrorParts::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "PGRST003",
+            "Timed out acquiring connection from connection pool.",
+        ),
+        DbError::QueueFull => {
+            ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "GF002", "Too many requests wait for the database")
+                .header(header::RETRY_AFTER, "1")
+        }
+        DbError::Timeout => {
+            ErrorParts::new(StatusCode::GATEWAY_TIMEOUT, "GF003", "The database did not answer in time")
+        }
+        DbError::ClientGone | DbError::Internal(_) => {
+            ErrorParts::new(StatusCode::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
+        }
+    }
+}
+
+fn sql_parts(error: &SqlError, disclosure: Disclosure) -> ErrorParts {
+    if error.code == "PGRST" {
+        return raised(error);
+    }
+    let status = status(error, disclosure.authenticated);
+    let mut parts = ErrorParts::new(status, &error.code, error.message.clone());
+    parts.hint.clone_from(&error.hint);
+    // The detail of a constraint violation quotes the row, which may be another's.
+    if disclosure.verbose || !error.code.starts_with("23") {
+        parts.details = error.detail.clone().map(Value::String);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        parts = parts.header(header::WWW_AUTHENTICATE, "Bearer");
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        parts = parts.header(header::RETRY_AFTER, "1");
+    }
+    parts
+}
+
+fn status(error: &SqlError, authenticated: bool) -> StatusCode {
+    use StatusCode as S;
+    let message = error.message.as_str();
+    match error.code.as_str() {
+        "23503" | "23505" => S::CONFLICT,
+        "25006" => S::METHOD_NOT_ALLOWED,
+        // pg-safeupdate refuses what the client asked for; any other is a function's or view's fault.
+        "21000" if message.ends_with("requires a WHERE clause") => S::BAD_REQUEST,
+        "21000" => S::INTERNAL_SERVER_ERROR,
+        "22023" if message.starts_with("role") && message.ends_with("does not exist") => S::UNAUTHORIZED,
+        "53400" => S::INTERNAL_SERVER_ERROR,
+        "57P01" => S::SERVICE_UNAVAILABLE,
+        "P0001" => S::BAD_REQUEST,
+        "42883" if message.starts_with("function xmlagg(") => S::NOT_ACCEPTABLE,
+        "42883" | "42P01" => S::NOT_FOUND,
+        "42P17" => S::INTERNAL_SERVER_ERROR,
+        "42501" if authenticated => S::FORBIDDEN,
+        "42501" => S::UNAUTHORIZED,
+        code => class_status(code),
+    }
+}
+
+/// The status of a whole class of SQLSTATEs, by its first two characters.
+fn class_status(code: &str) -> StatusCode {
+    use StatusCode as S;
+    match code.get(..2).unwrap_or_default() {
+        "08" | "53" => S::SERVICE_UNAVAILABLE,
+        "0L" | "0P" | "28" => S::FORBIDDEN,
+        "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0" | "XX" => {
+            S::INTERNAL_SERVER_ERROR
+        }
+        "PT" => code.get(2..).and_then(|digits| S::from_bytes(digits.as_bytes()).ok()).unwrap_or(S::INTERNAL_SERVER_ERROR),
+        _ => S::BAD_REQUEST,
+    }
+}
+
+/// MESSAGE of `RAISE SQLSTATE 'PGRST'`.
+#[derive(Deserialize)]
+struct RaisedMessage {
+    code: String,
+    message: String,
+    #[serde(default)]
+    details: Option<String>,
+    #[serde(default)]
+    hint: Option<String>,
+}
+
+/// DETAIL of `RAISE SQLSTATE 'PGRST'`.
+#[derive(Deserialize)]
+struct RaisedDetail {
+    status: u16,
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+fn raised(error: &SqlError) -> ErrorParts {
+    let Ok(message) = serde_json::from_str::<RaisedMessage>(&error.message) else {
+        return invalid_raise(
+            format!("Invalid JSON value for MESSAGE: '{}'", error.message),
+            "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'.",
+        );
+    };
+    let detail_hint =
+        "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'.";
+    let Some(detail) = &error.detail else {
+        return invalid_raise("DETAIL is missing in the RAISE statement".to_owned(), detail_hint);
+    };
+    let parsed = serde_json::from_str::<RaisedDetail>(detail).ok();
+    let Some((parsed, status)) =
+        parsed.and_then(|parsed| StatusCode::from_u16(parsed.status).ok().map(|status| (parsed, status)))
+    else {
+        return invalid_raise(format!("Invalid JSON value for DETAIL: '{detail}'"), detail_hint);
+    };
+    let mut parts = ErrorParts::new(status, &message.code, message.message);
+    parts.details = message.details.map(Value::String);
+    parts.hint = message.hint;
+    parts.headers = parsed
+        .headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+        .collect();
+    parts
+}
+
+fn invalid_raise(details: String, hint: &'static str) -> ErrorParts {
+    ErrorParts::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "PGRST121",
+        "Could not parse JSON in the \"RAISE SQLSTATE 'PGRST'\" error",
+    )
+    .details(details)
+    .hint(hint)
+}

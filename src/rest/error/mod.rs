@@ -1,0 +1,271 @@
+//! The errors of the REST service and their one mapping to answers, in PostgREST's shape.
+//!
+//! `code`, `message`, `details` and `hint` are what the client sees; causes go to the log only. Codes are listed in
+//! `docs/errors.md`.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::kernel::db::wire::DbError;
+use crate::rest::core::parse::error::RequestError;
+use crate::rest::core::plan::error::PlanError;
+use crate::rest::core::protect::Refusal;
+use crate::rest::core::response::ResponseError;
+
+mod database;
+mod plan;
+
+/// Why a request fails.
+#[derive(Clone, Debug)]
+pub enum RestError {
+    /// It cannot be parsed.
+    Request(RequestError),
+    /// It cannot be planned.
+    Plan(PlanError),
+    /// The caller may not run it.
+    Refused(Refusal),
+    /// The database refused it or is not there.
+    Database(DbError),
+    /// The statement succeeded, but its result cannot be answered.
+    Response(ResponseError),
+    /// One object was asked for, and there are not exactly one.
+    NotSingular(i64),
+    /// More rows than `max-affected` allows.
+    MaxAffected(i64),
+    /// PUT's body and URL name different rows.
+    PutMismatch,
+    /// The result is larger than `rest.max_result_bytes`.
+    ResultTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The catalog has never been loaded.
+    NoCatalog,
+}
+
+impl From<RequestError> for RestError {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<PlanError> for RestError {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<DbError> for RestError {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<ResponseError> for RestError {
+    fn from(error: ResponseError) -> Self {
+        Self::Response(error)
+    }
+}
+
+/// How much of an error a caller sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Disclosure {
+    /// Whether the caller sent credentials: it decides between 401 and 403.
+    pub authenticated: bool,
+    /// Whether values of rows and names beyond the request may be quoted.
+    pub verbose: bool,
+    /// Whether only code and message are sent.
+    pub minimal: bool,
+    /// What `Proxy-Status` calls this server.
+    pub product: &'static str,
+}
+
+/// The visible parts of an error.
+#[derive(Clone, Debug)]
+pub struct ErrorParts {
+    /// The status.
+    pub status: StatusCode,
+    /// PostgREST's code or an SQLSTATE.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// More about it.
+    pub details: Option<Value>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Headers beside those that every error has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ErrorParts {
+    /// An error with nothing but a status, code and message.
+    fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let (code, message) = (code.to_owned(), message.into());
+        Self { status, code, message, details: None, hint: None, headers: Vec::new() }
+    }
+
+    fn details(mut self, details: impl Into<String>) -> Self {
+        self.details = Some(Value::String(details.into()));
+        self
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// 401 asks for a token (RFC 6750).
+    fn denied(disclosure: Disclosure, code: &str, message: impl Into<String>) -> Self {
+        if disclosure.authenticated {
+            Self::new(StatusCode::FORBIDDEN, code, message)
+        } else {
+            Self::new(StatusCode::UNAUTHORIZED, code, message).header(header::WWW_AUTHENTICATE, "Bearer")
+        }
+    }
+}
+
+/// The body of an error; alphabetical, as PostgREST writes it.
+#[derive(Serialize)]
+struct VerboseBody<'a> {
+    code: &'a str,
+    details: &'a Option<Value>,
+    hint: &'a Option<String>,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct MinimalBody<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl RestError {
+    /// What the caller sees.
+    pub fn parts(&self, disclosure: Disclosure) -> ErrorParts {
+        use StatusCode as S;
+        match self {
+            Self::Request(error) => request_parts(error),
+            Self::Plan(error) => plan::parts(error, disclosure),
+            Self::Refused(refusal) => refusal_parts(refusal, disclosure),
+            Self::Database(error) => database::parts(error, disclosure),
+            Self::Response(error) => response_parts(*error),
+            Self::NotSingular(rows) => ErrorParts::new(
+                S::NOT_ACCEPTABLE,
+                "PGRST116",
+                "Cannot coerce the result to a single JSON object",
+            )
+            .details(format!("The result contains {rows} rows")),
+            Self::MaxAffected(rows) => ErrorParts::new(
+                S::BAD_REQUEST,
+                "PGRST124",
+                "Query result exceeds max-affected preference constraint",
+            )
+            .details(format!("The query affects {rows} rows")),
+            Self::PutMismatch => ErrorParts::new(
+                S::BAD_REQUEST,
+                "PGRST115",
+                "Payload values do not match URL in primary key column(s)",
+            ),
+            Self::ResultTooLarge { limit } => {
+                ErrorParts::new(S::BAD_REQUEST, "GF001", "The result is too large for one answer")
+                    .details(format!("At most {limit} bytes are returned at once"))
+                    .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream")
+            }
+            Self::NoCatalog => ErrorParts::new(
+                S::SERVICE_UNAVAILABLE,
+                "PGRST002",
+                "Could not query the database for the schema cache. Retrying.",
+            )
+            .header(header::RETRY_AFTER, "1"),
+        }
+    }
+
+    /// The answer.
+    pub fn into_response(self, disclosure: Disclosure) -> Response {
+        let parts = self.parts(disclosure);
+        let body = if disclosure.minimal {
+            serde_json::to_vec(&MinimalBody { code: &parts.code, message: &parts.message })
+        } else {
+            serde_json::to_vec(&VerboseBody {
+                code: &parts.code,
+                details: &parts.details,
+                hint: &parts.hint,
+                message: &parts.message,
+            })
+        };
+        let mut response = Response::new(Body::from(body.unwrap_or_default()));
+        *response.status_mut() = parts.status;
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_static("application/json; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, content_type);
+        let proxy_status = format!("{}; error={}", disclosure.product, parts.code);
+        if let Ok(value) = HeaderValue::from_str(&proxy_status) {
+            headers.insert(HeaderName::from_static("proxy-status"), value);
+        }
+        for (name, value) in parts.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+fn request_parts(error: &RequestError) -> ErrorParts {
+    let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
+    ErrorParts {
+        details: error.details().map(Value::String),
+        hint: error.hint(),
+        ..ErrorParts::new(status, error.code(), error.message())
+    }
+}
+
+fn refusal_parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
+    match refusal {
+        Refusal::Unprotected { relation, reason, fix } => {
+            let message = format!("permission denied for {}", relation.name);
+            let parts = ErrorParts::denied(disclosure, "42501", message).details(format!("{relation} {reason}"));
+            if fix.is_empty() { parts } else { parts.hint(fix.clone()) }
+        }
+        // As pg-safeupdate answers.
+        Refusal::Unfiltered { verb } => {
+            ErrorParts::new(StatusCode::BAD_REQUEST, "21000", format!("{verb} requires a WHERE clause"))
+                .hint("Add a filter that names the rows, such as id=eq.1")
+        }
+        Refusal::DefinerFunction(name) => {
+            ErrorParts::denied(disclosure, "42501", format!("permission denied for function {}", name.name))
+                .details(format!("{name} runs with the rights of its owner (SECURITY DEFINER)"))
+                .hint("Make it SECURITY INVOKER, or set rest.definer_functions to allow")
+        }
+    }
+}
+
+fn response_parts(error: ResponseError) -> ErrorParts {
+    match error {
+        ResponseError::OutOfBounds { offset, total } => ErrorParts::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "PGRST103",
+            "Requested range not satisfiable",
+        )
+        .details(format!("An offset of {offset} was requested, but there are only {total} rows."))
+        .header(header::CONTENT_RANGE, &format!("*/{total}")),
+        ResponseError::HeadersSetting => ErrorParts::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "PGRST111",
+            "response.headers guc must be a JSON array composed of objects with a single key and a string value",
+        ),
+        ResponseError::StatusSetting => ErrorParts::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "PGRST112",
+            "response.status guc must be a valid status code",
+        ),
+    }
+}
