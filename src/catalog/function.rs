@@ -74,8 +74,8 @@ impl Function {
         self.row_type().map(|relation| &*relation.name)
     }
 
-    /// The `SET` options that are to hold for the whole transaction: those whose `name=value` contains one of
-    /// `hoisted` as PostgREST's `db-hoisted-tx-settings` lists them.
+    /// The `SET` options that are to hold for the whole transaction: those that `hoisted` names, which is the
+    /// parameter `db-hoisted-tx-settings`.
     pub fn hoisted_settings<'a>(&'a self, hoisted: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.settings
             .iter()

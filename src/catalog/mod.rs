@@ -4,9 +4,13 @@
 //! owns the background task. Services read a [`Catalog`] through a handle and never query `pg_catalog` themselves.
 
 pub mod function;
+pub mod load;
 pub mod model;
 pub mod protection;
+pub mod relations;
 pub mod role;
+pub mod suggest;
+mod view_tree;
 
 pub use model::{
     Cardinality, Catalog, Column, Function, HandlerTarget, Junction, MediaHandler, Parameter, Protection,
@@ -14,3 +18,8 @@ pub use model::{
     Role, Volatility,
 };
 pub use role::IsolationLevel;
+
+#[cfg(test)]
+mod test_database;
+#[cfg(test)]
+mod tests;
