@@ -3,4 +3,5 @@
 //! The library holds everything; `main.rs` only calls [`cli`]. Start reading at `docs/architecture.md`.
 #![forbid(unsafe_code)]
 
+pub mod catalog;
 pub mod kernel;

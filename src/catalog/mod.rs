@@ -1,0 +1,25 @@
+//! The catalog: what the database holds, as an immutable snapshot with all relationships, and how it is kept fresh.
+//!
+//! `model`, `function`, `role`, `relations`, `protection` and `suggest` are pure; SQL is in `load` only; `reload`
+//! owns the background task. Services read a [`Catalog`] through a handle and never query `pg_catalog` themselves.
+
+pub mod function;
+pub mod load;
+pub mod model;
+pub mod protection;
+pub mod relations;
+pub mod role;
+pub mod suggest;
+mod view_tree;
+
+pub use model::{
+    Cardinality, Catalog, Column, Function, HandlerTarget, Junction, MediaHandler, Parameter, Protection,
+    QualifiedName, Relation, RelationKind, RelationSecurity, Relationship, Representation, ReturnType, ReturnValue,
+    Role, Volatility,
+};
+pub use role::IsolationLevel;
+
+#[cfg(test)]
+mod test_database;
+#[cfg(test)]
+mod tests;
