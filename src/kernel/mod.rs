@@ -2,6 +2,9 @@
 
 pub mod clock;
 pub mod db;
+pub mod http;
+pub mod identity;
+pub mod limits;
 pub mod random;
 pub mod secret;
 pub mod sql;

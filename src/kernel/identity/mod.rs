@@ -1,0 +1,24 @@
+//! Who is calling: API keys, access tokens, claims and the PostgreSQL role that follows from them.
+//!
+//! Everything here is computation on its arguments: no HTTP framework, no database, and the time comes from
+//! [`crate::kernel::clock::Clock`]. Start at [`Identity::identify`]. What roles exist is told by a [`RoleTable`],
+//! because the kernel must not know the catalog.
+
+pub mod api_keys;
+pub mod caller;
+mod claims;
+mod resolve;
+pub mod role_path;
+mod signing_keys;
+mod token_cache;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use api_keys::{KeyKind, KeyRing, ProjectKeys};
+pub use caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
+pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable};
+pub use role_path::{RolePath, RolePathError};
+pub use signing_keys::SecretError;
+pub use verifier::{Verifier, VerifierOptions};
