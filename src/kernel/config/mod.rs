@@ -3,24 +3,45 @@
 //! Unknown keys, wrong types and values out of range are refused with one line that names the key and its place.
 
 mod auth;
+mod conf_file;
 mod database;
+mod environment;
+mod error;
+mod keys;
+mod loader;
 mod observability;
+mod postgrest;
+mod print;
+#[cfg(test)]
+mod reference;
 mod rest;
 mod schema;
 mod server;
+mod source;
+#[cfg(test)]
+mod tests;
+mod validate;
 mod values;
+mod yaml;
 
 pub use auth::AuthConfig;
 pub use database::{AuthenticatorConfig, DatabaseConfig, EmbeddedConfig, SslMode};
+pub use error::ConfigError;
+pub use keys::keys;
+pub use loader::{Loaded, Loader};
 pub use observability::{LogConfig, LogFormat, LogLevel, LogRotation, MetricsConfig};
+pub use postgrest::DATABASE_SETTINGS;
+pub use print::{PrintedValue, printed_json, printed_text};
 pub use rest::{
     ErrorVerbosity, OpenApiConfig, OpenApiMode, Permission, RestConfig, RestProfile, TransactionEnd,
 };
 pub use schema::{KeyInfo, Shape};
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
+pub use source::Source;
+pub use validate::SHORTEST_SECRET;
 pub use values::{ByteSize, TimeSpan};
 
-use schema::{ConfigType, choice, section};
+use schema::{choice, section};
 
 choice! {
     /// What the server is used for.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// What is known of one key of the configuration.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct KeyInfo {
     /// Dotted path, as in `server.port`.
     pub path: String,
@@ -15,6 +15,10 @@ pub struct KeyInfo {
     pub kind: String,
     /// Shape of the value, which decides how text from the environment is read.
     pub shape: Shape,
+    /// Whether the value may be absent (`null`).
+    pub optional: bool,
+    /// Whether a value is of the right type and in range.
+    pub accepts: fn(&Value) -> bool,
     /// What the key is for; paragraphs are separated by newlines.
     pub doc: &'static str,
     /// Value when nothing is set.
@@ -49,10 +53,12 @@ pub enum Shape {
     List,
     /// Names and values of the user's own; JSON in the environment, or one variable per name.
     Map,
+    /// No value, but keys of its own.
+    Section,
 }
 
 /// A type that can stand behind a key: a leaf, or a section that has keys of its own.
-pub trait ConfigType: Serialize + DeserializeOwned + Sized {
+pub(super) trait ConfigType: Serialize + DeserializeOwned + Sized {
     /// What a range of this type is made of.
     type Bound;
 
@@ -62,29 +68,18 @@ pub trait ConfigType: Serialize + DeserializeOwned + Sized {
     /// Shape of the value.
     fn shape() -> Shape;
 
+    /// Whether the value may be absent.
+    const OPTIONAL: bool = false;
+
     /// Adds the keys at `info.path`: itself for a leaf, its fields for a section.
     fn describe(info: KeyInfo, keys: &mut Vec<KeyInfo>) {
         keys.push(info);
     }
 
-    /// Says in words what is wrong if the value is outside of the bounds; unbounded types accept all.
+    /// Whether the value is outside of the bounds; types without an order never are.
     fn outside(&self, _low: &Self::Bound, _high: &Self::Bound) -> bool {
         false
     }
-
-    /// Checks the ranges of the keys below this one; a leaf has none.
-    fn check(&self, _path: &str) -> Result<(), OutOfRange> {
-        Ok(())
-    }
-}
-
-/// A value that is not within the range of its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutOfRange {
-    /// Dotted path of the key.
-    pub path: String,
-    /// The range in words.
-    pub range: String,
 }
 
 /// Joins the path of a section and the name of a key.
@@ -132,21 +127,28 @@ macro_rules! section {
             }
 
             fn shape() -> $crate::kernel::config::schema::Shape {
-                $crate::kernel::config::schema::Shape::Map
+                $crate::kernel::config::schema::Shape::Section
             }
 
             fn describe(
                 info: $crate::kernel::config::schema::KeyInfo,
                 keys: &mut Vec<$crate::kernel::config::schema::KeyInfo>,
             ) {
-                use $crate::kernel::config::schema::{ConfigType, KeyInfo, json, join};
+                use $crate::kernel::config::schema::{ConfigType, KeyInfo, join, json, read};
                 let defaults = Self::default();
+                if !info.path.is_empty() {
+                    keys.push(info.clone());
+                }
                 $(
                     <$type as ConfigType>::describe(
                         KeyInfo {
                             path: join(&info.path, stringify!($key)),
                             kind: <$type as ConfigType>::kind(),
                             shape: <$type as ConfigType>::shape(),
+                            optional: <$type as ConfigType>::OPTIONAL,
+                            accepts: |value| {
+                                read::<$type>(value).is_some_and(|_value| section!(@within _value $(, $low, $high)?))
+                            },
                             doc: concat!($($doc, "\n",)*),
                             default: json(&defaults.$key),
                             profile_default: section!(@profile $type $(, $profile)?),
@@ -156,15 +158,6 @@ macro_rules! section {
                         keys,
                     );
                 )*
-            }
-
-            fn check(&self, path: &str) -> Result<(), $crate::kernel::config::schema::OutOfRange> {
-                use $crate::kernel::config::schema::{ConfigType, join};
-                $(
-                    section!(@check self.$key, path, stringify!($key) $(, $low, $high)?);
-                    ConfigType::check(&self.$key, &join(path, stringify!($key)))?;
-                )*
-                Ok(())
             }
         }
     };
@@ -177,15 +170,8 @@ macro_rules! section {
     (@postgrest $name:literal) => { Some($name) };
     (@range) => { None };
     (@range $low:expr, $high:expr) => { Some(format!("{} to {}", $low, $high)) };
-    (@check $value:expr, $path:expr, $key:expr) => {};
-    (@check $value:expr, $path:expr, $key:expr, $low:expr, $high:expr) => {
-        if ConfigType::outside(&$value, &$low, &$high) {
-            return Err($crate::kernel::config::schema::OutOfRange {
-                path: join($path, $key),
-                range: format!("{} to {}", $low, $high),
-            });
-        }
-    };
+    (@within $value:ident) => { true };
+    (@within $value:ident, $low:expr, $high:expr) => { !ConfigType::outside(&$value, &$low, &$high) };
 }
 
 /// Declares an enum whose values are written as words in the configuration; the first word is the default.
@@ -248,4 +234,9 @@ pub(crate) use {choice, section};
 /// The value as JSON; configuration types always have a JSON form.
 pub(super) fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// The value of a JSON form, if it is one.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(value).ok()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::schema::{ConfigType, KeyInfo, OutOfRange, Shape};
+use super::schema::{ConfigType, KeyInfo, Shape};
 use crate::kernel::secret::Secret;
 
 /// A duration, written `500ms`, `10s`, `5m`, `2h` or `1d`. Dereferences to [`Duration`].
@@ -63,7 +63,7 @@ impl fmt::Display for TimeSpan {
         let millis = self.0.as_millis();
         let (name, scale) = SPAN_UNITS
             .into_iter()
-            .find(|(_, scale)| millis != 0 && millis % u128::from(*scale) == 0)
+            .find(|(_, scale)| millis != 0 && millis.is_multiple_of(u128::from(*scale)))
             .unwrap_or(("s", 1_000));
         write!(f, "{}{name}", millis / u128::from(scale))
     }
@@ -253,6 +253,8 @@ impl<T: ConfigType> ConfigType for BTreeMap<String, T> {
 impl<T: ConfigType> ConfigType for Option<T> {
     type Bound = T::Bound;
 
+    const OPTIONAL: bool = true;
+
     fn kind() -> String {
         T::kind()
     }
@@ -267,10 +269,6 @@ impl<T: ConfigType> ConfigType for Option<T> {
 
     fn outside(&self, low: &T::Bound, high: &T::Bound) -> bool {
         self.as_ref().is_some_and(|value| value.outside(low, high))
-    }
-
-    fn check(&self, path: &str) -> Result<(), OutOfRange> {
-        self.as_ref().map_or(Ok(()), |value| value.check(path))
     }
 }
 
