@@ -194,7 +194,7 @@ fn exceptions_to_lints_say_why_and_expire() {
             }
         }
         for (at, _) in file.code.match_indices("#[expect(") {
-            let end = file.code[at..].find("]").map_or(file.code.len(), |end| at + end);
+            let end = file.code[at..].find(']').map_or(file.code.len(), |end| at + end);
             if !file.code[at..end].contains("reason") {
                 broken.push(format!("src/{}:{} an expectation without its reason", file.path, file.line(at)));
             }

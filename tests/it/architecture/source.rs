@@ -106,7 +106,7 @@ impl Source {
 
     /// The line on which a byte of `code` or `bare` stands.
     pub fn line(&self, at: usize) -> usize {
-        1 + self.bare.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count()
+        1 + self.bare[..at].matches('\n').count()
     }
 
     /// Whether `word` stands in the code (strings aside) as a whole word followed by `::`, a name of a crate or module.
@@ -208,7 +208,7 @@ fn strip(text: &str) -> (String, String, Vec<(usize, String)>) {
                 bare.extend_from_slice(piece);
             }
         }
-        line += piece.iter().filter(|byte| **byte == b'\n').count();
+        line += text[at..end].matches('\n').count();
         at = end;
     }
     (String::from_utf8(code).unwrap(), String::from_utf8(bare).unwrap(), strings)
