@@ -18,7 +18,9 @@ async fn a_caller_in_psql_has_role_and_claims_and_nothing_else() {
     let caller = Caller::role_only("pg_monitor").claim("sub", "someone".into());
 
     let role = database.as_caller(&caller, "select current_user::text", false).await;
-    let subject = database.as_caller(&caller, "select current_setting('request.jwt.claims')::json->>'sub'", false).await;
+    let subject = database
+        .as_caller(&caller, "select current_setting('request.jwt.claims')::json->>'sub'", false)
+        .await;
     let refused = database.as_caller(&caller, "create role x", false).await;
 
     assert_eq!(role.as_deref(), Ok("pg_monitor"));

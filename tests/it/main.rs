@@ -4,7 +4,11 @@
 //! run and starts the real executable. `scripts/test` is the way to run all of it.
 
 #![expect(unreachable_pub, reason = "one binary: `pub` says what a module offers the others")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a broken test set-up should stop the test on the spot")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken test set-up should stop the test on the spot"
+)]
 
 mod architecture;
 mod harness;

@@ -127,7 +127,8 @@ fn what_the_dockerfile_copies_exists() {
             assert!(stages.contains(stage), "COPY from the unknown stage {stage}");
             continue;
         }
-        let sources: Vec<&&str> = words[1..words.len() - 1].iter().filter(|word| !word.starts_with("--")).collect();
+        let sources: Vec<&&str> =
+            words[1..words.len() - 1].iter().filter(|word| !word.starts_with("--")).collect();
         for source in sources {
             assert!(root().join(source).exists(), "the Dockerfile copies {source}, which is not there");
         }
@@ -136,7 +137,10 @@ fn what_the_dockerfile_copies_exists() {
     assert!(stages.len() >= 2, "the image is built in stages");
     let last_user = instructions.iter().rfind(|line| line.starts_with("USER ")).expect("a USER instruction");
     assert!(!last_user.contains("root") && last_user != "USER 0", "the image must not run as root");
-    assert!(instructions.iter().any(|line| line.starts_with("ENTRYPOINT [")), "exec form, so that signals arrive");
+    assert!(
+        instructions.iter().any(|line| line.starts_with("ENTRYPOINT [")),
+        "exec form, so that signals arrive"
+    );
 }
 
 /// The instructions of a Dockerfile: comments gone, continued lines joined.
@@ -148,7 +152,8 @@ fn joined(text: &str) -> Vec<String> {
 
 #[test]
 fn the_compose_file_is_consistent() {
-    let compose: serde_json::Value = serde_saphyr::from_str(&read("compose.yaml")).expect("compose.yaml is YAML");
+    let compose: serde_json::Value =
+        serde_saphyr::from_str(&read("compose.yaml")).expect("compose.yaml is YAML");
     let services = compose["services"].as_object().expect("services");
     let volumes = compose["volumes"].as_object().expect("volumes");
 

@@ -27,13 +27,34 @@ const PURE: [&str; 4] = ["rest/core/", "catalog/model", "catalog/relations", "po
 
 /// Crates and modules that do I/O, read the clock or the environment, or draw random numbers.
 const IMPURE: [&str; 16] = [
-    "axum", "sqlx", "tokio", "tokio_util", "tokio_rustls", "reqwest", "hyper", "hyper_util", "std::env", "std::fs",
-    "std::net", "std::process", "std::thread", "rand", "crate::kernel::clock", "crate::kernel::random",
+    "axum",
+    "sqlx",
+    "tokio",
+    "tokio_util",
+    "tokio_rustls",
+    "reqwest",
+    "hyper",
+    "hyper_util",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "rand",
+    "crate::kernel::clock",
+    "crate::kernel::random",
 ];
 
 /// Where SQL text may stand.
 const SQL_HOMES: [&str; 8] = [
-    "kernel/db/", "kernel/sql", "catalog/load", "catalog/reload", "rest/core/render", "rest/execute", "realtime/changes", "meta/",
+    "kernel/db/",
+    "kernel/sql",
+    "catalog/load",
+    "catalog/reload",
+    "rest/core/render",
+    "rest/execute",
+    "realtime/changes",
+    "meta/",
 ];
 
 /// Files above the cap, each with the number of lines it may have at most. May only shrink.
@@ -43,7 +64,8 @@ const LONG_FILES: [(&str, usize); 0] = [];
 const LINES: usize = 500;
 
 /// Names that say nothing about what a module is for.
-const EMPTY_NAMES: [&str; 9] = ["utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "shared"];
+const EMPTY_NAMES: [&str; 9] =
+    ["utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "shared"];
 
 #[test]
 fn top_folders_import_only_what_the_table_allows() {
@@ -51,7 +73,8 @@ fn top_folders_import_only_what_the_table_allows() {
     for file in product() {
         let allowed = allowed_imports(file.top());
         for (line, name) in file.imports() {
-            let is_folder = SERVICES.contains(&name.as_str()) || MAY_IMPORT.iter().any(|(top, _)| *top == name);
+            let is_folder =
+                SERVICES.contains(&name.as_str()) || MAY_IMPORT.iter().any(|(top, _)| *top == name);
             if is_folder && name != file.top() && !allowed.contains(&name.as_str()) {
                 broken.push(format!("src/{}:{line} imports {name}", file.path));
             }
@@ -119,7 +142,11 @@ fn sql_text_stands_only_in_its_homes() {
         }
     }
 
-    assert!(broken.is_empty(), "SQL outside of its homes (a store, kernel/db, rest/core/render, ...):\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "SQL outside of its homes (a store, kernel/db, rest/core/render, ...):\n{}",
+        broken.join("\n")
+    );
 }
 
 /// A statement that would run, not a hint for people: hints are whole sentences or templates with `{}`.
@@ -141,7 +168,8 @@ fn files_stay_short() {
     let mut broken = Vec::new();
     for file in product() {
         let lines = file.text.lines().count();
-        let allowed = LONG_FILES.iter().find(|(path, _)| *path == file.path).map_or(LINES, |(_, lines)| *lines);
+        let allowed =
+            LONG_FILES.iter().find(|(path, _)| *path == file.path).map_or(LINES, |(_, lines)| *lines);
         if lines > allowed {
             broken.push(format!("src/{}: {lines} lines, at most {allowed}", file.path));
         } else if allowed > LINES && lines < allowed {
@@ -213,7 +241,11 @@ fn long_lived_tasks_have_an_owner() {
         }
     }
 
-    assert!(broken.is_empty(), "spawn through a TaskTracker with a CancellationToken:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "spawn through a TaskTracker with a CancellationToken:\n{}",
+        broken.join("\n")
+    );
 }
 
 mod scanner {

@@ -113,7 +113,10 @@ impl Source {
     pub fn names_path(&self, word: &str) -> Option<usize> {
         let needle = format!("{word}::");
         let mut hits = self.bare.match_indices(&needle);
-        let free = |at: usize| at == 0 || !matches!(self.bare.as_bytes()[at - 1], b':' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z');
+        let free = |at: usize| {
+            at == 0
+                || !matches!(self.bare.as_bytes()[at - 1], b':' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+        };
         hits.find(|(at, _)| free(*at)).map(|(at, _)| self.line(at))
     }
 }
@@ -269,7 +272,8 @@ fn character(rest: &[u8]) -> usize {
     if rest.get(1) == Some(&b'\\') {
         return rest.iter().skip(3).position(|byte| *byte == b'\'').map_or(1, |end| end + 4);
     }
-    let width = 1 + rest.get(2..).unwrap_or_default().iter().take_while(|byte| (**byte & 0xC0) == 0x80).count();
+    let width =
+        1 + rest.get(2..).unwrap_or_default().iter().take_while(|byte| (**byte & 0xC0) == 0x80).count();
     if rest.get(1 + width) == Some(&b'\'') { 2 + width } else { 1 }
 }
 

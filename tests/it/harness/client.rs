@@ -105,7 +105,13 @@ impl Client {
     }
 
     /// A body of any kind.
-    pub async fn send_text(&self, method: Method, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    pub async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
         let request = self.request(method, path).header("content-type", content_type).body(body);
         Answer::read(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
@@ -161,7 +167,11 @@ impl Answer {
     #[track_caller]
     pub fn expect_nowhere(self, secret: &str) -> Self {
         assert!(!self.text().contains(secret), "{secret} shows in the body: {}", self.text());
-        assert!(!format!("{:?}", self.headers).contains(secret), "{secret} shows in the headers: {:?}", self.headers);
+        assert!(
+            !format!("{:?}", self.headers).contains(secret),
+            "{secret} shows in the headers: {:?}",
+            self.headers
+        );
         self
     }
 

@@ -74,7 +74,10 @@ impl Database {
             .execute(&mut *transaction)
             .await
             .unwrap();
-        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut *transaction).await.map_err(|error| code_of(&error))?;
+        let row = sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|error| code_of(&error))?;
         if commit {
             transaction.commit().await.map_err(|error| code_of(&error))?;
         } else {
@@ -115,7 +118,10 @@ async fn connect(url: &str) -> PgConnection {
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = connect(url).await;
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{sql}"));
 }
 
 async fn admin(sql: &str) {
@@ -169,7 +175,8 @@ async fn make_template() -> String {
         let draft = format!("{name}_draft");
         admin(&format!("drop database if exists {draft} with (force)")).await;
         admin(&format!("create database {draft} template template0 owner {}", login())).await;
-        let mut server = Server::start(Options::default().database(&cluster::shared().url(login(), &draft))).await;
+        let mut server =
+            Server::start(Options::default().database(&cluster::shared().url(login(), &draft))).await;
         server.stop().await;
         admin(&format!("alter database {draft} rename to {name}")).await;
     }

@@ -111,7 +111,8 @@ impl Server {
             fs::write(&file, yaml).unwrap();
             command.arg("--config").arg(file);
         }
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Self { child, port, home, data, environment: options.environment, keys: OnceLock::new() }
     }
 
@@ -123,7 +124,12 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the server ended with {status} before it was ready:\n{}", self.log());
             }
-            assert!(tokio::time::Instant::now() < deadline, "not ready within {:?}:\n{}", PATIENCE * 2, self.log());
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not ready within {:?}:\n{}",
+                PATIENCE * 2,
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -156,8 +162,16 @@ impl Server {
     /// The keys of its data directory.
     pub fn keys(&self) -> Keys {
         let read = || {
-            let output = command(&self.environment).args(["keys", "--json", "--data-dir"]).arg(&self.data).output().unwrap();
-            assert!(output.status.success(), "goforward keys failed: {}", String::from_utf8_lossy(&output.stderr));
+            let output = command(&self.environment)
+                .args(["keys", "--json", "--data-dir"])
+                .arg(&self.data)
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "goforward keys failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             serde_json::from_slice(&output.stdout).unwrap()
         };
         self.keys.get_or_init(read).clone()
