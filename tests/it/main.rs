@@ -1,1 +1,15 @@
 //! The integration suite: one binary, a folder per service.
+//!
+//! `architecture` needs nothing; everything else uses `harness`, which boots one throwaway PostgreSQL for the whole
+//! run and starts the real executable. `scripts/test` is the way to run all of it.
+
+#![expect(unreachable_pub, reason = "one binary: `pub` says what a module offers the others")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken test set-up should stop the test on the spot"
+)]
+
+mod architecture;
+mod harness;
+mod harness_rules;

@@ -1,0 +1,79 @@
+// Starts the real executable with an embedded PostgreSQL in a temporary folder, for the client tests and the tour.
+// The executable comes from GOFORWARD_BINARY, else from target/debug. Only Node's own modules are used here.
+import { execFileSync, spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+export const binary = resolve(process.env.GOFORWARD_BINARY ?? join(root, 'target/debug/goforward'))
+
+/** A port that nobody listens on at the moment. */
+export function freePort() {
+  return new Promise((done, failed) => {
+    const probe = createServer()
+    probe.once('error', failed)
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address()
+      probe.close(() => done(port))
+    })
+  })
+}
+
+/** A folder that the database's unprivileged account can pass through. */
+export function temporaryFolder(name) {
+  const folder = mkdtempSync(join(tmpdir(), name))
+  chmodSync(folder, 0o755)
+  return folder
+}
+
+/** Waits until the server answers its readiness probe; fails with the end of its log. */
+export async function untilReady(url, child, log) {
+  const deadline = Date.now() + 90_000
+  for (;;) {
+    const answer = await fetch(`${url}/health/ready`).catch(() => undefined)
+    if (answer?.status === 200) return
+    if (child.exitCode !== null || Date.now() > deadline) {
+      throw new Error(`the server is not ready:\n${existsSync(log) ? readFileSync(log, 'utf8').slice(-3000) : ''}`)
+    }
+    await new Promise((next) => setTimeout(next, 50))
+  }
+}
+
+/** Ends the server gently, by force after a while. */
+export async function stopped(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((done) => child.once('exit', done))
+  child.kill('SIGTERM')
+  const force = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  await ended
+  clearTimeout(force)
+}
+
+/** -> { url, keys, stop }: a running server on a data directory of its own. */
+export async function startServer() {
+  if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build first`)
+  const folder = temporaryFolder('goforward-client-')
+  const data = join(folder, 'data')
+  const port = await freePort()
+  const log = join(folder, 'log')
+  const out = openSync(log, 'a')
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
+  const child = spawn(binary, ['serve', '--data-dir', data, '--host', '127.0.0.1', '--port', String(port)],
+    { cwd: folder, env, stdio: ['ignore', out, out] })
+  const url = `http://127.0.0.1:${port}`
+  const stop = async () => {
+    await stopped(child)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  try {
+    await untilReady(url, child, log)
+    const keys = JSON.parse(execFileSync(binary, ['keys', '--json', '--data-dir', data], { cwd: folder, env }))
+    return { url, keys, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

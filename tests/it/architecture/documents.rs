@@ -1,0 +1,174 @@
+//! The documents say what the code does: the table of error codes, the README's commands, links, container files.
+//!
+//! Conventions that these tests rest on: an error code is a whole string literal (`"PGRST116"`, `"GF001"`) in the code
+//! and the first cell of a table row in docs/errors.md (`| PGRST116 | 406 | ...`).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::source::{product, root};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// `PGRST` and three characters, or `GF` and three digits.
+fn is_error_code(text: &str) -> bool {
+    let tail = |prefix: &str| text.strip_prefix(prefix).filter(|tail| tail.len() == 3);
+    tail("PGRST").is_some_and(|tail| tail.chars().all(|c| c.is_ascii_digit() || c == 'X'))
+        || tail("GF").is_some_and(|tail| tail.chars().all(|c| c.is_ascii_digit()))
+}
+
+#[test]
+fn the_error_reference_lists_exactly_the_codes_of_the_code() {
+    let defined: BTreeSet<String> = product()
+        .into_iter()
+        .flat_map(|file| file.strings)
+        .map(|(_, text)| text)
+        .filter(|text| is_error_code(text))
+        .collect();
+    let listed: BTreeSet<String> = read("docs/errors.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_whitespace().next())
+        .filter(|cell| is_error_code(cell))
+        .map(str::to_owned)
+        .collect();
+
+    let missing: Vec<_> = defined.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&defined).collect();
+    assert!(missing.is_empty(), "docs/errors.md does not list {missing:?}");
+    assert!(gone.is_empty(), "docs/errors.md lists codes that no code answers with: {gone:?}");
+}
+
+#[test]
+fn local_links_of_the_documents_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in documents() {
+        let text = read(&path);
+        let folder = Path::new(&path).parent().unwrap();
+        for (_, rest) in text.match_indices("](").map(|(at, _)| text.split_at(at + 2)) {
+            let target = rest.split([')', '#', ' ']).next().unwrap();
+            let is_local = !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:");
+            if is_local && !root().join(folder).join(target).exists() {
+                broken.push(format!("{path}: {target}"));
+            }
+        }
+    }
+
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// The README, the changelog and every page of docs.
+fn documents() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
+    let mut folders = vec!["docs".to_owned(), "bench".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if Path::new(&path).extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn the_readme_gives_one_command_to_run_and_one_to_test() {
+    let readme = read("README.md");
+
+    for command in ["cargo run --release -- serve", "./scripts/test"] {
+        assert!(readme.lines().any(|line| line.trim() == command), "README.md has no line `{command}`");
+    }
+    for script in ["scripts/test", "scripts/conformance", "scripts/coverage", ".ci/run"] {
+        assert!(is_executable(&root().join(script)), "{script} must exist and be executable");
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
+}
+
+#[test]
+fn the_repository_names_no_local_path_and_no_registry_host() {
+    let mut broken = Vec::new();
+    for path in documents().into_iter().chain(["tests/clients/node/package-lock.json".to_owned()]) {
+        for (number, line) in read(&path).lines().enumerate() {
+            for word in ["/home/", "/root/", "\"resolved\""] {
+                if line.contains(word) {
+                    broken.push(format!("{path}:{}: {word}", number + 1));
+                }
+            }
+        }
+    }
+
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn what_the_dockerfile_copies_exists() {
+    let text = read("Dockerfile");
+    let instructions: Vec<String> = joined(&text);
+    let mut stages = BTreeSet::new();
+    for line in &instructions {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["FROM", .., "AS" | "as", name] = words.as_slice() {
+            stages.insert((*name).to_owned());
+        }
+        if words.first() != Some(&"COPY") {
+            continue;
+        }
+        if let Some(stage) = words.iter().find_map(|word| word.strip_prefix("--from=")) {
+            assert!(stages.contains(stage), "COPY from the unknown stage {stage}");
+            continue;
+        }
+        let sources: Vec<&&str> =
+            words[1..words.len() - 1].iter().filter(|word| !word.starts_with("--")).collect();
+        for source in sources {
+            assert!(root().join(source).exists(), "the Dockerfile copies {source}, which is not there");
+        }
+    }
+
+    assert!(stages.len() >= 2, "the image is built in stages");
+    let last_user = instructions.iter().rfind(|line| line.starts_with("USER ")).expect("a USER instruction");
+    assert!(!last_user.contains("root") && last_user != "USER 0", "the image must not run as root");
+    assert!(
+        instructions.iter().any(|line| line.starts_with("ENTRYPOINT [")),
+        "exec form, so that signals arrive"
+    );
+}
+
+/// The instructions of a Dockerfile: comments gone, continued lines joined.
+fn joined(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let text = lines.join("\n").replace("\\\n", " ");
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_compose_file_is_consistent() {
+    let compose: serde_json::Value =
+        serde_saphyr::from_str(&read("compose.yaml")).expect("compose.yaml is YAML");
+    let services = compose["services"].as_object().expect("services");
+    let volumes = compose["volumes"].as_object().expect("volumes");
+
+    let goforward = &services["goforward"];
+    assert_eq!(goforward["read_only"], true, "the root file system is read-only");
+    assert_eq!(goforward["cap_drop"][0], "ALL");
+    assert_eq!(services["redis"]["profiles"][0], "redis", "Redis is optional");
+    for (name, service) in services {
+        for mount in service["volumes"].as_array().into_iter().flatten() {
+            let source = mount.as_str().unwrap().split(':').next().unwrap();
+            let known = volumes.contains_key(source) || root().join(source).exists();
+            assert!(known, "service {name} mounts {source}, which is neither a volume nor a file");
+        }
+        for other in service["depends_on"].as_object().into_iter().flat_map(|map| map.keys()) {
+            assert!(services.contains_key(other), "service {name} depends on the unknown {other}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What every integration test stands on: a database of its own, the real executable in front of it, a client.
+//!
+//! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
+//! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
+//! `client.rs` talks to it; `tokens.rs` signs callers. Nothing here asserts a rule of the product.
+
+mod client;
+mod cluster;
+mod database;
+mod random_walk;
+mod server;
+mod tokens;
+
+use std::time::Duration;
+
+pub use client::{Answer, Client, RawAnswer, raw_request};
+pub use database::Database;
+pub use random_walk::Walk;
+pub use server::{Options, Server};
+pub use tokens::{Caller, now, sign, unsigned};
+
+/// A server with its own database, and clients for it.
+pub struct TestApp {
+    /// The running executable.
+    pub server: Server,
+    /// The database behind it; SQL runs as its owner.
+    pub database: Database,
+}
+
+impl TestApp {
+    /// A server with default settings on a fresh copy of the template.
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// The same after `sql` has run, so that the tables are there when the catalog is first read.
+    pub async fn with_sql(sql: &str) -> Self {
+        let database = Database::create().await;
+        database.run(sql).await;
+        Self::on(database, Options::default()).await
+    }
+
+    /// A server with these settings.
+    pub async fn with(options: Options) -> Self {
+        Self::on(Database::create().await, options).await
+    }
+
+    /// A server with these settings on a database that a test has prepared.
+    pub async fn on(database: Database, options: Options) -> Self {
+        let server = Server::start(options.database(&database.url())).await;
+        Self { server, database }
+    }
+
+    /// A client without a user: the anon key.
+    pub fn anon(&self) -> Client {
+        let key = self.server.keys().anon_key;
+        self.client().apikey(&key).bearer(&key)
+    }
+
+    /// A client with the service key, which passes row-level security.
+    pub fn service(&self) -> Client {
+        let key = self.server.keys().service_role_key;
+        self.client().apikey(&key).bearer(&key)
+    }
+
+    /// A signed-in user with this id.
+    pub fn user(&self, id: &str) -> Client {
+        self.caller(&Caller::user(id))
+    }
+
+    /// Whoever the claims say.
+    pub fn caller(&self, caller: &Caller) -> Client {
+        let keys = self.server.keys();
+        self.client().apikey(&keys.anon_key).bearer(&caller.token(&keys.jwt_secret))
+    }
+
+    /// A client without any key.
+    pub fn client(&self) -> Client {
+        Client::new(self.server.url())
+    }
+
+    /// Runs SQL as the owner and waits until the API serves `path` with the status.
+    pub async fn sql_then_status(&self, sql: &str, path: &str, status: u16) {
+        self.database.run(sql).await;
+        let service = self.service();
+        eventually(path, async || service.get(path).await.status == status).await;
+    }
+}
+
+/// How long a test waits for another process before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Polls until the condition holds; fails with `what` after [`PATIENCE`].
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "did not happen within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
