@@ -1,0 +1,136 @@
+//! The scope of a request in the database: role, claims and the other settings of its statement group.
+//!
+//! Everything here is transaction-local; [`statement_group`] is the only place that decides what a query runs as.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::model::{Catalog, Function, IsolationLevel, Role};
+use crate::kernel::db::wire::{Access, Finish, Group, Isolation, Query};
+use crate::kernel::identity::Caller;
+use crate::rest::core::request::ApiRequest;
+use crate::rest::settings::RestSettings;
+
+/// Who asks for what, under which settings.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// What is asked.
+    pub request: &'a ApiRequest,
+    /// The catalog that the plan was made with.
+    pub catalog: &'a Catalog,
+    /// The service's settings.
+    pub settings: &'a RestSettings,
+    /// The function called, if one is.
+    pub function: Option<&'a Function>,
+    /// The trace that the request is part of (W3C trace id).
+    pub trace_id: Option<&'a str>,
+}
+
+/// Whether a query may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It runs read-only.
+    Reads,
+    /// It may write.
+    Writes,
+}
+
+impl Scope<'_> {
+    fn role(&self) -> Option<&Role> {
+        self.catalog.roles.get(&self.caller.role)
+    }
+
+    /// The group that runs `query` as the caller.
+    pub fn statement_group(&self, query: Query, effect: Effect, finish: Finish) -> Group {
+        let access = match effect {
+            Effect::Reads => Access::Read { shape: shape(&query.sql, &self.caller.role) },
+            Effect::Writes => Access::Write,
+        };
+        let mut group = Group::new(query, access);
+        group.finish = finish;
+        group.isolation = self.isolation();
+        group.before.clone_from(&self.settings.pre_request);
+        group.settings.reserve(12);
+        self.add_settings(&mut group);
+        group
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        let level = self
+            .function
+            .and_then(|function| function.isolation_level)
+            .or_else(|| self.role().and_then(|role| role.isolation))?;
+        match level {
+            IsolationLevel::ReadCommitted => None,
+            IsolationLevel::RepeatableRead => Some(Isolation::RepeatableRead),
+            IsolationLevel::Serializable => Some(Isolation::Serializable),
+        }
+    }
+
+    /// The settings of the role come before the role itself, so that the login's right to set them counts.
+    fn add_settings(&self, group: &mut Group) {
+        let request = self.request;
+        group.set("search_path", self.settings.search_path(&request.schema));
+        let mut has_timeout = false;
+        for (name, value) in self.role().map_or(&[][..], |role| role.settings.as_slice()) {
+            has_timeout |= &**name == "statement_timeout";
+            group.set(name.to_string(), Bytes::copy_from_slice(value.as_bytes()));
+        }
+        if let (false, Some(timeout)) = (has_timeout, &self.settings.statement_timeout) {
+            group.set("statement_timeout", timeout.clone());
+        }
+        group.set("role", Bytes::copy_from_slice(self.caller.role.as_bytes()));
+        group.set("request.jwt.claims", self.caller.claims_json.clone());
+        group.set("request.method", Bytes::copy_from_slice(request.method.as_bytes()));
+        group.set("request.path", Bytes::copy_from_slice(request.path.as_bytes()));
+        group.set("request.headers", json_object(&request.headers));
+        group.set("request.cookies", json_object(&request.cookies));
+        if let Some(timezone) = &request.preferences.timezone {
+            group.set("timezone", Bytes::copy_from_slice(timezone.as_bytes()));
+        }
+        if let Some(trace_id) = self.trace_id {
+            group.set("request.trace_id", Bytes::copy_from_slice(trace_id.as_bytes()));
+        }
+        if let Some(function) = self.function {
+            for (name, value) in function.hoisted_settings(&self.settings.hoisted_settings) {
+                group.set(name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+            }
+        }
+        for (name, value) in &self.settings.app_settings {
+            group.set(Cow::Owned(name.to_string()), value.clone());
+        }
+    }
+}
+
+/// Names a query and the role it runs as, for the read lane's memory of what is fast.
+fn shape(sql: &str, role: &Arc<str>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    sql.hash(&mut hasher);
+    role.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Pairs as the text of a JSON object; of equal names the last counts.
+fn json_object(pairs: &[(String, String)]) -> Bytes {
+    use serde::ser::{SerializeMap, Serializer};
+    let mut text = Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
+    let mut serializer = serde_json::Serializer::new(&mut text);
+    let written = serializer.serialize_map(None).and_then(|mut map| {
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if pairs[index + 1..].iter().all(|(later, _)| later != name) {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    });
+    // Serialising strings into memory cannot fail.
+    if written.is_err() {
+        return Bytes::from_static(b"{}");
+    }
+    Bytes::from(text)
+}
