@@ -1,6 +1,18 @@
 //! The REST service: any PostgreSQL schema as a PostgREST-compatible API.
 //!
-//! A request goes parse, plan, policy, render (all pure, in `core`), then execute and respond. The root answers with
-//! the document of [`openapi`].
+//! A request goes parse, plan, protect, render (all pure, in `core`), then runs as one statement group and is answered
+//! ([`service`]). The root answers with the document of [`openapi`].
 
+pub mod core;
+pub mod error;
 pub mod openapi;
+mod result;
+mod root;
+mod run;
+mod scope;
+pub mod service;
+pub mod settings;
+mod timing;
+
+pub use service::RestService;
+pub use settings::{RestSettings, Surroundings};

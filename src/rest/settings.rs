@@ -50,8 +50,6 @@ pub struct RestSettings {
     pub max_result_bytes: u64,
     /// The description at the root.
     pub openapi: OpenApiSettings,
-    /// What `Proxy-Status` and `Warning` call this server.
-    pub product: &'static str,
 }
 
 /// What the description at the root shows.
@@ -69,6 +67,8 @@ pub struct OpenApiSettings {
     pub port: u16,
     /// The path that the service is mounted at.
     pub base_path: String,
+    /// `extra_search_path`, whose types are shown without their schema.
+    pub search_path: Vec<String>,
 }
 
 /// What the settings need to know of the rest of the configuration.
@@ -91,7 +91,8 @@ impl RestSettings {
         Self {
             parse: ParseConfig {
                 schemas: config.schemas.clone(),
-                root_spec: config.root_spec.as_deref().map(|name| split_name(name).1.to_owned()),
+                root_function: config.root_spec.as_deref().map(|name| split_name(name).1.to_owned()),
+                root_enabled: config.openapi.mode != OpenApiMode::Disabled,
                 allow_transaction_end: transaction.allows_override(),
             },
             plan: PlanOptions {
@@ -99,7 +100,6 @@ impl RestSettings {
                 aggregates: config.aggregates_enabled,
                 plans: config.plan_enabled,
                 target_names: config.legacy_target_names,
-                openapi: config.openapi.mode != OpenApiMode::Disabled,
             },
             protect: ProtectOptions {
                 relations: config.protect_relations,
@@ -136,8 +136,8 @@ impl RestSettings {
                 host: around.host.clone(),
                 port: around.port,
                 base_path: config.prefix.clone(),
+                search_path: config.extra_search_path.clone(),
             },
-            product: "goforward",
         }
     }
 

@@ -1,11 +1,9 @@
 //! Status and headers of an answer, from the plan and the leading columns of the result. Pure.
 
-use std::sync::Arc;
-
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::rest::core::plan::model::{MutateAction, Output, Plan, Write};
+use crate::rest::core::plan::model::{MutateAction, Output, Plan, ReadNode, Write};
 use crate::rest::core::preferences::{Preferences, Representation, Resolution};
 use crate::rest::core::range::{RangeStatus, answer_range, content_range};
 use crate::rest::core::request::{ApiRequest, Mutation};
@@ -268,14 +266,22 @@ fn headers_setting(text: &str) -> Option<Vec<(HeaderName, HeaderValue)>> {
 }
 
 /// The `Warning` for parameters that named an aliased embed by its relation.
-pub fn target_name_warning(product: &str, uses: &[(Arc<str>, Arc<str>)]) -> Option<String> {
-    if uses.is_empty() {
+pub fn target_name_warning(tree: &ReadNode) -> Option<String> {
+    let mut replacements = Vec::new();
+    collect_target_names(tree, &mut replacements);
+    if replacements.is_empty() {
         return None;
     }
-    let replacements: Vec<String> = uses.iter().map(|(name, alias)| format!("`{name}` to `{alias}`")).collect();
     Some(format!(
-        "299 {product} \"Embedded resource was referenced by relation name even though it has an alias. This is \
+        "299 PostgRESTv17(pre-release) \"Embedded resource was referenced by relation name even though it has an alias. This is \
          deprecated and will stop working in a future release. Update {} in query string filters, orders or limits.\"",
         replacements.join(", ")
     ))
+}
+
+fn collect_target_names(node: &ReadNode, replacements: &mut Vec<String>) {
+    if let (true, Some(alias)) = (node.named_by_target, &node.request_alias) {
+        replacements.push(format!("`{}` to `{alias}`", node.name));
+    }
+    node.children.iter().for_each(|child| collect_target_names(child, replacements));
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::kernel::db::wire::DbError;
+use crate::kernel::http::BodyError;
 use crate::rest::core::parse::error::RequestError;
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::protect::Refusal;
@@ -42,6 +43,12 @@ pub enum RestError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The body of the request cannot be had.
+    Body(BodyError),
+    /// What the database answered is not what was asked for.
+    Unreadable(&'static str),
+    /// The request did not come through the gateway.
+    NotIdentified,
     /// The catalog has never been loaded.
     NoCatalog,
 }
@@ -64,6 +71,12 @@ impl From<DbError> for RestError {
     }
 }
 
+impl From<BodyError> for RestError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
 impl From<ResponseError> for RestError {
     fn from(error: ResponseError) -> Self {
         Self::Response(error)
@@ -79,8 +92,11 @@ pub struct Disclosure {
     pub verbose: bool,
     /// Whether only code and message are sent.
     pub minimal: bool,
-    /// What `Proxy-Status` calls this server.
-    pub product: &'static str,
+}
+
+impl Disclosure {
+    /// For a caller of whom nothing is known.
+    pub const NOTHING: Self = Self { authenticated: false, verbose: false, minimal: false };
 }
 
 /// The visible parts of an error.
@@ -181,6 +197,10 @@ impl RestError {
                     .details(format!("At most {limit} bytes are returned at once"))
                     .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream")
             }
+            Self::Body(error) => body_parts(*error),
+            Self::Unreadable(_) | Self::NotIdentified => {
+                ErrorParts::new(S::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
+            }
             Self::NoCatalog => ErrorParts::new(
                 S::SERVICE_UNAVAILABLE,
                 "PGRST002",
@@ -208,7 +228,7 @@ impl RestError {
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, content_type);
-        let proxy_status = format!("{}; error={}", disclosure.product, parts.code);
+        let proxy_status = format!("PostgREST; error={}", parts.code);
         if let Ok(value) = HeaderValue::from_str(&proxy_status) {
             headers.insert(HeaderName::from_static("proxy-status"), value);
         }
@@ -216,6 +236,15 @@ impl RestError {
             headers.append(name, value);
         }
         response
+    }
+}
+
+fn body_parts(error: BodyError) -> ErrorParts {
+    let parts = ErrorParts::new(error.status(), "GF004", "The request body cannot be read");
+    let parts = parts.details(error.to_string());
+    match error {
+        BodyError::TooLarge(_) => parts.hint("Send fewer rows at a time, or raise server.body_limits.rest"),
+        BodyError::TimedOut | BodyError::Broken => parts,
     }
 }
 

@@ -34,18 +34,11 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
             "PGRST107",
             format!("None of these media types are available: {}", accepted.join(", ")),
         ),
-        PlanError::InvalidPreferences(names) => {
-            bad("PGRST122", "Invalid preferences given with handling=strict".to_owned())
-                .details(format!("Invalid preferences: {}", names.join(", ")))
-        }
         PlanError::MaxAffectedNeedsSet => bad(
             "PGRST128",
             "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
                 .to_owned(),
         ),
-        PlanError::OpenApiDisabled => {
-            ErrorParts::new(StatusCode::NOT_FOUND, "PGRST126", "Root endpoint metadata is disabled")
-        }
         PlanError::InvalidCast(cast) => {
             bad("PGRST100", format!("\"{cast}\" is not the name of a type")).hint("Cast as in select=id::text")
         }

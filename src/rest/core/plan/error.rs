@@ -30,12 +30,8 @@ pub enum PlanError {
     InvalidPutFilters,
     /// No accepted media type can be produced.
     NotAcceptable(Vec<String>),
-    /// `handling=strict` with preferences that are unknown.
-    InvalidPreferences(Vec<String>),
     /// `max-affected` on a function that returns one row.
     MaxAffectedNeedsSet,
-    /// `GET` or `HEAD` at the root while the description is off.
-    OpenApiDisabled,
     /// No such relation in the schema.
     RelationNotFound {
         /// The schema.

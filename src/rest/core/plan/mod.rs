@@ -38,8 +38,6 @@ pub struct PlanOptions {
     pub plans: bool,
     /// Whether parameters may name an aliased embed by its relation.
     pub target_names: bool,
-    /// Whether the root describes the schema.
-    pub openapi: bool,
 }
 
 /// Decides what `request` does.
@@ -94,14 +92,6 @@ impl Planner<'_> {
         offer.negotiate(&self.request.accept)
     }
 
-    fn check_preferences(&self) -> Result<(), PlanError> {
-        let preferences = &self.request.preferences;
-        if preferences.must_refuse() {
-            return Err(PlanError::InvalidPreferences(preferences.invalid.clone()));
-        }
-        Ok(())
-    }
-
     fn read(&self, target: &str, headers_only: bool) -> Result<Plan, PlanError> {
         let relation = mutate::find_relation(self.catalog, &self.name(target))?;
         let tree = self.tree(&relation.name, false, false)?;
@@ -109,7 +99,6 @@ impl Planner<'_> {
         if headers_only {
             output.handler = Handler::None;
         }
-        self.check_preferences()?;
         Ok(Plan::Read(ReadAction { target: relation.name.clone(), tree, output, headers_only }))
     }
 
@@ -117,7 +106,6 @@ impl Planner<'_> {
         let relation = mutate::find_relation(self.catalog, &self.name(target))?;
         let tree = self.tree(&relation.name, true, true)?;
         let write = mutate::plan_write(mutation, self.request, relation, self.catalog, &tree)?;
-        self.check_preferences()?;
         let mut output = self.output(&relation.name, &tree)?;
         if self.request.preferences.representation != Some(Representation::Full) {
             output.handler = Handler::None;
@@ -136,7 +124,6 @@ impl Planner<'_> {
         if headers_only {
             output.handler = Handler::None;
         }
-        self.check_preferences()?;
         let preferences = &self.request.preferences;
         if preferences.enforced_max_affected().is_some() && function.returns_single() {
             return Err(PlanError::MaxAffectedNeedsSet);
@@ -149,9 +136,6 @@ impl Planner<'_> {
     }
 
     fn inspect(&self, headers_only: bool) -> Result<Plan, PlanError> {
-        if !self.options.openapi {
-            return Err(PlanError::OpenApiDisabled);
-        }
         let produced = |media: &MediaType| {
             matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any)
         };

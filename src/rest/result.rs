@@ -1,0 +1,223 @@
+//! The result of a statement group: leading columns first, then the body in pieces, never held whole.
+//!
+//! A small body is taken at once, so that its connection is free; a large one is forwarded as it arrives. An error
+//! midway ends the connection to the client, never the body.
+
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+
+use crate::kernel::db::lanes::Lanes;
+use crate::kernel::db::wire::{DbError, Group, Reply, RowHead};
+use crate::rest::core::render::{ResultColumn, Shape};
+use crate::rest::core::response::ResultHead;
+
+/// A body up to this size, in bytes, is taken whole before the answer starts.
+const WHOLE: usize = 64 * 1024;
+/// Lines are collected to pieces of at least this size, in bytes.
+const PIECE: usize = 16 * 1024;
+/// How much of a write's body is kept in memory until its transaction has ended, in bytes; the rest goes to a file.
+const SETTLED_MEMORY: usize = 1 << 20;
+/// The OID of `jsonb`, whose binary form starts with a version byte.
+const JSONB_OID: u32 = 3802;
+
+/// The body of an answer.
+pub struct ResultBody {
+    /// Its length in bytes, if known.
+    pub length: Option<u64>,
+    /// The bytes.
+    pub body: Body,
+}
+
+impl ResultBody {
+    /// A body that is all there.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self { length: u64::try_from(bytes.len()).ok(), body: Body::from(bytes) }
+    }
+}
+
+/// A statement that has answered its first row.
+pub struct Running {
+    reply: Reply,
+    first: RowHead,
+    shape: Shape,
+    /// Bytes at the start of the body that are not the body's.
+    skip: usize,
+}
+
+impl Running {
+    /// Runs `group` and waits for its first row.
+    pub async fn start(lanes: &Lanes, group: Group, shape: Shape) -> Result<Self, DbError> {
+        let mut reply = lanes.run(group).await?;
+        let Some(first) = reply.next_row().await? else {
+            return Err(DbError::Internal("the statement returned no row"));
+        };
+        let is_jsonb = reply.columns().last().is_some_and(|column| column.type_oid == JSONB_OID);
+        Ok(Self { skip: usize::from(is_jsonb && first.last_len.is_some()), reply, first, shape })
+    }
+
+    /// What the leading columns say.
+    pub fn head(&self) -> ResultHead {
+        if self.shape == Shape::PlanText {
+            return ResultHead::default();
+        }
+        let text = |column: ResultColumn| -> Option<String> {
+            let cell = self.first.cells.get(column as usize)?.as_ref()?;
+            Some(String::from_utf8_lossy(cell).into_owned())
+        };
+        let number = |column: ResultColumn| text(column).and_then(|text| text.parse().ok());
+        ResultHead {
+            total: number(ResultColumn::Total),
+            rows: number(ResultColumn::Rows).unwrap_or_default(),
+            headers: text(ResultColumn::Headers),
+            status: text(ResultColumn::Status),
+            location: text(ResultColumn::Location),
+            inserted: number(ResultColumn::Inserted),
+        }
+    }
+
+    /// The length in bytes of a body that is one piece.
+    pub fn body_length(&self) -> Option<u64> {
+        let length = usize::try_from(self.first.last_len.unwrap_or(0)).ok()?;
+        (self.shape == Shape::Whole).then(|| (length - self.skip) as u64)
+    }
+
+    /// Keeps what a deciding group did.
+    pub fn commit(&mut self) {
+        self.reply.commit();
+    }
+
+    /// Undoes what a deciding group did, deferred constraints checked.
+    pub fn rollback_checked(&mut self) {
+        self.reply.rollback_checked();
+    }
+
+    /// Waits for the end of the transaction; the body is not wanted.
+    pub async fn finish(self) -> Result<(), DbError> {
+        self.reply.finish().await.map(drop)
+    }
+
+    /// Waits for the end of the transaction and keeps the body.
+    pub async fn settle(&mut self) -> Result<(), DbError> {
+        self.reply.buffered(SETTLED_MEMORY).await
+    }
+
+    /// The body.
+    pub async fn body(self) -> Result<ResultBody, DbError> {
+        let length = self.body_length();
+        let mut pieces = Pieces::new(self);
+        let mut start = BytesMut::new();
+        while let Some(piece) = pieces.next().await? {
+            if start.is_empty() && length == Some(piece.len() as u64) {
+                pieces.finish().await?;
+                return Ok(ResultBody::whole(piece));
+            }
+            start.extend_from_slice(&piece);
+            if start.len() > WHOLE {
+                let rest = stream::try_unfold((Some(start.freeze()), Some(pieces)), forward);
+                return Ok(ResultBody { length, body: Body::from_stream(rest) });
+            }
+        }
+        pieces.finish().await?;
+        Ok(ResultBody::whole(start.freeze()))
+    }
+}
+
+type Forwarding = (Option<Bytes>, Option<Pieces>);
+
+/// One step of a forwarded body: first what was read ahead, then what arrives, then whether it ended well.
+async fn forward((ahead, pieces): Forwarding) -> Result<Option<(Bytes, Forwarding)>, DbError> {
+    if let Some(ahead) = ahead {
+        return Ok(Some((ahead, (None, pieces))));
+    }
+    let Some(mut pieces) = pieces else { return Ok(None) };
+    match pieces.next().await? {
+        Some(piece) => Ok(Some((piece, (None, Some(pieces))))),
+        None => {
+            pieces.finish().await?;
+            Ok(None)
+        }
+    }
+}
+
+/// The pieces of a body, put together from the rows of a result.
+struct Pieces {
+    reply: Reply,
+    shape: Shape,
+    skip: usize,
+    /// Rows whose cell has been read to its end.
+    rows_read: usize,
+    is_done: bool,
+}
+
+impl Pieces {
+    fn new(running: Running) -> Self {
+        let Running { reply, shape, skip, .. } = running;
+        Self { reply, shape, skip, rows_read: 0, is_done: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, DbError> {
+        if self.is_done {
+            return Ok(None);
+        }
+        match self.shape {
+            Shape::Whole => self.next_of_whole().await,
+            Shape::Lines { .. } | Shape::PlanText => self.next_lines().await,
+        }
+    }
+
+    async fn next_of_whole(&mut self) -> Result<Option<Bytes>, DbError> {
+        while let Some(mut piece) = self.reply.chunk().await? {
+            let skipped = self.skip.min(piece.len());
+            self.skip -= skipped;
+            let piece = piece.split_off(skipped);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+        self.is_done = true;
+        Ok(None)
+    }
+
+    async fn next_lines(&mut self) -> Result<Option<Bytes>, DbError> {
+        let mut lines = BytesMut::with_capacity(PIECE);
+        while lines.len() < PIECE {
+            if let Some(piece) = self.reply.chunk().await? {
+                lines.extend_from_slice(&piece);
+                continue;
+            }
+            self.end_cell(&mut lines);
+            if self.reply.next_row().await?.is_none() {
+                self.is_done = true;
+                break;
+            }
+            self.start_cell(&mut lines);
+        }
+        Ok((!lines.is_empty()).then(|| lines.freeze()))
+    }
+
+    /// CSV puts line ends between lines and one after the header; the others end every line.
+    fn end_cell(&mut self, lines: &mut BytesMut) {
+        let is_first = self.rows_read == 0;
+        self.rows_read += 1;
+        let ends = match self.shape {
+            Shape::Lines { has_header: true } => is_first,
+            Shape::Lines { has_header: false } => !is_first,
+            Shape::PlanText => true,
+            Shape::Whole => false,
+        };
+        if ends {
+            lines.put_u8(b'\n');
+        }
+    }
+
+    fn start_cell(&self, lines: &mut BytesMut) {
+        if self.shape == (Shape::Lines { has_header: true }) && self.rows_read > 1 {
+            lines.put_u8(b'\n');
+        }
+    }
+
+    async fn finish(self) -> Result<(), DbError> {
+        self.reply.finish().await.map(drop)
+    }
+}

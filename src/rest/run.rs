@@ -1,0 +1,290 @@
+//! Running a plan: the statement group, the checks on its outcome, and the answer.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use http::{HeaderValue, Response, header};
+
+use crate::kernel::db::lanes::Lanes;
+use crate::kernel::db::wire::{Finish, Query};
+use crate::kernel::sql::SqlBuf;
+use crate::rest::core::media::MediaType;
+use crate::rest::core::plan::model::{MutateAction, Output, Plan};
+use crate::rest::core::preferences::{CountMode, TransactionEnd};
+use crate::rest::core::render::{CountOptions, Rendered, Shape, render_call, render_mutate, render_read};
+use crate::rest::core::request::Mutation;
+use crate::rest::core::response::{BodyUse, ResponseHead, ResultHead, respond};
+use crate::rest::error::RestError;
+use crate::rest::result::{ResultBody, Running};
+use crate::rest::scope::{Effect, Scope};
+use crate::rest::timing::ServerTiming;
+
+/// Leading columns and body of reads and calls.
+const READ_COLUMNS: u16 = 5;
+/// Leading columns and body of writes.
+const WRITE_COLUMNS: u16 = 7;
+
+/// A plan about to run.
+pub struct Run<'a> {
+    /// Where statement groups run.
+    pub lanes: &'a Lanes,
+    /// As whom, and under which settings.
+    pub scope: Scope<'a>,
+    /// Where the steps are timed.
+    pub timing: &'a mut ServerTiming,
+}
+
+/// What is checked before a result counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Checks {
+    singular: bool,
+    exactly_one_for_put: bool,
+    max_affected: Option<i64>,
+}
+
+impl Checks {
+    fn any(self) -> bool {
+        self.singular || self.exactly_one_for_put || self.max_affected.is_some()
+    }
+
+    fn verify(self, head: &ResultHead) -> Result<(), RestError> {
+        if self.exactly_one_for_put && head.rows != 1 {
+            return Err(RestError::PutMismatch);
+        }
+        if self.singular && head.rows != 1 {
+            return Err(RestError::NotSingular(head.rows));
+        }
+        match self.max_affected {
+            Some(most) if head.rows > most => Err(RestError::MaxAffected(head.rows)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Runs a read, write or call.
+    pub async fn plan(self, plan: &Plan) -> Result<Response<Body>, RestError> {
+        match plan {
+            Plan::Read(action) => {
+                let rendered = render_read(action, self.count_options(plan));
+                let checks = Checks { singular: is_singular(&action.output), ..Checks::default() };
+                self.read(plan, rendered, &action.output, checks).await
+            }
+            Plan::Call(action) => {
+                let rendered = render_call(action, self.count_options(plan));
+                let max_affected = self.scope.request.preferences.enforced_max_affected();
+                let checks =
+                    Checks { singular: is_singular(&action.output), max_affected, ..Checks::default() };
+                if action.read_only {
+                    self.read(plan, rendered, &action.output, checks).await
+                } else {
+                    self.write(plan, rendered, READ_COLUMNS, &action.output, checks).await
+                }
+            }
+            Plan::Mutate(action) => {
+                let rendered = render_mutate(action, &self.scope.request.preferences);
+                let checks = self.write_checks(action);
+                self.write(plan, rendered, WRITE_COLUMNS, &action.output, checks).await
+            }
+            Plan::Inspect { .. } | Plan::Info { .. } => Err(RestError::Unreadable("a plan without a query")),
+        }
+    }
+
+    fn write_checks(&self, action: &MutateAction) -> Checks {
+        let is_put = action.mutation == Mutation::SingleUpsert;
+        let limits = matches!(action.mutation, Mutation::Update | Mutation::Delete);
+        Checks {
+            singular: !is_put && is_singular(&action.output),
+            exactly_one_for_put: is_put,
+            max_affected: self.scope.request.preferences.enforced_max_affected().filter(|_| limits),
+        }
+    }
+
+    /// The planner's guess about rows that the anonymous role cannot see would tell of them.
+    fn count_options(&self, plan: &Plan) -> CountOptions {
+        let scope = &self.scope;
+        let mut mode = scope.request.preferences.count;
+        let guesses = matches!(mode, Some(CountMode::Planned | CountMode::Estimated));
+        let is_anonymous = scope.settings.anon_role.as_deref() == Some(&*scope.caller.role);
+        if guesses && is_anonymous && !scope.settings.anon_count_estimates && matches!(plan, Plan::Read(_)) {
+            mode = Some(CountMode::Exact);
+        }
+        CountOptions { mode, max_rows: scope.settings.plan.max_rows }
+    }
+
+    fn query(&self, sql: SqlBuf, columns: u16) -> Query {
+        let mut query = Query::new(sql, columns);
+        query.prepared = self.scope.settings.prepared;
+        query
+    }
+
+    async fn read(
+        self,
+        plan: &Plan,
+        rendered: Rendered,
+        output: &Output,
+        checks: Checks,
+    ) -> Result<Response<Body>, RestError> {
+        let started = Instant::now();
+        let estimate = match rendered.estimate {
+            Some(sql) => Some(self.estimate(sql).await?),
+            None => None,
+        };
+        let query = self.query(rendered.sql, columns(rendered.shape, READ_COLUMNS));
+        let group = self.scope.statement_group(query, Effect::Reads, Finish::Commit);
+        let running = Running::start(self.lanes, group, rendered.shape).await?;
+        self.timing.transaction = Some(started.elapsed());
+        let responding = Instant::now();
+        if rendered.shape == Shape::PlanText {
+            return plan_answer(output, running.body().await?, &self.scope);
+        }
+        let mut head = running.head();
+        checks.verify(&head)?;
+        if let Some(estimate) = estimate {
+            head.total = self.estimated_total(head.total, estimate);
+        }
+        let response = respond(plan, self.scope.request, &head)?;
+        self.check_size(&running)?;
+        let body = match response.body {
+            BodyUse::Send => Some(running.body().await?),
+            BodyUse::Omit { .. } => {
+                running.finish().await?;
+                None
+            }
+        };
+        self.timing.response = Some(responding.elapsed());
+        Ok(assemble(response, body))
+    }
+
+    async fn write(
+        self,
+        plan: &Plan,
+        rendered: Rendered,
+        column_count: u16,
+        output: &Output,
+        checks: Checks,
+    ) -> Result<Response<Body>, RestError> {
+        let started = Instant::now();
+        let rolls_back = self.rolls_back();
+        let finish = match (checks.any(), rolls_back) {
+            (true, _) => Finish::Decide,
+            (false, true) => Finish::Rollback,
+            (false, false) => Finish::Commit,
+        };
+        let query = self.query(rendered.sql, columns(rendered.shape, column_count));
+        let group = self.scope.statement_group(query, Effect::Writes, finish);
+        let mut running = Running::start(self.lanes, group, rendered.shape).await?;
+        let head = running.head();
+        if rendered.shape != Shape::PlanText {
+            // An error here drops the group undecided, which undoes it.
+            checks.verify(&head)?;
+            self.check_size(&running)?;
+        }
+        if finish == Finish::Decide {
+            if rolls_back {
+                running.rollback_checked();
+            } else {
+                running.commit();
+            }
+        }
+        running.settle().await?;
+        self.timing.transaction = Some(started.elapsed());
+        let responding = Instant::now();
+        if rendered.shape == Shape::PlanText {
+            return plan_answer(output, running.body().await?, &self.scope);
+        }
+        let response = respond(plan, self.scope.request, &head)?;
+        let body = match response.body {
+            BodyUse::Send => Some(running.body().await?),
+            BodyUse::Omit { .. } => None,
+        };
+        self.timing.response = Some(responding.elapsed());
+        Ok(assemble(response, body))
+    }
+
+    fn rolls_back(&self) -> bool {
+        match self.scope.request.preferences.transaction {
+            Some(TransactionEnd::Rollback) => true,
+            Some(TransactionEnd::Commit) => false,
+            None => self.scope.settings.tx_end.rolls_back(),
+        }
+    }
+
+    fn check_size(&self, running: &Running) -> Result<(), RestError> {
+        let limit = self.scope.settings.max_result_bytes;
+        match running.body_length() {
+            Some(length) if length > limit => Err(RestError::ResultTooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The planner's guess at the number of rows, in a group of its own.
+    async fn estimate(&self, sql: SqlBuf) -> Result<i64, RestError> {
+        let group = self.scope.statement_group(self.query(sql, 1), Effect::Reads, Finish::Commit);
+        let mut reply = self.lanes.run(group).await?;
+        let mut text = Vec::new();
+        while reply.next_row().await?.is_some() {
+            while let Some(piece) = reply.chunk().await? {
+                text.extend_from_slice(&piece);
+            }
+        }
+        reply.finish().await?;
+        let plan: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_i64).unwrap_or_default())
+    }
+
+    /// `planned` takes the guess; `estimated` counts up to `max_rows` and guesses beyond.
+    fn estimated_total(&self, counted: Option<i64>, guess: i64) -> Option<i64> {
+        let max_rows = self.scope.settings.plan.max_rows.and_then(|rows| i64::try_from(rows).ok());
+        match (self.scope.request.preferences.count, counted, max_rows) {
+            (Some(CountMode::Planned), _, _) => Some(guess),
+            (Some(CountMode::Estimated), Some(counted), Some(most)) if counted > most => {
+                Some(counted.max(guess))
+            }
+            _ => counted,
+        }
+    }
+}
+
+fn is_singular(output: &Output) -> bool {
+    matches!(output.media, MediaType::Singular { .. })
+}
+
+fn columns(shape: Shape, otherwise: u16) -> u16 {
+    if shape == Shape::PlanText { 1 } else { otherwise }
+}
+
+/// The answer to a request for an execution plan.
+fn plan_answer(output: &Output, body: ResultBody, scope: &Scope<'_>) -> Result<Response<Body>, RestError> {
+    let mut head = ResponseHead::new(http::StatusCode::OK);
+    head.push(header::CONTENT_TYPE, &output.media.to_content_type());
+    head.profile(scope.request);
+    Ok(assemble(head, Some(body)))
+}
+
+/// The answer to `OPTIONS`.
+pub fn allow(methods: &str) -> Response<Body> {
+    let mut head = ResponseHead::new(http::StatusCode::OK);
+    head.push(header::ALLOW, methods);
+    head.push(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    assemble(head, Some(ResultBody::whole(bytes::Bytes::new())))
+}
+
+/// Head and body as an HTTP answer.
+pub fn assemble(head: ResponseHead, body: Option<ResultBody>) -> Response<Body> {
+    let (length, body) = match (body, head.body) {
+        (Some(body), _) => (body.length, body.body),
+        (None, BodyUse::Omit { length: true }) => (Some(0), Body::empty()),
+        (None, _) => (None, Body::empty()),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    let headers = response.headers_mut();
+    for (name, value) in head.headers {
+        headers.append(name, value);
+    }
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
