@@ -8,17 +8,22 @@ pub mod load;
 pub mod model;
 pub mod protection;
 pub mod relations;
+pub mod reload;
+mod reload_task;
 pub mod role;
 pub mod suggest;
 mod view_tree;
 
 pub use model::{
     Cardinality, Catalog, Column, Function, HandlerTarget, Junction, MediaHandler, Parameter, Protection,
-    QualifiedName, Relation, RelationKind, RelationSecurity, Relationship, Representation, ReturnType, ReturnValue,
-    Role, Volatility,
+    QualifiedName, Relation, RelationKind, RelationSecurity, Relationship, Representation, ReturnType,
+    ReturnValue, Role, Volatility,
 };
+pub use reload::{CatalogHandle, ReloadOptions};
 pub use role::IsolationLevel;
 
+#[cfg(test)]
+mod reload_tests;
 #[cfg(test)]
 mod test_database;
 #[cfg(test)]

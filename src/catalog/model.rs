@@ -309,7 +309,9 @@ impl Relationship {
     /// What is embedded.
     pub fn foreign_relation(&self) -> &QualifiedName {
         match self {
-            Self::ForeignKey { foreign_relation, .. } | Self::Computed { foreign_relation, .. } => foreign_relation,
+            Self::ForeignKey { foreign_relation, .. } | Self::Computed { foreign_relation, .. } => {
+                foreign_relation
+            }
         }
     }
 

@@ -70,14 +70,12 @@ pub fn protection(
             unprotected("has no row-level security", enable_row_security(name))
         }
         RelationKind::View => view_protection(name, own, facts, server_version),
-        RelationKind::MaterializedView => unprotected(
-            "is a materialized view, which row-level security cannot protect",
-            revoke(name),
-        ),
-        RelationKind::ForeignTable => unprotected(
-            "is a foreign table, which row-level security cannot protect",
-            revoke(name),
-        ),
+        RelationKind::MaterializedView => {
+            unprotected("is a materialized view, which row-level security cannot protect", revoke(name))
+        }
+        RelationKind::ForeignTable => {
+            unprotected("is a foreign table, which row-level security cannot protect", revoke(name))
+        }
     }
 }
 
@@ -183,7 +181,10 @@ mod tests {
             .collect()
     }
 
-    fn verdict(relation: &str, entries: &[(&str, RelationKind, bool, &[&str])]) -> Result<(), (String, String)> {
+    fn verdict(
+        relation: &str,
+        entries: &[(&str, RelationKind, bool, &[&str])],
+    ) -> Result<(), (String, String)> {
         match protection(&name(relation), &facts_of(entries), 150_018) {
             Protection::Protected => Ok(()),
             Protection::Unprotected { reason, fix } => Err((reason.to_string(), fix.to_string())),
@@ -204,7 +205,8 @@ mod tests {
         let inner = ("i", RelationKind::View, true, &["t"][..]);
         let leaky = ("l", RelationKind::View, false, &["t"][..]);
         assert_eq!(verdict("v", &[("v", RelationKind::View, true, &["i", "t"]), inner, table]), Ok(()));
-        let (reason, fix) = verdict("v", &[("v", RelationKind::View, true, &["t", "o"]), table, open]).unwrap_err();
+        let (reason, fix) =
+            verdict("v", &[("v", RelationKind::View, true, &["t", "o"]), table, open]).unwrap_err();
         assert!(reason.contains("api.o"), "{reason}");
         assert!(fix.starts_with("ALTER TABLE \"api\".\"o\""), "{fix}");
         let (_, fix) = verdict("v", &[("v", RelationKind::View, true, &["l"]), leaky, table]).unwrap_err();

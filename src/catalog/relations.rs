@@ -87,7 +87,7 @@ pub fn derive<S: std::hash::BuildHasher>(
     exposed: &HashSet<Arc<str>, S>,
 ) -> HashMap<(QualifiedName, Arc<str>), Vec<Relationship>> {
     let referring = with_views(foreign_keys, view_keys);
-    let mut all = many_to_many(&referring, primary_keys, exposed);
+    let mut all = many_to_many(&referring, primary_keys);
     all.extend(referring.iter().map(inverse));
     all.extend(referring);
 
@@ -110,12 +110,25 @@ pub fn derive<S: std::hash::BuildHasher>(
             continue;
         }
         let list = map.entry((relation, foreign.schema)).or_default();
-        list.extend(relationships.into_iter().filter(|found| exposed.contains(&found.foreign_relation().schema)));
+        // A pair of relations of which nothing is left keeps its empty list: it is known, and not open to suggestions.
+        list.extend(relationships.into_iter().filter(|found| {
+            exposed.contains(&found.foreign_relation().schema)
+                && junction(found).is_none_or(|junction| exposed.contains(&junction.schema))
+        }));
     }
     for list in map.values_mut() {
         list.sort_unstable();
     }
     map
+}
+
+fn junction(relationship: &Relationship) -> Option<&QualifiedName> {
+    match relationship {
+        Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(junction), .. } => {
+            Some(&junction.relation)
+        }
+        _ => None,
+    }
 }
 
 /// The relationships from the referring side, between tables and every view that shows either side's columns.
@@ -131,7 +144,9 @@ fn with_views(foreign_keys: &[ForeignKey], view_keys: &[ViewKey]) -> Vec<Relatio
             let views: &Vec<&ViewKey> = index.get(&(table, &*key.constraint, key_use)).unwrap_or(&none);
             let mut sides = vec![(table.clone(), own, false)];
             for view in views {
-                sides.extend(view.combinations().into_iter().map(|columns| (view.view.clone(), columns, true)));
+                sides.extend(
+                    view.combinations().into_iter().map(|columns| (view.view.clone(), columns, true)),
+                );
             }
             sides
         };
@@ -166,7 +181,12 @@ fn swapped(columns: &ColumnPairs) -> ColumnPairs {
 /// The same link as seen from the referenced side.
 fn inverse(relationship: &Relationship) -> Relationship {
     let Relationship::ForeignKey {
-        relation, foreign_relation, is_self, cardinality, relation_is_view, foreign_is_view,
+        relation,
+        foreign_relation,
+        is_self,
+        cardinality,
+        relation_is_view,
+        foreign_is_view,
     } = relationship
     else {
         return relationship.clone();
@@ -203,7 +223,6 @@ struct JunctionSide<'a> {
 fn many_to_many<S: std::hash::BuildHasher>(
     referring: &[Relationship],
     primary_keys: &HashMap<QualifiedName, Vec<Arc<str>>, S>,
-    exposed: &HashSet<Arc<str>, S>,
 ) -> Vec<Relationship> {
     let mut sides: HashMap<&QualifiedName, Vec<JunctionSide<'_>>> = HashMap::new();
     for relationship in referring {
@@ -214,8 +233,6 @@ fn many_to_many<S: std::hash::BuildHasher>(
             foreign_is_view,
             ..
         } = relationship
-            && exposed.contains(&relation.schema)
-            && exposed.contains(&foreign_relation.schema)
         {
             let key: &[Arc<str>] = primary_keys.get(relation).map_or(&[], Vec::as_slice);
             // Both foreign keys must lie inside the primary key, so one that does not is no side at all.

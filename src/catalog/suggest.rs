@@ -90,11 +90,19 @@ fn scored<'a>(candidates: &[&'a str], asked: &str, min_score: f64) -> Vec<(f64, 
     if let Some((_, same)) = entries.iter().find(|(key, _)| *key == asked) {
         return vec![(1.0, same)];
     }
-    [3, 2].into_iter().map(|size| scored_by(&entries, &asked, min_score, size)).find(|found| !found.is_empty())
+    [3, 2]
+        .into_iter()
+        .map(|size| scored_by(&entries, &asked, min_score, size))
+        .find(|found| !found.is_empty())
         .unwrap_or_default()
 }
 
-fn scored_by<'a>(entries: &[(String, &'a str)], asked: &str, min_score: f64, size: usize) -> Vec<(f64, &'a str)> {
+fn scored_by<'a>(
+    entries: &[(String, &'a str)],
+    asked: &str,
+    min_score: f64,
+    size: usize,
+) -> Vec<(f64, &'a str)> {
     let wanted = groups(asked, size);
     let mut similar: Vec<(f64, &(String, &'a str))> = entries
         .iter()
@@ -125,7 +133,8 @@ fn groups(text: &str, size: usize) -> HashMap<Vec<char>, u32> {
 
 fn cosine(left: &HashMap<Vec<char>, u32>, right: &HashMap<Vec<char>, u32>) -> f64 {
     let product: u32 = left.iter().map(|(group, count)| count * right.get(group).copied().unwrap_or(0)).sum();
-    let norm = |vector: &HashMap<Vec<char>, u32>| f64::from(vector.values().map(|count| count * count).sum::<u32>());
+    let norm =
+        |vector: &HashMap<Vec<char>, u32>| f64::from(vector.values().map(|count| count * count).sum::<u32>());
     if product == 0 { 0.0 } else { f64::from(product) / (norm(left) * norm(right)).sqrt() }
 }
 
@@ -168,7 +177,10 @@ mod tests {
     #[test]
     fn parameter_lists_are_matched_as_text() {
         let lists = ["(name, param, val)", "(attr, id)"];
-        assert_eq!(best(&lists, "(nam, pqaram, vall)", LOOSE_MIN_SCORE).as_deref(), Some("(name, param, val)"));
+        assert_eq!(
+            best(&lists, "(nam, pqaram, vall)", LOOSE_MIN_SCORE).as_deref(),
+            Some("(name, param, val)")
+        );
         assert_eq!(best(&lists, "(param, val)", LOOSE_MIN_SCORE).as_deref(), Some("(name, param, val)"));
         assert_eq!(best(&lists, "(id)", LOOSE_MIN_SCORE).as_deref(), Some("(attr, id)"));
         assert_eq!(best(&lists, "(noclosealternative)", LOOSE_MIN_SCORE), None);

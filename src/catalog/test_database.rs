@@ -13,7 +13,6 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 pub(super) struct Cluster {
     directory: tempfile::TempDir,
     server: Mutex<Child>,
-    binaries: PathBuf,
     databases: std::sync::atomic::AtomicUsize,
 }
 
@@ -29,7 +28,7 @@ pub(super) fn cluster() -> Option<Arc<Cluster>> {
         eprintln!("PostgreSQL is not installed: not run");
         return None;
     };
-    let started = Arc::new(Cluster::start(binaries));
+    let started = Arc::new(Cluster::start(&binaries));
     *shared = Arc::downgrade(&started);
     Some(started)
 }
@@ -53,7 +52,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 impl Cluster {
-    fn start(binaries: PathBuf) -> Self {
+    fn start(binaries: &Path) -> Self {
         let directory = tempfile::Builder::new().prefix("gfcat").tempdir_in("/tmp").expect("a directory");
         let is_root = rustix::process::geteuid().is_root();
         if is_root {
@@ -63,7 +62,9 @@ impl Cluster {
         let program = |name: &str| {
             let mut command = if is_root {
                 let mut command = Command::new("setpriv");
-                command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(binaries.join(name));
+                command
+                    .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                    .arg(binaries.join(name));
                 command
             } else {
                 Command::new(binaries.join(name))
@@ -80,15 +81,15 @@ impl Cluster {
             .expect("initdb");
         assert!(status.success(), "initdb");
         let server = spawn_server(program("postgres"), &data, directory.path());
-        let cluster = Self { directory, server: Mutex::new(server), binaries, databases: 0.into() };
-        cluster.wait();
+        let cluster = Self { directory, server: Mutex::new(server), databases: 0.into() };
+        cluster.wait(binaries);
         cluster
     }
 
-    fn wait(&self) {
+    fn wait(&self, binaries: &Path) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let done = Command::new(self.binaries.join("pg_isready"))
+            let done = Command::new(binaries.join("pg_isready"))
                 .arg("-h")
                 .arg(self.directory.path())
                 .args(["-p", "5433", "-q"])
@@ -99,25 +100,6 @@ impl Cluster {
             assert!(Instant::now() < deadline, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Stops the server at once and starts it again.
-    pub(super) fn restart(&self) {
-        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        stop(&mut server, rustix::process::Signal::INT);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command
-                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
-                .arg(self.binaries.join("postgres"));
-            command
-        } else {
-            Command::new(self.binaries.join("postgres"))
-        };
-        command.current_dir(self.directory.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        *server = spawn_server(command, &self.directory.path().join("data"), self.directory.path());
-        drop(server);
-        self.wait();
     }
 
     /// Where to connect to `database` as the superuser.
@@ -161,7 +143,16 @@ fn spawn_server(mut command: Command, data: &Path, sockets: &Path) -> Child {
         .arg(data)
         .arg("-k")
         .arg(sockets)
-        .args(["-p", "5433", "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_locks_per_transaction=1000"])
+        .args([
+            "-p",
+            "5433",
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_locks_per_transaction=1000",
+        ])
         .spawn()
         .expect("postgres")
 }

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn columns_shown_as_they_are_carry_their_origin() {
         let tree = r"({QUERY :commandType 1 :querySource 0 :utilityStmt <> :rtable ({RTE :alias <> :eref {ALIAS :aliasname
-            old :colnames (}a" ;
+            old :colnames (}a";
         assert_eq!(shown_columns(tree), []);
         let tree = r#"({QUERY :commandType 1 :rtable ({RTE :eref {ALIAS :aliasname x\ \{\( :colnames ("id" "n\)")}
             :subquery {QUERY :targetList ({TARGETENTRY :resno 9 :resorigtbl 99 :resorigcol 9})}}) :jointree {FROMEXPR
@@ -161,7 +161,16 @@ mod tests {
 
     #[test]
     fn cut_or_foreign_text_is_no_error() {
-        for text in ["", "(", "({", "<>", "({QUERY :targetList ({TARGETENTRY :resno", "({QUERY :targetList <>})", "\\", "({QUERY :a \\"] {
+        for text in [
+            "",
+            "(",
+            "({",
+            "<>",
+            "({QUERY :targetList ({TARGETENTRY :resno",
+            "({QUERY :targetList <>})",
+            "\\",
+            "({QUERY :a \\",
+        ] {
             assert_eq!(shown_columns(text), [], "{text}");
         }
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::columns::ColumnRow;
 use super::assemble_functions::functions;
+use super::columns::ColumnRow;
 use super::functions::{ComputedRow, HandlerRow};
 use super::keys::KeyRow;
 use super::relations::{BaseRow, RelationRow};
 use super::roles::{RoleRow, RoleSettingRow};
 use super::{Interner, LoadOptions, Rows, views};
 use crate::catalog::model::{
-    Catalog, Column, Generated, Grant, HandlerTarget, Identity, MediaHandler, QualifiedName, Relation, RelationKind,
-    Relationship, Representation,
+    Catalog, Column, Generated, Grant, HandlerTarget, Identity, MediaHandler, QualifiedName, Relation,
+    RelationKind, Relationship, Representation,
 };
 use crate::catalog::protection::{RelationSecurity, protection};
 use crate::catalog::relations::{ForeignKey, KeyUse, ViewKey, derive};
@@ -80,9 +80,13 @@ pub(super) fn assemble(
             .representations
             .into_iter()
             .map(|row| {
-                let (source_type, target_type) = (interner.text(&row.source_type), interner.text(&row.target_type));
+                let (source_type, target_type) =
+                    (interner.text(&row.source_type), interner.text(&row.target_type));
                 let function = Arc::from(row.function);
-                ((source_type.clone(), target_type.clone()), Representation { source_type, target_type, function })
+                (
+                    (source_type.clone(), target_type.clone()),
+                    Representation { source_type, target_type, function },
+                )
             })
             .collect(),
         media_handlers: rows.handlers.iter().map(|row| handler(row, &mut interner)).collect(),
@@ -216,7 +220,8 @@ fn view_keys(
                 };
                 let shown = |number: &i16| -> Option<Vec<Arc<str>>> {
                     let shown = uses.get(&(table, *number))?;
-                    let shown: Vec<Arc<str>> = shown.iter().filter_map(|own| numbers.get(own).cloned()).collect();
+                    let shown: Vec<Arc<str>> =
+                        shown.iter().filter_map(|own| numbers.get(own).cloned()).collect();
                     (!shown.is_empty()).then_some(shown)
                 };
                 if let Some(shown) = key_numbers.iter().map(shown).collect::<Option<Vec<_>>>() {
@@ -371,7 +376,8 @@ mod tests {
     fn grants_are_read_with_quoted_names_and_public() {
         let mut interner = Interner::default();
         let mut read = |item: &str| {
-            grant(item, &mut interner).map(|grant| (grant.grantee.map(|name| name.to_string()), grant.privileges.to_string()))
+            grant(item, &mut interner)
+                .map(|grant| (grant.grantee.map(|name| name.to_string()), grant.privileges.to_string()))
         };
         assert_eq!(read("=r/postgres"), Some((None, "r".to_owned())));
         assert_eq!(read("anon=arw*d/postgres"), Some((Some("anon".to_owned()), "arwd".to_owned())));

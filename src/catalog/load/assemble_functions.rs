@@ -11,7 +11,10 @@ use crate::catalog::model::QualifiedName;
 use crate::catalog::role::IsolationLevel;
 
 /// The callable functions by name; overloads with fewest parameters first.
-pub(super) fn functions(rows: Vec<FunctionRow>, interner: &mut Interner) -> HashMap<QualifiedName, Vec<Function>> {
+pub(super) fn functions(
+    rows: Vec<FunctionRow>,
+    interner: &mut Interner,
+) -> HashMap<QualifiedName, Vec<Function>> {
     let mut found: HashMap<QualifiedName, Vec<Function>> = HashMap::new();
     for row in rows {
         if let Some(function) = function(row, interner) {
@@ -76,8 +79,9 @@ fn function(row: FunctionRow, interner: &mut Interner) -> Option<Function> {
 /// The input parameters. `modes`, where there are any, run over all parameters: `i`n, inout `b`, `v`ariadic are input.
 fn parameters(row: &FunctionRow, interner: &mut Interner) -> Vec<Parameter> {
     let mode = |at: usize| row.modes.as_ref().and_then(|modes| modes.get(at)).map_or("i", String::as_str);
-    let inputs: Vec<usize> =
-        (0..row.types.len().min(row.type_oids.len())).filter(|at| matches!(mode(*at), "i" | "b" | "v")).collect();
+    let inputs: Vec<usize> = (0..row.types.len().min(row.type_oids.len()))
+        .filter(|at| matches!(mode(*at), "i" | "b" | "v"))
+        .collect();
     let required = inputs.len().saturating_sub(usize::try_from(row.defaults).unwrap_or(0));
     inputs
         .iter()

@@ -51,7 +51,10 @@ pub async fn snapshot_text(connection: &mut PgConnection) -> Result<String, sqlx
 }
 
 /// Whether an enabled event trigger announces DDL on a channel: one whose function's text names `channel`.
-pub async fn event_trigger_present(connection: &mut PgConnection, channel: &str) -> Result<bool, sqlx::Error> {
+pub async fn event_trigger_present(
+    connection: &mut PgConnection,
+    channel: &str,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select count(distinct t.evtevent) = 2
          from pg_event_trigger t join pg_proc p on p.oid = t.evtfoid

@@ -132,6 +132,7 @@ from pg_cast k
 join pg_type s on s.oid = k.castsource
 join pg_type t on t.oid = k.casttarget
 where k.castcontext = 'i' and k.castmethod = 'f' and k.oid >= 16384
+  and has_function_privilege(coalesce($1, current_user::text)::name, k.castfunc, 'EXECUTE')
   and ((s.typtype = 'd' and k.casttarget in ('json'::regtype, 'text'::regtype))
     or (t.typtype = 'd' and k.castsource in ('json'::regtype, 'text'::regtype)))";
 
@@ -156,7 +157,10 @@ pub(super) async fn handlers(
     sqlx::query_as(HANDLERS).persistent(false).bind(schemas).fetch_all(connection).await
 }
 
-/// Casts that represent domains as `json` or `text`.
-pub(super) async fn representations(connection: &mut PgConnection) -> Result<Vec<RepresentationRow>, sqlx::Error> {
-    sqlx::query_as(REPRESENTATIONS).persistent(false).fetch_all(connection).await
+/// Casts that represent domains as `json` or `text` and that the authenticator may use.
+pub(super) async fn representations(
+    connection: &mut PgConnection,
+    authenticator: Option<&str>,
+) -> Result<Vec<RepresentationRow>, sqlx::Error> {
+    sqlx::query_as(REPRESENTATIONS).persistent(false).bind(authenticator).fetch_all(connection).await
 }

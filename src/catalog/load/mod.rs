@@ -90,8 +90,7 @@ pub async fn load(
     if server_version < 140_000 {
         return Err(LoadError::TooOld(server_version));
     }
-    let mut transaction =
-        connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     // Compiling these plans would take longer than running them.
     sqlx::raw_sql("SET LOCAL search_path = ''; SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'")
         .execute(&mut *transaction)
@@ -106,7 +105,8 @@ pub async fn load(
     transaction.commit().await?;
     let options = options.clone();
     let catalog =
-        tokio::task::spawn_blocking(move || assemble::assemble(rows, &options, timezones, server_version)).await?;
+        tokio::task::spawn_blocking(move || assemble::assemble(rows, &options, timezones, server_version))
+            .await?;
     Ok(catalog)
 }
 
@@ -118,7 +118,11 @@ async fn read_all(
     let schemas = &options.schemas;
     let mut traced = schemas.clone();
     traced.extend(options.extra_search_path.iter().cloned());
+    let authenticator = options.authenticator.as_deref();
     Ok(Rows {
+        // First, as it says clearly when the authenticator is missing.
+        roles: roles::roles(connection, authenticator, server_version).await?,
+        role_settings: roles::role_settings(connection, authenticator, server_version).await?,
         relations: relations::relations(connection, schemas).await?,
         bases: relations::bases(connection).await?,
         comments: relations::schema_comments(connection, schemas).await?,
@@ -128,9 +132,7 @@ async fn read_all(
         functions: functions::functions(connection, schemas).await?,
         computed: functions::computed(connection).await?,
         handlers: functions::handlers(connection, schemas).await?,
-        representations: functions::representations(connection).await?,
-        roles: roles::roles(connection, options.authenticator.as_deref(), server_version).await?,
-        role_settings: roles::role_settings(connection, options.authenticator.as_deref(), server_version).await?,
+        representations: functions::representations(connection, authenticator).await?,
     })
 }
 

@@ -72,8 +72,12 @@ pub(super) async fn roles(
 ) -> Result<Vec<RoleRow>, LoadError> {
     // From 16 on a membership can be granted without the right to SET ROLE.
     let privilege = if server_version >= 160_000 { "SET" } else { "MEMBER" };
-    let rows: Vec<RoleRow> =
-        sqlx::query_as(ROLES).persistent(false).bind(authenticator).bind(privilege).fetch_all(connection).await?;
+    let rows: Vec<RoleRow> = sqlx::query_as(ROLES)
+        .persistent(false)
+        .bind(authenticator)
+        .bind(privilege)
+        .fetch_all(connection)
+        .await?;
     match authenticator {
         Some(name) if rows.is_empty() => Err(LoadError::UnknownAuthenticator(name.to_owned())),
         _ => Ok(rows),
@@ -92,7 +96,9 @@ pub(super) async fn role_settings(
 
 /// Names that `Prefer: timezone` may hold. Takes PostgreSQL some hundred file reads.
 pub(super) async fn timezones(connection: &mut PgConnection) -> Result<HashSet<Arc<str>>, sqlx::Error> {
-    let names: Vec<String> =
-        sqlx::query_scalar("select name from pg_timezone_names").persistent(false).fetch_all(connection).await?;
+    let names: Vec<String> = sqlx::query_scalar("select name from pg_timezone_names")
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
     Ok(names.into_iter().map(Arc::from).collect())
 }

@@ -79,8 +79,11 @@ pub async fn in_database_settings(
         call.lit("select ").name(&function.schema, &function.name).lit("()");
         sqlx::raw_sql(sqlx::AssertSqlSafe(call.text().to_owned())).execute(&mut *transaction).await?;
         let names: Vec<String> = NAMES.iter().map(|name| format!("{PREFIX}{name}")).collect();
-        let current: Vec<(String, Option<String>)> =
-            sqlx::query_as(CURRENT_SETTINGS).persistent(false).bind(names).fetch_all(&mut *transaction).await?;
+        let current: Vec<(String, Option<String>)> = sqlx::query_as(CURRENT_SETTINGS)
+            .persistent(false)
+            .bind(names)
+            .fetch_all(&mut *transaction)
+            .await?;
         for (name, value) in current {
             // A custom setting that some earlier transaction set reads as empty afterwards.
             if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -88,8 +91,11 @@ pub async fn in_database_settings(
             }
         }
     }
-    let stored: Vec<(String, String)> =
-        sqlx::query_as(ROLE_SETTINGS).persistent(false).bind(authenticator).fetch_all(&mut *transaction).await?;
+    let stored: Vec<(String, String)> = sqlx::query_as(ROLE_SETTINGS)
+        .persistent(false)
+        .bind(authenticator)
+        .fetch_all(&mut *transaction)
+        .await?;
     transaction.rollback().await?;
     for (name, value) in stored {
         add(&name, value);

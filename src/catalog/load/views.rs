@@ -22,7 +22,10 @@ join pg_rewrite w on w.ev_class = c.oid and w.ev_type = '1'
 where c.relkind in ('v', 'm') and n.nspname::text = any($1)";
 
 /// The views of `schemas`. Stored queries are long, so they are read one by one and dropped at once.
-pub(super) async fn views(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<ViewRow>, sqlx::Error> {
+pub(super) async fn views(
+    connection: &mut PgConnection,
+    schemas: &[String],
+) -> Result<Vec<ViewRow>, sqlx::Error> {
     let mut rows = sqlx::query(VIEWS).persistent(false).bind(schemas).fetch(connection);
     let mut found = Vec::new();
     while let Some(row) = rows.try_next().await? {
