@@ -2,7 +2,7 @@
 //! added; control characters are escaped, so that nobody can forge a line; fields that are named like secrets
 //! are masked, and long texts are cut.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
@@ -102,27 +102,42 @@ impl<W> LineLayer<W> {
         let level = *metadata.level();
         let kind = fields.kind.unwrap_or(if level == Level::ERROR { "error" } else { "app" });
         let millis = self.clock.unix_millis();
-        let time = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
-        let time = time.format("%Y-%m-%dT%H:%M:%S%.3fZ");
         // Writing to a String cannot fail.
         let _ = match self.format {
             LineFormat::Json => {
-                let _ = write!(
-                    line,
-                    "{{\"timestamp\":\"{time}\",\"level\":\"{level}\",\"kind\":\"{kind}\",\"target\":"
-                );
+                line.push_str("{\"timestamp\":\"");
+                timestamp(line, millis);
+                let _ = write!(line, "\",\"level\":\"{level}\",\"kind\":\"{kind}\",\"target\":");
                 json_text(line, metadata.target());
                 line.push_str(",\"message\":");
                 json_text(line, &fields.message);
                 writeln!(line, "{}}}", fields.text)
             }
             LineFormat::Human => {
-                let _ = write!(line, "{time} {level:5} {kind:8} {}: ", metadata.target());
+                timestamp(line, millis);
+                let _ = write!(line, " {level:5} {kind:8} {}: ", metadata.target());
                 human_text(line, &fields.message);
                 writeln!(line, "{}", fields.text)
             }
         };
     }
+}
+
+/// RFC 3339 in UTC with milliseconds. The part up to the second is the same for many lines and kept.
+fn timestamp(line: &mut String, millis: i64) {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let second = millis.div_euclid(1000);
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != second {
+            let time = chrono::DateTime::from_timestamp(second, 0).unwrap_or_default();
+            *text = time.format("%Y-%m-%dT%H:%M:%S").to_string();
+            *known = second;
+        }
+        line.push_str(text);
+    });
+    let _ = write!(line, ".{:03}Z", millis.rem_euclid(1000));
 }
 
 /// Collects the fields of an event or span.
