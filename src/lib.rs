@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+pub mod cli;
 pub mod kernel;
 pub mod rest;

@@ -9,3 +9,4 @@ pub mod limits;
 pub mod random;
 pub mod secret;
 pub mod sql;
+pub mod telemetry;

@@ -99,6 +99,18 @@ impl Loader {
         self.value(key, value, Source::Program)
     }
 
+    /// Changes a default, for all sources to override: call it first.
+    pub fn default_value(self, key: &str, value: Value) -> Result<Self, ConfigError> {
+        self.value(key, value, Source::Profile)
+    }
+
+    /// Adds one value of the command line as text, read as from the environment; see `--set`.
+    pub fn flag_text(self, flag: &str, key: &str, text: &str) -> Result<Self, ConfigError> {
+        let source = Source::Flag(flag.to_owned());
+        let info = find(key).ok_or_else(|| unknown(key, source.clone()))?;
+        self.value(key, environment::from_text(info, text), source)
+    }
+
     fn value(mut self, key: &str, value: Value, source: Source) -> Result<Self, ConfigError> {
         let info = find(key).ok_or_else(|| unknown(key, source.clone()))?;
         check(info, &value, &source)?;

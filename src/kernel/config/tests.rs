@@ -436,6 +436,12 @@ fn the_reference_lists_every_key_as_the_code_has_it() {
     let text = std::fs::read_to_string(path).unwrap();
     let (before, rest) = text.split_once(BEGIN).expect("the marker before the tables");
     let (_, after) = rest.split_once(END).expect("the marker behind the tables");
+    for name in DATABASE_SETTINGS {
+        assert!(
+            before.contains(&format!("`{name}`")),
+            "{name} is missing among the settings in the database"
+        );
+    }
     let expected = format!("{before}{BEGIN}{}{END}{after}", reference::reference_tables());
     same_as_file("docs/configuration.md", &expected);
 }

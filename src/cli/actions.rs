@@ -1,0 +1,121 @@
+//! What the commands need done, as a trait, and what they get back. `app` does it; the command line only asks
+//! and prints.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::kernel::config::{Environment, Loaded};
+use crate::kernel::secret::Secret;
+use crate::kernel::telemetry::{LogLevels, LogSink};
+
+/// Any failure; its text is shown as one line.
+pub type ActionError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the commands need done.
+pub trait Actions {
+    /// Runs the server until it is asked to stop; calls `options.on_ready` once it answers.
+    fn serve(&self, loaded: Loaded, options: ServeOptions) -> impl Future<Output = Result<(), ActionError>>;
+
+    /// Finds the keys of this installation; starts nothing.
+    fn keys(&self, loaded: Loaded) -> impl Future<Output = Result<Keys, ActionError>>;
+
+    /// Checks the database.
+    fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
+}
+
+/// Receives the report once the server answers.
+pub type OnReady = Box<dyn FnOnce(StartReport) + Send>;
+
+/// How to serve, beyond the configuration.
+pub struct ServeOptions {
+    /// Services to run; all if empty.
+    pub only: Vec<Service>,
+    /// Levels of the logs, for changing them while the server runs.
+    pub logs: LogLevels,
+    /// Where the log lines go, for counting those that were dropped.
+    pub log_sink: LogSink,
+    /// Receives the report once the server answers.
+    pub on_ready: OnReady,
+}
+
+impl fmt::Debug for ServeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeOptions").field("only", &self.only).finish_non_exhaustive()
+    }
+}
+
+/// A service that can run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Service {
+    /// The auto-generated REST service.
+    Rest,
+}
+
+/// The keys of an installation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keys {
+    /// Where clients reach the server.
+    pub api_url: String,
+    /// API key of anonymous callers.
+    pub anon_key: Option<Secret>,
+    /// API key of servers that may do everything.
+    pub service_role_key: Option<Secret>,
+    /// Secret that signs tokens.
+    pub jwt_secret: Option<Secret>,
+    /// Connection URL of the database's owner.
+    pub database_url: Option<Secret>,
+}
+
+/// What the operator should know once the server answers.
+#[derive(Debug, Clone)]
+pub struct StartReport {
+    /// What the server is used for.
+    pub environment: Environment,
+    /// URL and keys.
+    pub keys: Keys,
+    /// Where the admin listener answers.
+    pub admin_url: Option<String>,
+    /// The data directory of the embedded database.
+    pub data_dir: Option<PathBuf>,
+    /// The database in words, as in `PostgreSQL 17.10, embedded`.
+    pub database: String,
+    /// From the start of the process to now, in milliseconds.
+    pub started_in_millis: u64,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// As it should be.
+    Good,
+    /// Works in another way than usual.
+    Note,
+    /// Something does not work.
+    Problem,
+}
+
+impl Severity {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found, in one sentence.
+    pub title: String,
+    /// What it means for the service.
+    pub meaning: String,
+    /// SQL that helps.
+    pub sql: Option<String>,
+}

@@ -1,0 +1,179 @@
+//! The command line: reads the arguments, loads the configuration, calls what `app` offers, and prints.
+//! Every error is one line on the standard error; exit code 1 for errors, 2 for wrong usage.
+
+mod actions;
+mod arguments;
+mod output;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::kernel::clock::Clock;
+use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, printed_text};
+use crate::kernel::telemetry::start_logs;
+
+pub use actions::{
+    ActionError, Actions, Finding, Keys, OnReady, ServeOptions, Service, Severity, StartReport,
+};
+use arguments::{Arguments, Command, ConfigArguments, ConfigCommand};
+use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start};
+
+/// Runs the command of this process's arguments and environment.
+pub fn run(actions: &impl Actions) -> ExitCode {
+    // Variables that are not UTF-8 cannot be ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+        .collect();
+    let mut out = std::io::stdout();
+    let mut errors = std::io::stderr();
+    ExitCode::from(execute(actions, std::env::args_os(), variables, &mut out, &mut errors))
+}
+
+/// Runs one command with everything that it needs of the world given; the result is the exit code.
+pub fn execute(
+    actions: &impl Actions,
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: Vec<(String, String)>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> u8 {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(usage) => {
+            // A reader that went away needs no help text.
+            let _ = if usage.use_stderr() { write!(errors, "{usage}") } else { write!(out, "{usage}") };
+            return u8::try_from(usage.exit_code()).unwrap_or(2);
+        }
+    };
+    match carry_out(actions, command, variables, out, errors) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(errors, "error: {}", one_line(&error.to_string()));
+            1
+        }
+    }
+}
+
+fn carry_out(
+    actions: &impl Actions,
+    command: Command,
+    variables: Vec<(String, String)>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> Result<u8, ActionError> {
+    match command {
+        Command::Serve(serve) => {
+            let loaded = load(&serve.config, serve.flags(), Some(&serve.only), variables)?;
+            run_server(actions, loaded, serve.only)?;
+            Ok(0)
+        }
+        Command::Config { command: ConfigCommand::Print { config, json, changed } } => {
+            let loaded = load_and_warn(&config, variables, errors)?;
+            let mut values = loaded.values();
+            values.retain(|row| !changed || row.source != Source::Default.to_string());
+            let text = if json { format!("{:#}\n", printed_json(&values)) } else { printed_text(&values) };
+            print(out, &text)
+        }
+        Command::Keys { config, json } => {
+            let loaded = load_and_warn(&config, variables, errors)?;
+            let keys = runtime()?.block_on(actions.keys(loaded))?;
+            print(out, &if json { keys_json(&keys) } else { keys_text(&keys) })
+        }
+        Command::Doctor { config, json } => {
+            let loaded = load_and_warn(&config, variables, errors)?;
+            let findings = runtime()?.block_on(actions.doctor(loaded))?;
+            print(out, &if json { findings_json(&findings) } else { findings_text(&findings) })?;
+            let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
+            Ok(u8::from(problem))
+        }
+        Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn run_server(actions: &impl Actions, loaded: Loaded, only: Vec<Service>) -> Result<(), ActionError> {
+    let logs = start_logs(&loaded.config.log, Clock::system())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let on_ready: OnReady = Box::new(|report| show_start(&report));
+    let options = ServeOptions { only, logs: logs.levels.clone(), log_sink: logs.sink.clone(), on_ready };
+    runtime()?.block_on(actions.serve(loaded, options))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ActionError> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("goforward").build()?)
+}
+
+fn load_and_warn(
+    arguments: &ConfigArguments,
+    variables: Vec<(String, String)>,
+    errors: &mut dyn Write,
+) -> Result<Loaded, ConfigError> {
+    let loaded = load(arguments, Vec::new(), None, variables)?;
+    for warning in &loaded.warnings {
+        let _ = writeln!(errors, "warning: {warning}");
+    }
+    Ok(loaded)
+}
+
+/// Puts the sources of the configuration over each other. `only` is known for `serve` alone.
+fn load(
+    arguments: &ConfigArguments,
+    flags: Vec<(&'static str, &'static str, serde_json::Value)>,
+    only: Option<&[Service]>,
+    variables: Vec<(String, String)>,
+) -> Result<Loaded, ConfigError> {
+    let named = |name: &str| {
+        let variable = variables.iter().find(|(other, text)| other == name && !text.is_empty());
+        variable.map(|(_, text)| text.into())
+    };
+    let postgrest = arguments.postgrest_config.clone().or_else(|| named("GOFORWARD_POSTGREST_CONFIG"));
+    let mut sources = Loader::new();
+    // A replacement of PostgREST answers where PostgREST does: at the root.
+    let alone = only.is_some_and(|only| only == [Service::Rest]);
+    if alone && postgrest.is_some() {
+        sources = sources.default_value("rest.prefix", "".into())?;
+    }
+    if let Some(path) = arguments.config.clone().or_else(|| named("GOFORWARD_CONFIG")) {
+        sources = sources.file(&path)?;
+    }
+    if let Some(path) = postgrest {
+        sources = sources.postgrest_file(&path)?;
+    }
+    sources = sources.environment(variables)?;
+    for (flag, key, value) in flags {
+        sources = sources.flag(flag, key, value)?;
+    }
+    if let Some(path) = &arguments.data_dir {
+        sources = sources.flag("--data-dir", "embedded.data_dir", path.to_string_lossy().into())?;
+    }
+    for (key, text) in &arguments.set {
+        sources = sources.flag_text("--set", key, text)?;
+    }
+    let loaded = sources.load()?;
+    if loaded.config.rest.prefix.is_empty() && !alone && only.is_some() {
+        return Err(empty_prefix(&loaded));
+    }
+    Ok(loaded)
+}
+
+fn empty_prefix(loaded: &Loaded) -> ConfigError {
+    ConfigError::Refused {
+        key: "rest.prefix".to_owned(),
+        place: loaded.source("rest.prefix").clone(),
+        reason: "may be empty only with `serve --only rest`".to_owned(),
+    }
+}
+
+fn print(out: &mut dyn Write, text: &str) -> Result<u8, ActionError> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads the first lines only has what they want.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(0),
+    }
+}

@@ -1,0 +1,179 @@
+//! The commands as a user meets them: what they print, where, and with which exit code.
+
+use std::path::PathBuf;
+
+use super::output::start_text;
+use super::*;
+use crate::kernel::config::Environment;
+use crate::kernel::secret::Secret;
+
+/// Answers with fixed data.
+struct Fixed;
+
+fn keys() -> Keys {
+    Keys {
+        api_url: "http://127.0.0.1:8000".to_owned(),
+        anon_key: Some(Secret::new("the-anon-key")),
+        service_role_key: Some(Secret::new("the-service-key")),
+        jwt_secret: None,
+        database_url: Some(Secret::new("postgres://owner:word@/db")),
+    }
+}
+
+impl Actions for Fixed {
+    async fn serve(&self, _: Loaded, _: ServeOptions) -> Result<(), ActionError> {
+        Err("port 8000 is in use\nby another program".into())
+    }
+
+    async fn keys(&self, _: Loaded) -> Result<Keys, ActionError> {
+        Ok(keys())
+    }
+
+    async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
+        let severity = if loaded.config.rest.plan_enabled { Severity::Problem } else { Severity::Note };
+        let (title, meaning) = ("No superuser.".to_owned(), "Changes are polled.".to_owned());
+        Ok(vec![Finding { severity, title, meaning, sql: Some("alter role x superuser;".to_owned()) }])
+    }
+}
+
+/// Exit code, standard output, standard error.
+fn call(arguments: &[&str], variables: &[(&str, &str)]) -> (u8, String, String) {
+    let arguments = std::iter::once("goforward").chain(arguments.iter().copied()).map(OsString::from);
+    let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let code = execute(&Fixed, arguments, variables, &mut out, &mut errors);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+}
+
+#[test]
+fn version_and_help_go_to_the_standard_output() {
+    let version = format!("goforward {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(call(&["version"], &[]), (0, version.clone(), String::new()));
+    assert_eq!(call(&["--version"], &[]), (0, version, String::new()));
+    let (code, out, errors) = call(&["--help"], &[]);
+    assert!(code == 0 && errors.is_empty() && out.contains("serve"));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [&["sevre"][..], &[], &["serve", "--port", "x"], &["serve", "--only", "nothing"]] {
+        let (code, out, errors) = call(arguments, &[]);
+        assert!(code == 2 && out.is_empty() && !errors.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_error_is_one_line_and_exit_code_1() {
+    let (code, out, errors) = call(&["config", "print"], &[("GOFORWARD_SERVER__PROT", "1")]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(errors.starts_with("error: environment GOFORWARD_SERVER__PROT: unknown key"), "{errors}");
+    assert_eq!(errors.lines().count(), 1);
+    let (code, _, errors) = call(&["serve", "--config", "/nowhere/config.yaml"], &[]);
+    assert_eq!(code, 1);
+    assert!(errors.starts_with("error: /nowhere/config.yaml: cannot be read"), "{errors}");
+    let (code, _, errors) = call(&["serve", "--log-level", "off"], &[]);
+    assert_eq!((code, errors.as_str()), (1, "error: port 8000 is in use by another program\n"));
+}
+
+#[test]
+fn config_print_shows_values_of_all_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    std::fs::write(&path, "server:\n  port: 1\n  admin_port: 2\n").unwrap();
+    let path = path.to_str().unwrap();
+    let variables =
+        [("GOFORWARD_CONFIG", path), ("GOFORWARD_SERVER__PORT", "3"), ("GOFORWARD_PORT", "tcp://")];
+    let (code, out, errors) = call(&["config", "print", "--changed", "--set", "rest.max_rows=4"], &variables);
+    assert_eq!(code, 0);
+    let rows: Vec<String> =
+        out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "server.port = 3 # environment GOFORWARD_SERVER__PORT".to_owned(),
+        format!("server.admin_port = 2 # {path}:3"),
+        "rest.max_rows = 4 # flag --set".to_owned(),
+    ];
+    assert_eq!(rows, expected);
+    assert!(errors.starts_with("warning: environment GOFORWARD_PORT"), "{errors}");
+    let (_, out, _) = call(&["config", "print", "--json", "--data-dir", "/data"], &variables);
+    let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(printed["server.port"]["value"], 3);
+    assert_eq!(printed["embedded.data_dir"]["source"], "flag --data-dir");
+}
+
+#[test]
+fn flags_of_serve_reach_the_configuration() {
+    let arguments = ["serve", "--host", "::1", "--port", "9", "--admin-port", "10", "--log-level", "debug"];
+    let Command::Serve(serve) =
+        Arguments::try_parse_from(std::iter::once("goforward").chain(arguments)).unwrap().command
+    else {
+        panic!("serve is the command");
+    };
+    let loaded = load(&serve.config, serve.flags(), Some(&serve.only), Vec::new()).unwrap();
+    let config = &loaded.config;
+    assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 9));
+    assert_eq!((config.server.admin_port, config.log.level.as_str()), (Some(10), "debug"));
+}
+
+#[test]
+fn rest_alone_with_a_file_of_postgrest_answers_at_the_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("postgrest.conf");
+    std::fs::write(&path, "db-uri = \"postgres://a@b/c\"\n").unwrap();
+    let postgrest = |prefix: Option<&str>, only: &[Service]| {
+        let arguments =
+            ConfigArguments { postgrest_config: Some(path.clone()), ..ConfigArguments::default() };
+        let variables = prefix.map(|text| ("GOFORWARD_REST__PREFIX".to_owned(), text.to_owned()));
+        load(&arguments, Vec::new(), Some(only), variables.into_iter().collect())
+    };
+    let prefix = |loaded: Loaded| loaded.config.rest.prefix;
+    assert_eq!(prefix(postgrest(None, &[Service::Rest]).unwrap()), "");
+    assert_eq!(prefix(postgrest(Some("/api"), &[Service::Rest]).unwrap()), "/api");
+    assert_eq!(prefix(postgrest(None, &[]).unwrap()), "/rest/v1");
+    let refused = postgrest(Some(""), &[]).unwrap_err().to_string();
+    assert!(refused.contains("only with `serve --only rest`"), "{refused}");
+}
+
+#[test]
+fn keys_are_printed_as_lines_and_as_json() {
+    let (code, out, _) = call(&["keys"], &[]);
+    assert_eq!(code, 0);
+    assert!(out.contains("service_role_key  the-service-key") && !out.contains("jwt_secret"), "{out}");
+    let (_, out, _) = call(&["keys", "--json"], &[]);
+    let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let expected = serde_json::json!({
+        "api_url": "http://127.0.0.1:8000", "anon_key": "the-anon-key", "service_role_key": "the-service-key",
+        "jwt_secret": null, "database_url": "postgres://owner:word@/db",
+    });
+    assert_eq!(printed, expected);
+}
+
+#[test]
+fn doctor_says_what_it_found_and_fails_for_problems_only() {
+    let (code, out, _) = call(&["doctor"], &[]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "[note] No superuser.\n    Changes are polled.\n      alter role x superuser;\n")
+    );
+    let (code, out, _) = call(&["doctor", "--json", "--set", "rest.plan_enabled=true"], &[]);
+    let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &printed[0]["severity"]), (1, &"problem".into()));
+}
+
+#[test]
+fn the_start_report_names_url_keys_and_data() {
+    let report = StartReport {
+        environment: Environment::Development,
+        keys: keys(),
+        admin_url: None,
+        data_dir: Some(PathBuf::from("./goforward-data")),
+        database: "PostgreSQL 17, embedded".to_owned(),
+        started_in_millis: 900,
+    };
+    let text = start_text(&report);
+    for part in
+        ["http://127.0.0.1:8000", "the-anon-key", "./goforward-data", "PostgreSQL 17, embedded", "900 ms"]
+    {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert!(!format!("{report:?}").contains("the-service-key"));
+}

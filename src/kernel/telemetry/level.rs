@@ -1,0 +1,81 @@
+//! Which events are logged: one level for us, quieter ones for the libraries, changeable while the server runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::reload;
+
+use crate::kernel::config::{LogConfig, LogLevel};
+
+/// The levels in force. Clones act on the same logs.
+#[derive(Debug, Clone)]
+pub struct LogLevels {
+    handle: reload::Handle<Targets, Registry>,
+    current: Arc<Mutex<(LogLevel, BTreeMap<String, LogLevel>)>>,
+}
+
+/// The logs are gone, as happens only while the process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("the logs are closed")]
+pub struct UnknownLevels;
+
+impl LogLevels {
+    /// The filter to put before the logs, and the handle that changes it.
+    pub(super) fn new(config: &LogConfig) -> (reload::Layer<Targets, Registry>, Self) {
+        let (filter, handle) = reload::Layer::new(targets(config.level, &config.targets));
+        let current = Arc::new(Mutex::new((config.level, config.targets.clone())));
+        (filter, Self { handle, current })
+    }
+
+    /// The level of our own events and those of single targets.
+    pub fn current(&self) -> (LogLevel, BTreeMap<String, LogLevel>) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the levels from the next event on.
+    pub fn set(&self, level: LogLevel, of_targets: BTreeMap<String, LogLevel>) -> Result<(), UnknownLevels> {
+        self.handle.reload(targets(level, &of_targets)).map_err(|_| UnknownLevels)?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (level, of_targets);
+        Ok(())
+    }
+}
+
+/// Libraries are heard from warnings on; below our own level they are never louder than we are.
+fn targets(level: LogLevel, of_targets: &BTreeMap<String, LogLevel>) -> Targets {
+    let ours = filter(level);
+    Targets::new()
+        .with_default(ours.min(LevelFilter::WARN))
+        .with_target("goforward", ours)
+        .with_targets(of_targets.iter().map(|(target, level)| (target.clone(), filter(*level))))
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_quieter_than_we_are_unless_they_are_named() {
+        let named = [("hyper".to_owned(), LogLevel::Debug)].into();
+        let filter = targets(LogLevel::Info, &named);
+        assert!(filter.would_enable("goforward::rest", &tracing::Level::INFO));
+        assert!(!filter.would_enable("goforward::rest", &tracing::Level::DEBUG));
+        assert!(filter.would_enable("sqlx::query", &tracing::Level::WARN));
+        assert!(!filter.would_enable("sqlx::query", &tracing::Level::INFO));
+        assert!(filter.would_enable("hyper::proto", &tracing::Level::DEBUG));
+        assert!(!targets(LogLevel::Error, &BTreeMap::new()).would_enable("sqlx", &tracing::Level::WARN));
+    }
+}
