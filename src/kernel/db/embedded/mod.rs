@@ -19,7 +19,7 @@ mod settings;
 mod supervise;
 mod survivors;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

