@@ -1,37 +1,48 @@
 //! The documents say what the code does: the table of error codes, the README's commands, links, container files.
 //!
-//! Conventions that these tests rest on: an error code is a whole string literal (`"PGRST116"`, `"GF001"`) in the code
-//! and the first cell of a table row in docs/errors.md (`| PGRST116 | 406 | ...`).
+//! Conventions that these tests rest on: an error code is a whole string literal (`"PGRST116"` anywhere, a code of our own such
+//! as `"api_key_missing"` inside a function named `code`) and the first cell of a table row in docs/errors.md.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::source::{product, root};
+use super::source::{Source, product, root};
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// `PGRST` and three characters, or `GF` and three digits.
-fn is_error_code(text: &str) -> bool {
-    let tail = |prefix: &str| text.strip_prefix(prefix).filter(|tail| tail.len() == 3);
-    tail("PGRST").is_some_and(|tail| tail.chars().all(|c| c.is_ascii_digit() || c == 'X'))
-        || tail("GF").is_some_and(|tail| tail.chars().all(|c| c.is_ascii_digit()))
+/// `PGRST` and three characters.
+fn is_rest_code(text: &str) -> bool {
+    let tail = text.strip_prefix("PGRST").filter(|tail| tail.len() == 3);
+    tail.is_some_and(|tail| tail.chars().all(|c| c.is_ascii_digit() || c == 'X'))
+}
+
+/// A code of our own: words in lower case joined by underscores.
+fn is_own_code(text: &str) -> bool {
+    text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+/// The codes that a file can answer with.
+fn codes(file: &Source) -> Vec<String> {
+    let functions = file.bodies("fn code(");
+    let in_code_function =
+        |line: usize| functions.iter().any(|(first, last)| (*first..=*last).contains(&line));
+    let texts = file.strings.iter();
+    texts
+        .filter(|(line, text)| is_rest_code(text) || (is_own_code(text) && in_code_function(*line)))
+        .map(|(_, text)| text.clone())
+        .collect()
 }
 
 #[test]
 fn the_error_reference_lists_exactly_the_codes_of_the_code() {
-    let defined: BTreeSet<String> = product()
-        .into_iter()
-        .flat_map(|file| file.strings)
-        .map(|(_, text)| text)
-        .filter(|text| is_error_code(text))
-        .collect();
+    let defined: BTreeSet<String> = product().iter().flat_map(codes).collect();
     let listed: BTreeSet<String> = read("docs/errors.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split_whitespace().next())
-        .filter(|cell| is_error_code(cell))
+        .filter(|cell| is_rest_code(cell) || is_own_code(cell))
         .map(str::to_owned)
         .collect();
 

@@ -109,6 +109,27 @@ impl Source {
         1 + self.bare[..at].matches('\n').count()
     }
 
+    /// The first and last line of every item whose text starts with `head`, up to the brace that closes its body.
+    pub fn bodies(&self, head: &str) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for (start, _) in self.bare.match_indices(head) {
+            let mut depth = 0;
+            for (offset, byte) in self.bare[start..].bytes().enumerate() {
+                match byte {
+                    b'{' => depth += 1,
+                    b'}' => depth -= 1,
+                    b';' if depth == 0 => break, // a declaration without a body
+                    _ => continue,
+                }
+                if depth == 0 {
+                    found.push((self.line(start), self.line(start + offset)));
+                    break;
+                }
+            }
+        }
+        found
+    }
+
     /// Whether `word` stands in the code (strings aside) as a whole word followed by `::`, a name of a crate or module.
     pub fn names_path(&self, word: &str) -> Option<usize> {
         let needle = format!("{word}::");

@@ -1,0 +1,82 @@
+// Runs the README's tour as a new user would, so that it cannot rot: every marked block is executed in order, every
+// marked output is compared. Only the first command is replaced: the executable is built already, and is put where the
+// tour's commands look for it.
+//
+// Marks are comments above a fenced block: `tour: server`, `tour: sh` (a command; `eventually` may be repeated until it
+// succeeds), `tour: file NAME` (becomes that file), `tour: output` (what the block before it prints).
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { binary, freePort, stopped, temporaryFolder, untilReady } from '../clients/node/server.js'
+
+/** -> [{ kind, argument, text }] in the order of the page */
+function blocks(page) {
+  const marked = /<!-- tour: (\w+) ?(\S*) -->\n```\w*\n([\s\S]*?)\n```/g
+  return [...page.matchAll(marked)].map(([, kind, argument, text]) => ({ kind, argument, text }))
+}
+
+/** The tour as one shell script; MARK lines divide what the commands print. */
+function script(tour) {
+  const lines = ['set -euo pipefail']
+  tour.forEach((block, number) => {
+    if (block.kind === 'file') lines.push(`cat > ${block.argument} <<'END OF ${block.argument}'`, block.text, `END OF ${block.argument}`)
+    if (block.kind === 'sh') lines.push(`echo "MARK ${number}"`)
+    if (block.kind === 'sh' && block.argument === 'eventually') {
+      lines.push('for try in $(seq 50); do', `if ${block.text}`, 'then break; fi', '[ $try -lt 50 ]; sleep 0.1', 'done')
+    } else if (block.kind === 'sh') {
+      lines.push(block.text, 'echo')
+    }
+  })
+  return lines.join('\n') + '\n'
+}
+
+/** Runs a program to its end. */
+function run(program, args, options) {
+  return new Promise((done, failed) => {
+    const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+    let out = '', err = ''
+    child.stdout.on('data', (data) => (out += data))
+    child.stderr.on('data', (data) => (err += data))
+    child.on('error', failed)
+    child.on('close', (status) => done({ status, out, err }))
+    child.stdin.end()
+  })
+}
+
+const tour = blocks(readFileSync(new URL('../../README.md', import.meta.url), 'utf8'))
+
+test('the tour has a server, SQL that protects its table, and outputs to compare', () => {
+  assert.equal(tour.filter((block) => block.kind === 'server').length, 1)
+  assert.ok(tour.filter((block) => block.kind === 'output').length >= 3)
+  const sql = tour.find((block) => block.kind === 'file' && block.argument.endsWith('.sql')).text
+  assert.match(sql, /enable row level security/)
+  assert.match(sql, /create policy/)
+})
+
+test('the tour of the README does what it says', { timeout: 300_000 }, async () => {
+  const folder = temporaryFolder('goforward-tour-')
+  mkdirSync(join(folder, 'target/release'), { recursive: true })
+  symlinkSync(binary, join(folder, 'target/release/goforward'))
+  const log = join(folder, 'log')
+  const out = openSync(log, 'a')
+  const port = await freePort()
+  const env = { ...process.env, GOFORWARD_SERVER__PORT: String(port) }
+  const server = spawn('./target/release/goforward', ['serve'], { cwd: folder, env, stdio: ['ignore', out, out] })
+  try {
+    await untilReady(`http://127.0.0.1:${port}`, server, log)
+    const { status, out: printed, err } = await run('bash', ['-c', script(tour)], { cwd: folder, env })
+    assert.equal(status, 0, `${printed}\n${err}\n${readFileSync(log, 'utf8').slice(-2000)}`)
+    const outputs = new Map(printed.split(/^MARK /m).slice(1).map((part) => {
+      const [, number, text] = /^(\d+)\n([\s\S]*)$/.exec(part)
+      return [Number(number), text.trim()]
+    }))
+    tour.forEach((block, number) => {
+      if (block.kind === 'output') assert.equal(outputs.get(number - 1), block.text.trim())
+    })
+  } finally {
+    await stopped(server)
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
