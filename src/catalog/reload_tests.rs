@@ -99,7 +99,7 @@ async fn messages_ask_for_schema_or_configuration_or_both() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
     let quiet = ReloadOptions {
-        poll: Duration::from_secs(3600),
+        poll: Duration::from_hours(1),
         channel: Some("Some \"channel\"".to_owned()),
         ..options(&database)
     };
@@ -126,7 +126,7 @@ async fn messages_ask_for_schema_or_configuration_or_both() {
 async fn a_recheck_finds_a_new_table_and_is_cheap_otherwise() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
-    let quiet = ReloadOptions { poll: Duration::from_secs(3600), channel: None, ..options(&database) };
+    let quiet = ReloadOptions { poll: Duration::from_hours(1), channel: None, ..options(&database) };
     let (handle, _stop) = started(quiet).await;
     run(&database, "create table quiet (id int)").await;
     // The first look is younger than a second, so the first questions change nothing.
