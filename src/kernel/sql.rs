@@ -101,7 +101,8 @@ impl SqlBuf {
     ///
     /// Returns `false` and writes nothing where another character occurs.
     pub fn type_name(&mut self, text: &str) -> bool {
-        let safe = text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$'));
+        let safe =
+            text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$'));
         if safe {
             self.text.push_str(text);
         }
