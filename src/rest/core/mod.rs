@@ -4,6 +4,7 @@
 
 pub mod media;
 pub mod parse;
+pub mod payload;
 pub mod preferences;
 pub mod query;
 pub mod range;

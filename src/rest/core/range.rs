@@ -3,8 +3,10 @@
 //! Bounds are 128-bit so that arithmetic on anything a client can spell saturates instead of wrapping; what does not
 //! fit PostgreSQL's bigint is left to PostgreSQL to refuse. Pure arithmetic: no headers are read here, only values.
 
-/// Bounds beyond this are not told apart: far outside bigint, and far from overflowing sums.
+/// Numbers beyond this are not told apart: far outside bigint.
 const BOUND: i128 = 1 << 100;
+/// Sums of numbers stay below this, and sums of sums below the type's limit.
+const SUM_BOUND: i128 = 1 << 110;
 
 /// A half-open or closed range of row numbers, counted from 0.
 ///
@@ -39,7 +41,7 @@ impl RowRange {
 
     /// The rows `lower` to `upper`, both included.
     pub fn between(lower: i128, upper: i128) -> Self {
-        Self { lower: lower.clamp(-BOUND, BOUND), upper: Some(upper.clamp(-BOUND, BOUND)) }
+        Self { lower: lower.clamp(-BOUND, BOUND), upper: Some(upper.clamp(-SUM_BOUND, SUM_BOUND)) }
     }
 
     /// Number of the first row; what `OFFSET` takes.
@@ -92,7 +94,7 @@ impl RowRange {
         if self.is_empty() {
             return Self::EMPTY;
         }
-        let last = (self.lower + limit.clamp(-BOUND, BOUND) - 1).clamp(-BOUND, BOUND);
+        let last = self.lower + limit.clamp(-BOUND, BOUND) - 1;
         Self { lower: self.lower, upper: Some(self.upper.map_or(last, |upper| upper.min(last))) }
     }
 
@@ -104,7 +106,7 @@ impl RowRange {
         if self.has_limit_zero() { Self::LIMIT_ZERO } else { otherwise }
     }
 
-    /// What [`treeRestrictRange`](Self::restrict) does for `max-rows` at every level of a read.
+    /// At most `max_rows` rows of it, as every level of a read is cut; `limit=0` stays what it is.
     #[must_use]
     pub fn with_max_rows(self, max_rows: Option<i128>) -> Self {
         self.convert_to_limit_zero(self.restrict(max_rows))

@@ -152,7 +152,7 @@ pub enum Payload {
     /// A JSON object, or an array of objects that all have the same keys. The text is the client's own (or was made
     /// from CSV or a form), so that no number loses a digit.
     Json {
-        /// The JSON text, valid UTF-8.
+        /// The JSON text, valid UTF-8; empty for a call without a body.
         raw: Bytes,
         /// The keys of the object or objects.
         keys: BTreeSet<String>,
