@@ -37,7 +37,7 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
         DbError::Timeout => {
             ErrorParts::new(StatusCode::GATEWAY_TIMEOUT, "GF003", "The database did not answer in time")
         }
-        DbError::ClientGone | DbError::Internal(_) => {
+        DbError::Internal(_) => {
             ErrorParts::new(StatusCode::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::kernel::db::wire::DbError;
 use crate::kernel::http::BodyError;
-use crate::rest::core::parse::error::RequestError;
+use crate::rest::core::parse::RequestError;
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::protect::Refusal;
 use crate::rest::core::response::ResponseError;

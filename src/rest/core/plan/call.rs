@@ -38,7 +38,10 @@ pub(super) fn find_function<'a>(
         [] => Err(PlanError::FunctionNotFound {
             schema: name.schema.to_string(),
             name: name.name.to_string(),
-            suggestion: suggest::function(catalog, &name.schema, &name.name, &keys),
+            suggestion: {
+                let keys: Vec<&str> = keys.iter().copied().collect();
+                suggest::function(catalog, &name.schema, &name.name, &keys)
+            },
             arguments: keys.into_iter().map(str::to_owned).collect(),
             content_type: request.content_type.clone(),
             is_post,

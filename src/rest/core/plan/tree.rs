@@ -82,7 +82,7 @@ pub(super) fn add_aliases(node: &mut ReadNode) {
 fn json_alias(path: &[JsonOperation], column: &Arc<str>) -> Arc<str> {
     path.iter()
         .rev()
-        .find_map(|JsonOperation::Arrow(operand) | JsonOperation::DoubleArrow(operand)| match operand {
+        .find_map(|(JsonOperation::Arrow(operand) | JsonOperation::DoubleArrow(operand))| match operand {
             JsonOperand::Key(key) => Some(Arc::from(key.as_str())),
             JsonOperand::Index(_) => None,
         })
