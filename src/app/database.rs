@@ -1,7 +1,5 @@
 //! The database behind the services: our own PostgreSQL or somebody's, prepared, and the logins to use it by.
 
-use std::path::Path;
-
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -217,9 +215,4 @@ fn authenticator_target(
 fn places(target: &Target) -> String {
     let hosts: Vec<String> = target.hosts.iter().map(ToString::to_string).collect();
     format!("{}, database {}", hosts.join(", "), target.dbname)
-}
-
-/// The owner's URL of an embedded database that may or may not run: for `goforward keys`.
-pub fn embedded_owner_url(directory: &Path) -> Option<Secret> {
-    crate::kernel::db::embedded::owner_url_of(directory)
 }

@@ -24,6 +24,7 @@ use crate::rest::core::protect;
 use crate::rest::core::request::{Action, ApiRequest};
 use crate::rest::core::response::target_name_warning;
 use crate::rest::error::{Disclosure, RestError};
+use crate::rest::graphql;
 use crate::rest::root;
 use crate::rest::run::{self, Run};
 use crate::rest::scope::Scope;
@@ -81,6 +82,16 @@ impl RestService {
             .entry(header::VARY)
             .or_insert(HeaderValue::from_static("Accept, Prefer, Range"));
         response
+    }
+
+    /// Answers a GraphQL request by the database's own function, where it has one.
+    pub async fn handle_graphql(self, request: Request<Body>) -> Response<Body> {
+        graphql::handle(self, request).await
+    }
+
+    /// The catalog.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.current()
     }
 
     fn disclosure(&self, exchange: &Exchange<'_>) -> Disclosure {
