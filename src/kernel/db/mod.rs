@@ -1,4 +1,11 @@
 //! The database: how it is found or started, how it is spoken to, and as whom.
+//!
+//! `target` says where it is, `tls` how the way there is protected, `wire` speaks the protocol on one connection and
+//! `lanes` spreads the requests' statement groups over a bounded number of connections.
 
 pub mod bootstrap;
 pub mod embedded;
+pub mod lanes;
+pub mod target;
+pub mod tls;
+pub mod wire;

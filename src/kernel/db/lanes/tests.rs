@@ -1,0 +1,1 @@
+//! The lanes against a real PostgreSQL.
