@@ -2,6 +2,7 @@
 //! the SQL that changes it. Does not know callers or table-security rows (see `policy`).
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use crate::kernel::sql::SqlBuf;
@@ -10,6 +11,7 @@ use super::model::{QualifiedName, RelationKind};
 
 /// Row-level security facts of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property in PostgreSQL")]
 pub struct RelationSecurity {
     /// What the relation is.
     pub kind: RelationKind,
@@ -56,9 +58,9 @@ const MAX_DEPTH: usize = 64;
 /// Tables are protected by row-level security. A view is protected if it is a `security_invoker` view and everything
 /// it reads is; before PostgreSQL 15 there are none such. Materialised views and foreign tables never are by themselves.
 /// `server_version` is `server_version_num`.
-pub fn protection(
+pub fn protection<S: BuildHasher>(
     name: &QualifiedName,
-    facts: &HashMap<QualifiedName, RelationSecurity>,
+    facts: &HashMap<QualifiedName, RelationSecurity, S>,
     server_version: u32,
 ) -> Protection {
     let Some(own) = facts.get(name) else {
@@ -79,10 +81,10 @@ pub fn protection(
     }
 }
 
-fn view_protection(
+fn view_protection<S: BuildHasher>(
     name: &QualifiedName,
     own: &RelationSecurity,
-    facts: &HashMap<QualifiedName, RelationSecurity>,
+    facts: &HashMap<QualifiedName, RelationSecurity, S>,
     server_version: u32,
 ) -> Protection {
     if own.owner_rules {
@@ -115,9 +117,9 @@ fn view_protection(
 }
 
 /// The first relation under a view that nothing protects, with its kind if it is known.
-fn first_open_base(
+fn first_open_base<S: BuildHasher>(
     view: &RelationSecurity,
-    facts: &HashMap<QualifiedName, RelationSecurity>,
+    facts: &HashMap<QualifiedName, RelationSecurity, S>,
     depth: usize,
 ) -> Option<(QualifiedName, Option<RelationKind>)> {
     view.base_relations.iter().find_map(|base| {
@@ -144,9 +146,13 @@ fn invoker_view(name: &QualifiedName) -> String {
     statement("ALTER VIEW ", name, " SET (security_invoker = true);")
 }
 
-/// Where PostgreSQL has no way to protect the rows, taking the grants away says so in SQL.
+/// Where PostgreSQL has no way to protect the rows, other ways to offer them, and the SQL that hides them.
 fn revoke(name: &QualifiedName) -> String {
-    statement("REVOKE ALL ON ", name, " FROM PUBLIC, anon, authenticated;")
+    let hide = statement("REVOKE ALL ON ", name, " FROM PUBLIC, anon, authenticated;");
+    format!(
+        "Offer its rows through a table with row-level security or through a function that checks the caller. \
+         To hide it: {hide}"
+    )
 }
 
 fn statement(before: &'static str, name: &QualifiedName, after: &'static str) -> String {

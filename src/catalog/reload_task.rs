@@ -145,19 +145,14 @@ impl ReloadTask {
     }
 
     fn message(&mut self, message: Result<Option<String>, sqlx::Error>) -> News {
-        match message {
-            Ok(Some(payload)) => self.payload(&payload),
-            // The connection broke: what was announced meanwhile is lost, so load after listening again.
-            Ok(None) | Err(_) => {
-                tracing::warn!(
-                    kind = "app",
-                    "the connection that listens for schema changes broke; reconnecting"
-                );
-                self.listener = None;
-                self.loader = None;
-                News::Schema
-            }
+        if let Ok(Some(payload)) = message {
+            return self.payload(&payload);
         }
+        // The connection broke: what was announced meanwhile is lost, so load after listening again.
+        tracing::warn!(kind = "app", "the connection that listens for schema changes broke; reconnecting");
+        self.listener = None;
+        self.loader = None;
+        News::Schema
     }
 
     /// `reload schema`, `reload config`, or nothing for both; others are not for us.

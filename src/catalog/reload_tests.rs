@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::load::{LoadOptions, load};
+use super::load::{LoadOptions, event_trigger_present, load};
 use super::reload::{CatalogHandle, ReloadOptions};
 use super::test_database::{cluster, run};
 
@@ -43,7 +43,7 @@ fn has(name: &'static str) -> impl Fn(&super::Catalog) -> bool {
 
 const EVENT_TRIGGER: &str = "
 create function public.announce() returns event_trigger language plpgsql as $$
-begin perform pg_notify('pgrst', 'reload schema'); end $$;
+begin notify pgrst, 'reload schema'; end $$;
 create event trigger announce_ddl on ddl_command_end execute function public.announce();
 create event trigger announce_drop on sql_drop execute function public.announce();";
 
@@ -99,7 +99,7 @@ async fn messages_ask_for_schema_or_configuration_or_both() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
     let quiet = ReloadOptions {
-        poll: Duration::from_secs(3600),
+        poll: Duration::from_hours(1),
         channel: Some("Some \"channel\"".to_owned()),
         ..options(&database)
     };
@@ -126,7 +126,7 @@ async fn messages_ask_for_schema_or_configuration_or_both() {
 async fn a_recheck_finds_a_new_table_and_is_cheap_otherwise() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
-    let quiet = ReloadOptions { poll: Duration::from_secs(3600), channel: None, ..options(&database) };
+    let quiet = ReloadOptions { poll: Duration::from_hours(1), channel: None, ..options(&database) };
     let (handle, _stop) = started(quiet).await;
     run(&database, "create table quiet (id int)").await;
     // The first look is younger than a second, so the first questions change nothing.
@@ -149,7 +149,11 @@ async fn a_recheck_finds_a_new_table_and_is_cheap_otherwise() {
 async fn after_a_storm_of_ddl_the_catalog_is_the_database() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
+    let mut connection = PgConnection::connect_with(&database).await.expect("connected");
+    assert!(!event_trigger_present(&mut connection, "pgrst").await.expect("read"));
     run(&database, EVENT_TRIGGER).await;
+    assert!(event_trigger_present(&mut connection, "pgrst").await.expect("read"));
+    assert!(!event_trigger_present(&mut connection, "other").await.expect("read"));
     let (handle, _stop) = started(options(&database)).await;
     let first = handle.current().version;
     let storm = |worker: usize| {
@@ -179,7 +183,6 @@ async fn after_a_storm_of_ddl_the_catalog_is_the_database() {
         (0..3).all(|worker| catalog.relation("public", &format!("last_{worker}")).is_some())
     })
     .await;
-    let mut connection = PgConnection::connect_with(&database).await.expect("connected");
     let truth = load(&mut connection, &options(&database).load, None).await.expect("loaded");
     let columns = |catalog: &super::Catalog| {
         let mut all: Vec<String> = catalog

@@ -82,21 +82,17 @@ impl Cluster {
         assert!(status.success(), "initdb");
         let server = spawn_server(program("postgres"), &data, directory.path());
         let cluster = Self { directory, server: Mutex::new(server), databases: 0.into() };
-        cluster.wait(binaries);
+        cluster.wait();
         cluster
     }
 
-    fn wait(&self, binaries: &Path) {
+    /// The server's lock file says when it takes connections.
+    fn wait(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let done = Command::new(binaries.join("pg_isready"))
-                .arg("-h")
-                .arg(self.directory.path())
-                .args(["-p", "5433", "-q"])
-                .status();
-            if done.is_ok_and(|status| status.success()) {
-                return;
-            }
+        let lock = self.directory.path().join("data/postmaster.pid");
+        while !std::fs::read_to_string(&lock)
+            .is_ok_and(|text| text.lines().any(|line| line.trim() == "ready"))
+        {
             assert!(Instant::now() < deadline, "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -143,6 +143,12 @@ async fn columns_come_with_types_defaults_keys_and_comments() {
     assert_eq!(kinds("mv"), (RelationKind::MaterializedView, false, false, false));
     assert_eq!(kinds("parted"), (RelationKind::PartitionedTable, true, true, true));
     assert!(catalog.relation("api", "parted_1").is_none(), "partitions are reached through their parent");
+    if catalog.server_version >= 180_000 {
+        run(&database, "create table api.virt (a int, b int generated always as (a + 1) virtual)").await;
+        let catalog = load_from(&database, &exposing(&["api"])).await.expect("loaded");
+        let column = relation(&catalog, "virt").column("b").expect("there");
+        assert_eq!((column.generated, column.default.as_deref()), (Generated::Virtual, None));
+    }
 }
 
 const LINKS: &str = r#"

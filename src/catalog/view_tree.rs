@@ -26,9 +26,7 @@ pub(super) fn shown_columns(ev_action: &str) -> Vec<ShownColumn> {
             reader.skip_spaces();
             if reader.peek() == Some(b'(') {
                 reader.at += 1;
-                while let Some(entry) = reader.target_entry() {
-                    found.extend(entry);
-                }
+                while reader.target_entry(&mut found) {}
             }
             break;
         }
@@ -106,11 +104,11 @@ impl<'a> Reader<'a> {
         self.at = self.at.min(self.text.len());
     }
 
-    /// The next entry of the target list: `None` at the list's end, `Some(None)` for a computed column.
-    fn target_entry(&mut self) -> Option<Option<ShownColumn>> {
+    /// Reads the next entry of the target list and keeps it if it shows a column; `false` at the list's end.
+    fn target_entry(&mut self, found: &mut Vec<ShownColumn>) -> bool {
         self.skip_spaces();
-        if self.peek()? != b'{' {
-            return None;
+        if self.peek() != Some(b'{') {
+            return false;
         }
         self.at += 1;
         let (mut view_column, mut relation, mut column) = (0_i16, 0_u32, 0_i16);
@@ -126,8 +124,10 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        let shown = relation != 0 && column > 0 && view_column > 0;
-        Some(shown.then_some(ShownColumn { view_column, relation, column }))
+        if relation != 0 && column > 0 && view_column > 0 {
+            found.push(ShownColumn { view_column, relation, column });
+        }
+        true
     }
 
     fn number<N: std::str::FromStr>(&mut self) -> Option<N> {

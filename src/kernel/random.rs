@@ -24,6 +24,11 @@ impl Random {
         Self(Arc::new(Mutex::new(rng)))
     }
 
+    /// The sequence that follows from 32 secret bytes: for keys that several nodes derive alike.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self(Arc::new(Mutex::new(StdRng::from_seed(seed))))
+    }
+
     /// The same sequence for the same seed: tests only.
     pub fn seeded(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))

@@ -36,10 +36,7 @@ pub(super) fn assemble(
     let mut columns = columns_by_relation(rows.columns, &mut interner);
     let mut primary_keys = primary_keys(&rows.keys, &names, &mut interner);
     let view_keys = view_keys(&rows.views, &rows.keys, &rows.relations, &names, &columns, &mut interner);
-    for row in rows.relations.iter().filter(|row| row.exposed && matches!(row.kind.as_str(), "v" | "m")) {
-        let name = &names[&row.oid.0];
-        primary_keys.insert(name.clone(), view_primary_key(name, &view_keys));
-    }
+    primary_keys.extend(view_primary_keys(&view_keys));
     let exposed: HashSet<Arc<str>> = options.schemas.iter().map(|schema| interner.text(schema)).collect();
     let relationships = derive(
         &foreign_keys(&rows.keys, &names, &mut interner),
@@ -239,13 +236,17 @@ fn view_keys(
     found
 }
 
-/// The primary keys of all tables that a view shows them of, each column by the first view column that shows it; the
-/// tables in descending order of their names, as PostgREST lists them.
-fn view_primary_key(view: &QualifiedName, keys: &[ViewKey]) -> Vec<Arc<str>> {
-    let mut own: Vec<&ViewKey> =
-        keys.iter().filter(|key| key.key_use == KeyUse::Primary && key.view == *view).collect();
-    own.sort_unstable_by(|a, b| b.table.cmp(&a.table));
-    own.iter().flat_map(|key| key.columns.iter().filter_map(|shown| shown.first().cloned())).collect()
+/// For each view the primary keys of all tables that it shows them of, each column by the first view column that shows
+/// it; the tables in descending order of their names, as PostgREST lists them.
+fn view_primary_keys(keys: &[ViewKey]) -> HashMap<QualifiedName, Vec<Arc<str>>> {
+    let mut primary: Vec<&ViewKey> = keys.iter().filter(|key| key.key_use == KeyUse::Primary).collect();
+    primary.sort_unstable_by(|a, b| b.table.cmp(&a.table));
+    let mut found: HashMap<QualifiedName, Vec<Arc<str>>> = HashMap::new();
+    for key in primary {
+        let columns = key.columns.iter().filter_map(|shown| shown.first().cloned());
+        found.entry(key.view.clone()).or_default().extend(columns);
+    }
+    found
 }
 
 fn security_facts(

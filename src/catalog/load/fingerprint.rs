@@ -50,16 +50,18 @@ pub async fn snapshot_text(connection: &mut PgConnection) -> Result<String, sqlx
     sqlx::query_scalar("select pg_current_snapshot()::text").fetch_one(connection).await
 }
 
-/// Whether an enabled event trigger announces DDL on a channel: one whose function's text names `channel`.
+/// Whether event triggers announce DDL on `channel`: enabled ones for changed and dropped objects, without a filter by
+/// tag, whose functions notify and name the channel. Whoever made them.
 pub async fn event_trigger_present(
     connection: &mut PgConnection,
     channel: &str,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select count(distinct t.evtevent) = 2
-         from pg_event_trigger t join pg_proc p on p.oid = t.evtfoid
+         from pg_event_trigger t
+         join pg_proc p on p.oid = t.evtfoid
          where t.evtevent in ('ddl_command_end', 'sql_drop') and t.evtenabled in ('O', 'A') and t.evttags is null
-           and strpos(p.prosrc, quote_literal($1)) > 0 and p.prosrc ~* '(notify)'",
+           and p.prosrc ilike '%notify%' and strpos(p.prosrc, $1) > 0",
     )
     .bind(channel)
     .fetch_one(connection)

@@ -5,6 +5,7 @@ use sqlx::postgres::types::Oid;
 
 /// One function. Arrays run over its parameters; `modes` is null where all are plain input.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "one column of the query each")]
 pub(super) struct FunctionRow {
     pub(super) schema: String,
     pub(super) name: String,

@@ -5,6 +5,7 @@ use sqlx::postgres::types::Oid;
 
 /// One relation; those outside the exposed schemas are needed for what views lead to.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "one column of the query each")]
 pub(super) struct RelationRow {
     pub(super) oid: Oid,
     pub(super) schema: String,

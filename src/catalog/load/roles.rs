@@ -9,6 +9,7 @@ use super::LoadError;
 
 /// One role as the authenticator sees it.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "one column of the query each")]
 pub(super) struct RoleRow {
     pub(super) name: String,
     pub(super) login: bool,

@@ -251,6 +251,13 @@ impl EmbeddedPostgres {
         self.state.clone()
     }
 
+    /// Ends the server at once, without waiting: for a second interrupt, just before this process exits.
+    ///
+    /// Nothing that was committed is lost; the next start recovers it from the write-ahead log.
+    pub fn stop_hard(&self) {
+        survivors::quit(&self.server.home.cluster());
+    }
+
     /// Stops the server in order (connections still open are ended) and waits for it; bounded to about a minute.
     pub async fn stop(self) {
         let Self { stopping, mut state, .. } = self;

@@ -55,6 +55,16 @@ pub(super) async fn stop(cluster: &Path) -> Result<bool, EmbeddedError> {
     Ok(true)
 }
 
+/// Tells the server to end at once; does not wait.
+pub(super) fn quit(cluster: &Path) {
+    let found = processes(cluster);
+    if let Some(pid) = pidfile::read(cluster).map(|file| file.pid).filter(|pid| found.contains(pid))
+        && let Err(error) = signal(cluster, pid, Signal::QUIT)
+    {
+        tracing::warn!(%error, "PostgreSQL is left running");
+    }
+}
+
 /// Removes a lock file whose server is gone: its number may be in use again by a process of the same account, and
 /// PostgreSQL would then refuse to start.
 #[cfg(target_os = "linux")]

@@ -1,0 +1,144 @@
+//! What the command line asks for: serve, keys, doctor.
+
+use std::time::Instant;
+
+use sqlx::{ConnectOptions, Connection};
+
+use crate::app::database::{external_target, owner_options};
+use crate::app::error::AppError;
+use crate::app::secrets::ProjectSecrets;
+use crate::app::signals::StopSignals;
+use crate::app::{Goforward, Running};
+use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, StartReport};
+use crate::kernel::config::{Config, Loaded};
+use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
+use crate::kernel::db::embedded;
+use crate::kernel::random::Random;
+
+/// The commands of the goforward executable.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Commands;
+
+impl Actions for Commands {
+    async fn serve(&self, loaded: Loaded, options: ServeOptions) -> Result<(), ActionError> {
+        let started = Instant::now();
+        let mut signals = StopSignals::take();
+        let starting = Goforward::new(loaded).only(options.only).log_sink(options.log_sink).start();
+        let running = tokio::select! {
+            running = starting => running?,
+            () = signals.received() => return Ok(()),
+        };
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (options.on_ready)(running.report(millis));
+        signals.received().await;
+        tracing::info!("stopping; a second signal stops at once");
+        let hard = running.stop_hard();
+        tokio::select! {
+            () = running.stop() => {}
+            () = async {
+                signals.received().await;
+                hard.cancel();
+                signals.received().await;
+            } => {}
+        }
+        Ok(())
+    }
+
+    async fn keys(&self, loaded: Loaded) -> Result<Keys, ActionError> {
+        let config = &loaded.config;
+        let random = Random::system();
+        let (secrets, owner_url) = if config.database.is_embedded() {
+            let directory = &config.embedded.data_dir;
+            let secrets = ProjectSecrets::existing_in(directory, &config.auth, &random)?;
+            (secrets, embedded::owner_url_of(directory, config.embedded.loopback_port))
+        } else {
+            (ProjectSecrets::from_config(&config.auth, false, &random), None)
+        };
+        Ok(keys_of(config, default_url(config), &secrets, owner_url))
+    }
+
+    async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
+        let config = &loaded.config;
+        let owner = if config.database.is_embedded() {
+            let directory = &config.embedded.data_dir;
+            let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
+                .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
+            crate::kernel::db::target::Target::parse(url.expose())?.to_sqlx()
+        } else {
+            owner_options(&config.database, &external_target(&config.database)?)?
+        };
+        let mut connection = owner.connect().await?;
+        let inspected = inspect(&mut connection).await;
+        let _ = connection.close().await;
+        let (capabilities, missing) = inspected?;
+        let mut findings = strengths(&capabilities);
+        findings.extend(missing.into_iter().map(finding));
+        Ok(findings)
+    }
+}
+
+impl Running {
+    /// What the operator should know.
+    fn report(&self, started_in_millis: u64) -> StartReport {
+        let is_embedded = self.embedded.is_some();
+        StartReport {
+            environment: self.config.environment(),
+            keys: keys_of(&self.config, self.api_url(), &self.secrets, self.owner_url.clone()),
+            admin_url: self.admin_address.map(|address| format!("http://{address}")),
+            data_dir: is_embedded.then(|| self.config.embedded.data_dir.clone()),
+            database: self.database.clone(),
+            started_in_millis,
+        }
+    }
+}
+
+fn keys_of(
+    config: &Config,
+    api_url: String,
+    secrets: &ProjectSecrets,
+    database_url: Option<crate::kernel::secret::Secret>,
+) -> Keys {
+    let keys = secrets.keys.as_ref();
+    Keys {
+        api_url,
+        anon_key: config.auth.anon_key.clone().or_else(|| keys.map(|keys| keys.anon_key.clone())),
+        service_role_key: keys.map(|keys| keys.service_role_key.clone()),
+        jwt_secret: secrets.jwt_secret.clone(),
+        database_url,
+    }
+}
+
+fn default_url(config: &Config) -> String {
+    match &config.server.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{}:{}", config.server.host, config.server.port),
+    }
+}
+
+fn strengths(capabilities: &Capabilities) -> Vec<Finding> {
+    let version = capabilities.server_version;
+    let good = |title: String, meaning: &str| Finding {
+        severity: Severity::Good,
+        title,
+        meaning: meaning.to_owned(),
+        sql: None,
+    };
+    let mut findings =
+        vec![good(format!("PostgreSQL {}.{}", version / 10_000, version % 10_000), "a supported version")];
+    if capabilities.event_triggers {
+        findings.push(good("schema changes announce themselves".to_owned(), "new tables are served at once"));
+    }
+    if capabilities.bypass_rls == BypassRls::Attribute {
+        findings.push(good("service_role has BYPASSRLS".to_owned(), "the service key sees all rows"));
+    }
+    findings
+}
+
+fn finding(missing: Missing) -> Finding {
+    Finding {
+        severity: if missing.is_blocking { Severity::Problem } else { Severity::Note },
+        title: missing.what,
+        meaning: missing.consequence,
+        sql: (!missing.sql_to_fix.is_empty()).then_some(missing.sql_to_fix),
+    }
+}

@@ -1,0 +1,71 @@
+//! Why goforward cannot start: each is one line that says what to do.
+
+use std::path::PathBuf;
+
+use crate::kernel::config::ConfigError;
+use crate::kernel::db::bootstrap::BootstrapError;
+use crate::kernel::db::embedded::EmbeddedError;
+use crate::kernel::db::target::TargetError;
+use crate::kernel::identity::{RolePathError, SecretError};
+
+/// Why goforward cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The embedded PostgreSQL cannot run.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The database cannot be prepared.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The connection string is wrong.
+    #[error("database.url: {0}")]
+    Target(#[from] TargetError),
+    /// The signing secret is wrong.
+    #[error("auth.jwt_secret: {0}")]
+    Secret(#[from] SecretError),
+    /// The path of the role claim is wrong.
+    #[error("auth.jwt_role_claim_path: {0}")]
+    RolePath(#[from] RolePathError),
+    /// The lanes cannot be set up.
+    #[error("database: {0}")]
+    Lanes(String),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {cause}; set server.host and server.port (--host, --port) to a free address")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// A file of the data directory cannot be used.
+    #[error("cannot use {path}: {cause}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// The file with the project's secrets is damaged.
+    #[error("{0} is damaged; restore it from a backup, or remove it to make new keys (clients then need the new ones)")]
+    SecretsFile(PathBuf),
+    /// The database lacks something that nothing works without.
+    #[error("{what}: {consequence}{}", sql_hint(.sql_to_fix))]
+    Blocked {
+        /// What is missing.
+        what: String,
+        /// What that means.
+        consequence: String,
+        /// The SQL that helps.
+        sql_to_fix: String,
+    },
+    /// `keys` before the first start.
+    #[error("{0} holds no keys yet; run `goforward serve` first")]
+    NoKeys(PathBuf),
+}
+
+fn sql_hint(sql: &str) -> String {
+    if sql.is_empty() { String::new() } else { format!("; run: {}", sql.replace('\n', " ")) }
+}

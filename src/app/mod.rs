@@ -1,0 +1,357 @@
+//! The composition root: the only place that knows all services. [`Goforward`] puts a server together and starts it;
+//! [`commands`] does what the command line asks.
+
+mod commands;
+mod database;
+mod edge;
+mod error;
+mod rest;
+mod secrets;
+mod signals;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use commands::Commands;
+pub use error::AppError;
+
+use crate::cli::Service;
+use crate::gateway::health::RenderMetrics;
+use crate::gateway::server::{self, Stop};
+use crate::gateway::{Gateway, Health, Middleware, Mount};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::{Config, Loaded};
+use crate::kernel::db::embedded::EmbeddedPostgres;
+use crate::kernel::identity::Identity;
+use crate::kernel::limits::MemoryLimiter;
+use crate::kernel::random::Random;
+use crate::kernel::secret::Secret;
+use crate::kernel::telemetry::{LogSink, Metrics};
+use database::{Database, Opening};
+use rest::Rest;
+use secrets::ProjectSecrets;
+
+/// A server under construction. Programs that embed goforward add services and middleware of their own.
+pub struct Goforward {
+    loaded: Loaded,
+    only: Vec<Service>,
+    mounts: Vec<Mount>,
+    middleware: Vec<Arc<dyn Middleware>>,
+    clock: Clock,
+    random: Random,
+    log_sink: Option<LogSink>,
+}
+
+impl Goforward {
+    /// A server with this configuration and all services.
+    pub fn new(loaded: Loaded) -> Self {
+        Self {
+            loaded,
+            only: Vec::new(),
+            mounts: Vec::new(),
+            middleware: Vec::new(),
+            clock: Clock::system(),
+            random: Random::system(),
+            log_sink: None,
+        }
+    }
+
+    /// Runs only these services; all if empty. A service that runs alone changes nothing in the database.
+    #[must_use]
+    pub fn only(mut self, services: Vec<Service>) -> Self {
+        self.only = services;
+        self
+    }
+
+    /// Adds a service below a prefix, with the identity and the limits that its mount asks for.
+    #[must_use]
+    pub fn service(mut self, mount: Mount) -> Self {
+        self.mounts.push(mount);
+        self
+    }
+
+    /// Adds middleware around every service, goforward's own included. The first one added is the outermost.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware + 'static) -> Self {
+        self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Counts the log lines that were dropped in the metrics.
+    #[must_use]
+    pub fn log_sink(mut self, sink: LogSink) -> Self {
+        self.log_sink = Some(sink);
+        self
+    }
+
+    /// Starts the database and the services, and answers from when this returns.
+    pub async fn start(self) -> Result<Running, AppError> {
+        let stop = Stopping::default();
+        match self.start_with(&stop).await {
+            Ok(running) => Ok(running),
+            Err(error) => {
+                stop.services.cancel();
+                stop.database.cancel();
+                stop.tracker.close();
+                stop.tracker.wait().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with(self, stop: &Stopping) -> Result<Running, AppError> {
+        let config = &self.loaded.config;
+        // Taking the addresses first tells of a server that runs already before anything is touched.
+        let listener = listen(&config.server.host, config.server.port).await?;
+        let admin_listener = match config.server.admin_port {
+            Some(port) => Some(listen(&config.server.admin_host, port).await?),
+            None => None,
+        };
+        let address = local_address(&listener, &config.server.host)?;
+        let admin_address =
+            admin_listener.as_ref().map(|it| local_address(it, &config.server.admin_host)).transpose()?;
+        let opening = Opening {
+            config,
+            prepares: self.only.is_empty(),
+            random: &self.random,
+            clock: &self.clock,
+            tracker: &stop.tracker,
+            stop: &stop.database,
+        };
+        let mut database = opening.open().await?;
+        let merged = rest::with_database_settings(&self.loaded, &database.authenticator.to_sqlx()).await;
+        if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
+            database.secrets.jwt_secret = Some(secret);
+        }
+        let rest = Rest::start(&merged, &database, address.port(), &stop.tracker, &stop.services).await?;
+        let identity =
+            Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
+        rest.follow_configuration(
+            self.loaded.clone(),
+            &database,
+            Arc::clone(&identity),
+            self.clock.clone(),
+            address.port(),
+            &stop.tracker,
+            stop.services.clone(),
+        );
+        signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
+        let health = health(&rest, &database, stop.requests.soft.clone());
+        let metrics = self.metrics(&merged.config, stop);
+        let gateway = self.gateway(&merged.config, identity, &rest, &health, metrics.clone());
+        serve(listener, admin_listener, gateway, &merged.config, &health, metrics, stop);
+        Ok(Running {
+            config: merged.config,
+            address,
+            admin_address,
+            secrets: database.secrets,
+            owner_url: database.owner_url,
+            database: database.description,
+            embedded: database.embedded,
+            stop: stop.clone(),
+        })
+    }
+
+    fn metrics(&self, config: &Config, stop: &Stopping) -> Option<RenderMetrics> {
+        if !config.metrics.enabled {
+            return None;
+        }
+        let metrics = Metrics::install()?;
+        metrics.spawn_upkeep(&stop.tracker, stop.services.clone());
+        let sink = self.log_sink.clone();
+        Some(Arc::new(move || metrics.render(sink.as_ref())))
+    }
+
+    fn gateway(
+        &self,
+        config: &Config,
+        identity: Arc<Identity>,
+        rest: &Rest,
+        health: &Health,
+        metrics: Option<RenderMetrics>,
+    ) -> Gateway {
+        let limiter = Arc::new(MemoryLimiter::new(config.server.rate_limits.max_tracked, self.clock.clone()));
+        let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
+        for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
+            let mount = self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
+            gateway = gateway.mount(mount);
+        }
+        gateway
+    }
+
+    /// goforward's own services.
+    fn own_mounts(
+        &self,
+        config: &Config,
+        rest: &Rest,
+        health: &Health,
+        metrics: Option<RenderMetrics>,
+    ) -> Vec<Mount> {
+        let service = rest.service.clone();
+        let rest_mount = Mount::handler(
+            "rest",
+            &config.rest.prefix,
+            Arc::new(move |request| service.clone().handle(request)),
+        )
+        .limits(edge::rest_limits(&config.server))
+        .cors(edge::rest_cors(config))
+        .errors(edge::rest_errors(config))
+        .rate_limits(edge::rate_limits(&config.server))
+        .key_in_query(true)
+        .vary(config.rest.profile != crate::kernel::config::RestProfile::Postgrest);
+        let mut mounts = vec![rest_mount];
+        if self.only.is_empty() {
+            mounts.extend(self.project_mounts(config, rest));
+        }
+        if !config.rest.prefix.is_empty() {
+            mounts.push(self.health_mount(config, health, metrics));
+        }
+        mounts
+    }
+
+    /// What clients of a whole project expect beside REST.
+    fn project_mounts(&self, config: &Config, rest: &Rest) -> Vec<Mount> {
+        let service = rest.service.clone();
+        let graphql = Mount::handler(
+            "graphql",
+            "/graphql/v1",
+            Arc::new(move |request| service.clone().handle_graphql(request)),
+        )
+        .limits(edge::rest_limits(&config.server))
+        .cors(edge::rest_cors(config));
+        let functions = Mount::absent("functions", "/functions/v1").cors(edge::rest_cors(config));
+        vec![graphql, functions]
+    }
+
+    fn health_mount(&self, config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Mount {
+        let is_development = config.environment() == crate::kernel::config::Environment::Development;
+        let shows_metrics =
+            config.metrics.public.unwrap_or(config.server.admin_port.is_none() && is_development);
+        match metrics.filter(|_| shows_metrics) {
+            Some(render) => Mount::open("health", "", health.admin_routes(render)),
+            None => Mount::open("health", "", health.public_routes()),
+        }
+    }
+}
+
+/// How everything is stopped: requests first, then services, then the database.
+#[derive(Clone, Default)]
+struct Stopping {
+    requests: Stop,
+    services: CancellationToken,
+    database: CancellationToken,
+    tracker: TaskTracker,
+    listeners: TaskTracker,
+}
+
+/// A running server.
+pub struct Running {
+    config: Config,
+    address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    secrets: ProjectSecrets,
+    owner_url: Option<Secret>,
+    database: String,
+    embedded: Option<EmbeddedPostgres>,
+    stop: Stopping,
+}
+
+impl Running {
+    /// Where it answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for clients.
+    pub fn api_url(&self) -> String {
+        match &self.config.server.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// The API key of anonymous callers, where there is one.
+    pub fn anon_key(&self) -> Option<&Secret> {
+        self.secrets.keys.as_ref().map(|keys| &keys.anon_key)
+    }
+
+    /// The API key of servers that may do everything, where there is one.
+    pub fn service_role_key(&self) -> Option<&Secret> {
+        self.secrets.keys.as_ref().map(|keys| &keys.service_role_key)
+    }
+
+    /// Stops in order: requests in flight are finished, then services and database end.
+    pub async fn stop(self) {
+        self.stop.requests.soft.cancel();
+        self.stop.listeners.close();
+        self.stop.listeners.wait().await;
+        self.stop.services.cancel();
+        if let Some(server) = self.embedded {
+            server.stop().await;
+        }
+        self.stop.database.cancel();
+        self.stop.tracker.close();
+        self.stop.tracker.wait().await;
+    }
+
+    /// Cuts what is in flight; [`Running::stop`] then ends soon.
+    pub fn stop_hard(&self) -> CancellationToken {
+        self.stop.requests.hard.clone()
+    }
+}
+
+async fn listen(host: &str, port: u16) -> Result<TcpListener, AppError> {
+    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    TcpListener::bind(&address).await.map_err(|cause| AppError::Listen { address, cause })
+}
+
+fn local_address(listener: &TcpListener, host: &str) -> Result<SocketAddr, AppError> {
+    listener.local_addr().map_err(|cause| AppError::Listen { address: host.to_owned(), cause })
+}
+
+fn health(rest: &Rest, database: &Database, stopping: CancellationToken) -> Health {
+    let (catalog, lanes) = (rest.catalog.clone(), rest.lanes.clone());
+    let embedded = database.embedded.as_ref().map(EmbeddedPostgres::state);
+    let check = move || {
+        let (catalog, lanes, embedded) = (catalog.clone(), lanes.clone(), embedded.clone());
+        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> = Box::pin(async move {
+            if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready) {
+                return Err("PostgreSQL is being started again".to_owned());
+            }
+            if !catalog.is_ready() {
+                return Err("the database schema has not been read yet".to_owned());
+            }
+            if !*lanes.is_up().borrow() {
+                return Err("the database does not answer".to_owned());
+            }
+            Ok(())
+        });
+        checked
+    };
+    Health::new(Arc::new(check), stopping)
+}
+
+/// Starts the listeners. The admin listener goes on until the services end, so that probes see the stop.
+fn serve(
+    listener: TcpListener,
+    admin_listener: Option<TcpListener>,
+    gateway: Gateway,
+    config: &Config,
+    health: &Health,
+    metrics: Option<RenderMetrics>,
+    stop: &Stopping,
+) {
+    let options = edge::server_options(&config.server);
+    let requests = stop.requests.clone();
+    stop.listeners.spawn(server::serve(listener, Arc::new(gateway), options, requests));
+    if let Some(listener) = admin_listener {
+        let render = metrics.unwrap_or_else(|| Arc::new(String::new));
+        let routes = health.admin_routes(render);
+        let until = Stop { soft: stop.services.clone(), hard: stop.services.clone() };
+        stop.tracker.spawn(server::serve(listener, routes, options, until));
+    }
+}

@@ -1,0 +1,192 @@
+//! The REST service put together: catalog, lanes and settings, and what happens when the configuration in the database
+//! changes.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::database::Database;
+use crate::app::edge;
+use crate::app::error::AppError;
+use crate::catalog::load::{LoadOptions, in_database_settings};
+use crate::catalog::model::QualifiedName;
+use crate::catalog::reload::{CatalogHandle, ReloadOptions};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::{Config, Loaded};
+use crate::kernel::db::lanes::{LaneConfig, Lanes};
+use crate::kernel::identity::Identity;
+use crate::kernel::secret::Secret;
+use crate::rest::{RestService, RestSettings, Surroundings};
+
+/// Connections that the catalog keeps for itself: one listens, one loads.
+const CATALOG_CONNECTIONS: u32 = 2;
+
+/// The REST service and the parts that others look at.
+pub struct Rest {
+    /// The service.
+    pub service: RestService,
+    /// The catalog.
+    pub catalog: CatalogHandle,
+    /// The lanes.
+    pub lanes: Lanes,
+    settings: Arc<ArcSwap<RestSettings>>,
+}
+
+/// The configuration with what the database says on top. Where it cannot be asked the rest counts.
+pub async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
+    let rest = &loaded.config.rest;
+    if !rest.in_database_config {
+        return loaded.clone();
+    }
+    let found = async {
+        let mut connection = authenticator.connect().await?;
+        let pre_config = rest.pre_config.as_deref().map(qualified);
+        let settings = in_database_settings(&mut connection, None, pre_config.as_ref()).await;
+        let _ = connection.close().await;
+        settings
+    };
+    let settings = match found.await {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!("cannot read the settings in the database, going on with the others: {error}");
+            return loaded.clone();
+        }
+    };
+    let pairs = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    match loaded.with_database_settings(pairs) {
+        Ok(merged) => merged,
+        Err(error) => {
+            tracing::error!("a setting in the database is wrong, going on without them: {error}");
+            loaded.clone()
+        }
+    }
+}
+
+fn qualified(name: &str) -> QualifiedName {
+    match name.split_once('.') {
+        Some((schema, name)) => QualifiedName::new(schema, name),
+        None => QualifiedName::new("", name),
+    }
+}
+
+impl Rest {
+    /// Starts the catalog and the lanes.
+    pub async fn start(
+        loaded: &Loaded,
+        database: &Database,
+        port: u16,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, AppError> {
+        let config = &loaded.config;
+        let connect = database.authenticator.to_sqlx();
+        let mut reload = ReloadOptions::new(connect.clone(), load_options(config));
+        reload.channel = config.database.channel_enabled.then(|| config.database.channel.clone());
+        let interval = config.database.schema_poll_interval.get();
+        if !interval.is_zero() {
+            reload.poll = interval;
+        }
+        let catalog = CatalogHandle::start(reload, tracker, stop.clone());
+        let lane_config = lane_config(config, server_limit(&connect).await);
+        let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
+            .map_err(|error| AppError::Lanes(error.to_string()))?;
+        let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port)));
+        let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
+        Ok(Self { service, catalog, lanes, settings })
+    }
+
+    /// Follows requests to read the configuration again, until `stop`.
+    pub fn follow_configuration(
+        &self,
+        loaded: Loaded,
+        database: &Database,
+        identity: Arc<Identity>,
+        clock: Clock,
+        port: u16,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let connect = database.authenticator.to_sqlx();
+        let mut requests = self.catalog.config_requests();
+        let (catalog, settings, secrets) =
+            (self.catalog.clone(), Arc::clone(&self.settings), database.secrets.clone());
+        tracker.spawn(async move {
+            loop {
+                let asked = tokio::select! {
+                    () = stop.cancelled() => return,
+                    asked = requests.changed() => asked,
+                };
+                if asked.is_err() {
+                    return;
+                }
+                let merged = with_database_settings(&loaded, &connect).await;
+                let mut secrets = secrets.clone();
+                if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|s: &Secret| !s.is_empty()) {
+                    secrets.jwt_secret = Some(secret);
+                }
+                match edge::credentials(&merged.config, &secrets, &clock) {
+                    Ok((verifier, keys)) => identity.replace(verifier, keys),
+                    Err(error) => tracing::error!("the new keys cannot be used, the old ones stay: {error}"),
+                }
+                settings.store(Arc::new(resolve(&merged.config, port)));
+                catalog.set_load_options(load_options(&merged.config)).await;
+                tracing::info!("the configuration was read again");
+            }
+        });
+    }
+}
+
+fn resolve(config: &Config, port: u16) -> RestSettings {
+    let timeout = config.database.statement_timeout.get();
+    let around = Surroundings {
+        host: config.server.host.clone(),
+        port,
+        public_url: config.server.public_url.clone(),
+        statement_timeout: (!timeout.is_zero()).then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+    };
+    RestSettings::new(&config.rest, &around)
+}
+
+fn load_options(config: &Config) -> LoadOptions {
+    LoadOptions {
+        schemas: config.rest.schemas.clone(),
+        extra_search_path: config.rest.extra_search_path.clone(),
+        authenticator: None,
+    }
+}
+
+/// How many connections the server allows, if it can be asked.
+async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
+    let mut connection = connect.connect().await.ok()?;
+    let limit: Result<String, _> = sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;
+    let _ = connection.close().await;
+    limit.ok()?.parse().ok()
+}
+
+/// The lanes' part of the connection budget: never more than half of what the server allows.
+fn lane_config(config: &Config, server_limit: Option<u32>) -> LaneConfig {
+    let database = &config.database;
+    let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(CATALOG_CONNECTIONS + 1));
+    let all = database.max_connections.min(half);
+    if all < database.max_connections {
+        tracing::warn!(
+            "database.max_connections is {}, but the server allows {} in all: using {all}",
+            database.max_connections,
+            server_limit.unwrap_or_default()
+        );
+    }
+    LaneConfig {
+        max_connections: usize::try_from(all.saturating_sub(CATALOG_CONNECTIONS).max(1)).unwrap_or(1),
+        queue_limit: database.queue_limit,
+        acquire_timeout: database.acquire_timeout.get(),
+        reader_timeout: config.server.write_timeout.get(),
+        max_lifetime: database.max_lifetime.get(),
+        idle_timeout: database.max_idle_time.get(),
+        prepared_statements: config.rest.prepared_statements,
+        ..LaneConfig::default()
+    }
+}

@@ -1,0 +1,11 @@
+//! The pure heart of the REST service: parse, plan and render without I/O.
+//!
+//! Nothing below imports axum, sqlx, tokio, a clock or the environment; the same input always gives the same output.
+
+pub mod media;
+pub mod parse;
+pub mod payload;
+pub mod preferences;
+pub mod query;
+pub mod range;
+pub mod request;
