@@ -142,6 +142,9 @@ pub enum DbError {
     /// The database did not answer in time; the query was cancelled.
     #[error("the database did not answer in time")]
     Timeout,
+    /// The reader of the answer was too slow and lost it.
+    #[error("the answer was not read in time")]
+    ClientGone,
     /// A fault of ours.
     #[error("{0}")]
     Internal(&'static str),
@@ -168,7 +171,7 @@ impl DbError {
             Self::Sql(error) => error.is_retryable(),
             Self::Unavailable(unavailable) => !unavailable.maybe_committed,
             Self::PoolTimeout | Self::QueueFull => true,
-            Self::Timeout | Self::Internal(_) => false,
+            Self::Timeout | Self::ClientGone | Self::Internal(_) => false,
         }
     }
 

@@ -107,7 +107,7 @@ impl Flight {
                 Parses::Query(id) => statements.confirm(id),
             },
             Frame::BindComplete | Frame::Skipped => {}
-            Frame::NoData if self.stage() == Some(Stage::Query) => { let none: Arc<[Column]> = Arc::new([]); self.describe(&none, statements) },
+            Frame::NoData if self.stage() == Some(Stage::Query) => self.describe(&Arc::from([]), statements),
             Frame::Columns(columns) if self.stage() == Some(Stage::Query) => self.describe(&columns, statements),
             Frame::Row(head, last) if self.wants_rows() => {
                 self.count(head.cells.iter().flatten().map(Bytes::len).sum::<usize>() + 16);

@@ -21,4 +21,4 @@ pub use error::{DbError, SqlError, Stage, Unavailable};
 pub use frame::Column;
 pub use group::{Access, Finish, Group, Isolation, Query};
 pub use reply::{Completion, Reply, RowHead};
-pub(super) use reply::{Answer, Batch, Decision, Event};
+pub(super) use reply::{Answer, Batch};

@@ -226,7 +226,9 @@ impl Reply {
                 self.rows_complete |= batch.rows_complete;
                 self.end = batch.end;
             }
-            None => self.end = Some(Err(DbError::lost(self.is_write))),
+            // A stream is cut off without a word only when it was full for too long.
+            None if self.is_write => self.end = Some(Err(DbError::lost(true))),
+            None => self.end = Some(Err(DbError::ClientGone)),
         }
     }
 }
