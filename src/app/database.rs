@@ -117,7 +117,11 @@ impl Opening<'_> {
                     sql_to_fix: missing.sql_to_fix.clone(),
                 });
             }
-            tracing::warn!("{}: {} (`goforward doctor` has the SQL that helps)", missing.what, missing.consequence);
+            tracing::warn!(
+                "{}: {} (`goforward doctor` has the SQL that helps)",
+                missing.what,
+                missing.consequence
+            );
         }
         Ok(Database {
             authenticator,

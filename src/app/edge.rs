@@ -9,7 +9,7 @@ use crate::gateway::server::ServerOptions;
 use crate::gateway::{CorsPolicy, ErrorShape, GatewayOptions, Origins, RateLimits, ServiceLimits};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, ErrorVerbosity, RateLimit, RestProfile, ServerConfig};
-use crate::kernel::http::TrustedProxies;
+use crate::kernel::http::{Forwarding, TrustedProxies};
 use crate::kernel::identity::{
     Identity, IdentityOptions, KeyMode, KeyRing, RolePath, RolePolicy, Verifier, VerifierOptions,
 };
@@ -31,10 +31,12 @@ pub fn identity(
         (false, true) => KeyMode::Off,
         (false, false) => KeyMode::Lenient,
     };
-    let role_policy =
-        if is_postgrest { RolePolicy::LetDatabaseDecide } else { RolePolicy::RefuseUnlisted(role_table(catalog)) };
-    let options =
-        IdentityOptions { anonymous_role: config.rest.anon_role.clone(), key_mode, role_policy };
+    let role_policy = if is_postgrest {
+        RolePolicy::LetDatabaseDecide
+    } else {
+        RolePolicy::RefuseUnlisted(role_table(catalog))
+    };
+    let options = IdentityOptions { anonymous_role: config.rest.anon_role.clone(), key_mode, role_policy };
     let (verifier, keys) = credentials(config, secrets, clock)?;
     Ok(Identity::new(options, verifier, keys))
 }
@@ -85,7 +87,7 @@ fn role_table(catalog: &CatalogHandle) -> Arc<dyn crate::kernel::identity::RoleT
 pub fn gateway_options(config: &Config) -> GatewayOptions {
     let server = &config.server;
     GatewayOptions {
-        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
+        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone(), Forwarding::default()),
         max_url_bytes: server.max_url_bytes.as_usize(),
         max_header_bytes: server.max_header_bytes.as_usize(),
         https: server.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
@@ -144,5 +146,9 @@ pub fn rate_limits(server: &ServerConfig) -> RateLimits {
         })
     };
     let limits = &server.rate_limits;
-    RateLimits { per_ip: quota(&limits.per_ip), per_key: quota(&limits.per_key), per_user: quota(&limits.per_user) }
+    RateLimits {
+        per_ip: quota(&limits.per_ip),
+        per_key: quota(&limits.per_key),
+        per_user: quota(&limits.per_user),
+    }
 }

@@ -177,7 +177,8 @@ impl Goforward {
         let limiter = Arc::new(MemoryLimiter::new(config.server.rate_limits.max_tracked, self.clock.clone()));
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
         for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
-            let mount = self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
+            let mount =
+                self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
             gateway = gateway.mount(mount);
         }
         gateway
@@ -318,18 +319,20 @@ fn health(rest: &Rest, database: &Database, stopping: CancellationToken) -> Heal
     let embedded = database.embedded.as_ref().map(EmbeddedPostgres::state);
     let check = move || {
         let (catalog, lanes, embedded) = (catalog.clone(), lanes.clone(), embedded.clone());
-        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> = Box::pin(async move {
-            if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready) {
-                return Err("PostgreSQL is being started again".to_owned());
-            }
-            if !catalog.is_ready() {
-                return Err("the database schema has not been read yet".to_owned());
-            }
-            if !*lanes.is_up().borrow() {
-                return Err("the database does not answer".to_owned());
-            }
-            Ok(())
-        });
+        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> =
+            Box::pin(async move {
+                if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready)
+                {
+                    return Err("PostgreSQL is being started again".to_owned());
+                }
+                if !catalog.is_ready() {
+                    return Err("the database schema has not been read yet".to_owned());
+                }
+                if !*lanes.is_up().borrow() {
+                    return Err("the database does not answer".to_owned());
+                }
+                Ok(())
+            });
         checked
     };
     Health::new(Arc::new(check), stopping)

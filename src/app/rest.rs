@@ -125,7 +125,8 @@ impl Rest {
                 }
                 let merged = with_database_settings(&loaded, &connect).await;
                 let mut secrets = secrets.clone();
-                if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|s: &Secret| !s.is_empty()) {
+                if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|s: &Secret| !s.is_empty())
+                {
                     secrets.jwt_secret = Some(secret);
                 }
                 match edge::credentials(&merged.config, &secrets, &clock) {
@@ -146,7 +147,8 @@ fn resolve(config: &Config, port: u16) -> RestSettings {
         host: config.server.host.clone(),
         port,
         public_url: config.server.public_url.clone(),
-        statement_timeout: (!timeout.is_zero()).then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        statement_timeout: (!timeout.is_zero())
+            .then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     };
     RestSettings::new(&config.rest, &around)
 }
@@ -162,7 +164,8 @@ fn load_options(config: &Config) -> LoadOptions {
 /// How many connections the server allows, if it can be asked.
 async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
     let mut connection = connect.connect().await.ok()?;
-    let limit: Result<String, _> = sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;
+    let limit: Result<String, _> =
+        sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;
     let _ = connection.close().await;
     limit.ok()?.parse().ok()
 }

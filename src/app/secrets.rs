@@ -46,7 +46,8 @@ impl ProjectSecrets {
     pub fn from_config(auth: &AuthConfig, generate: bool, random: &Random) -> Self {
         let configured = auth.jwt_secret.clone().filter(|secret| !secret.is_empty());
         let jwt_secret = configured.or_else(|| generate.then(|| Secret::new(random.secret())));
-        let keys = jwt_secret.as_ref().filter(|secret| is_symmetric(secret)).map(|secret| derive(secret, auth));
+        let keys =
+            jwt_secret.as_ref().filter(|secret| is_symmetric(secret)).map(|secret| derive(secret, auth));
         Self { jwt_secret, keys: keys.map(|keys| with_configured(keys, auth)) }
     }
 
@@ -131,7 +132,9 @@ fn file_in(directory: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Option<Stored>, AppError> {
     match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|_| AppError::SecretsFile(path.to_owned())),
+        Ok(text) => {
+            serde_json::from_slice(&text).map(Some).map_err(|_| AppError::SecretsFile(path.to_owned()))
+        }
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(AppError::File { path: path.to_owned(), cause }),
     }

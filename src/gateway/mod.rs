@@ -23,7 +23,7 @@ mod tests;
 pub use cors::{CorsPolicy, Origins};
 pub use exchange::Gateway;
 pub use health::Health;
-pub use mount::{Answering, Authentication, Mount, RequestHandler, ServiceLimits};
+pub use mount::{Answering, Authentication, Middleware, Mount, RequestHandler, ServiceLimits};
 pub use options::GatewayOptions;
 pub use rate_limits::RateLimits;
 pub use refusal::ErrorShape;

@@ -143,8 +143,7 @@ impl Mount {
             Target::Handler(handler) => handler,
             Target::Router(router) => Arc::new(move |request| answer_by(router.clone(), request)),
         };
-        self.target =
-            Target::Handler(Arc::new(move |request| middleware.call(request, Arc::clone(&next))));
+        self.target = Target::Handler(Arc::new(move |request| middleware.call(request, Arc::clone(&next))));
         self
     }
 

@@ -24,7 +24,8 @@ pub(super) async fn handle(service: RestService, request: Request<Body>) -> Resp
         return response;
     }
     let mut request = request;
-    let prefix_length = request.extensions().get::<Arc<RequestContext>>().map_or(0, |context| context.prefix_length);
+    let prefix_length =
+        request.extensions().get::<Arc<RequestContext>>().map_or(0, |context| context.prefix_length);
     let prefix = request.uri().path().get(..prefix_length).unwrap_or_default();
     // A constant path behind the mount's own prefix always parses.
     if let Ok(uri) = format!("{prefix}/rpc/{FUNCTION}").parse::<Uri>() {

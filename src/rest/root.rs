@@ -11,7 +11,9 @@ use crate::kernel::db::wire::{Finish, Query};
 use crate::rest::core::media::MediaType;
 use crate::rest::core::response::{BodyUse, ResponseHead};
 use crate::rest::error::RestError;
-use crate::rest::openapi::{DocumentInput, ServerAddress, Visible, all_objects, document, visible_objects_query};
+use crate::rest::openapi::{
+    DocumentInput, ServerAddress, Visible, all_objects, document, visible_objects_query,
+};
 use crate::rest::result::ResultBody;
 use crate::rest::run::{Run, assemble};
 use crate::rest::scope::{Effect, Scope};

@@ -118,7 +118,8 @@ fn shape(sql: &str, role: &Arc<str>) -> u64 {
 /// Pairs as the text of a JSON object; of equal names the last counts.
 fn json_object(pairs: &[(String, String)]) -> Bytes {
     use serde::ser::{SerializeMap, Serializer};
-    let mut text = Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
+    let mut text =
+        Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
     let mut serializer = serde_json::Serializer::new(&mut text);
     let written = serializer.serialize_map(None).and_then(|mut map| {
         for (index, (name, value)) in pairs.iter().enumerate() {

@@ -207,7 +207,9 @@ fn is_unknown(error: &PlanError) -> bool {
 /// The route for metrics: a constant whatever the name of the relation.
 fn route(action: &Action) -> RouteTemplate {
     RouteTemplate(match action {
-        Action::RelationRead { .. } | Action::RelationMutate { .. } | Action::RelationInfo { .. } => "/{relation}",
+        Action::RelationRead { .. } | Action::RelationMutate { .. } | Action::RelationInfo { .. } => {
+            "/{relation}"
+        }
         Action::Call { .. } | Action::CallInfo { .. } => "/rpc/{function}",
         Action::SchemaRead { .. } | Action::SchemaInfo => "/",
     })

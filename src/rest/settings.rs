@@ -131,7 +131,10 @@ impl RestSettings {
                 mode: config.openapi.mode,
                 security_active: config.openapi.security_active,
                 proxy_uri: config.openapi.server_proxy_uri.clone().or_else(|| {
-                    around.public_url.as_ref().map(|url| format!("{}{}", url.trim_end_matches('/'), config.prefix))
+                    around
+                        .public_url
+                        .as_ref()
+                        .map(|url| format!("{}{}", url.trim_end_matches('/'), config.prefix))
                 }),
                 host: around.host.clone(),
                 port: around.port,

@@ -36,7 +36,9 @@ impl ServerTiming {
         ];
         let told: Vec<String> = steps
             .iter()
-            .filter_map(|(name, took)| Some(format!("{name};dur={:.1}", took.as_ref()?.as_secs_f64() * 1000.0)))
+            .filter_map(|(name, took)| {
+                Some(format!("{name};dur={:.1}", took.as_ref()?.as_secs_f64() * 1000.0))
+            })
             .collect();
         if let Ok(value) = HeaderValue::try_from(told.join(", ")) {
             headers.insert(HeaderName::from_static("server-timing"), value);

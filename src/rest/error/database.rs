@@ -20,7 +20,9 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
                 ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "PGRST000", "Database connection error.")
                     .header(header::RETRY_AFTER, &seconds);
             if unavailable.maybe_committed {
-                parts.details("The connection was lost before the outcome was known; the write may have happened.")
+                parts.details(
+                    "The connection was lost before the outcome was known; the write may have happened.",
+                )
             } else {
                 parts
             }
@@ -30,14 +32,16 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
             "PGRST003",
             "Timed out acquiring connection from connection pool.",
         ),
-        DbError::QueueFull => {
-            ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "GF002", "Too many requests wait for the database")
-                .header(header::RETRY_AFTER, "1")
-        }
+        DbError::QueueFull => ErrorParts::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "GF002",
+            "Too many requests wait for the database",
+        )
+        .header(header::RETRY_AFTER, "1"),
         DbError::Timeout => {
             ErrorParts::new(StatusCode::GATEWAY_TIMEOUT, "GF003", "The database did not answer in time")
         }
-        DbError::Internal(_) => {
+        DbError::ClientGone | DbError::Internal(_) => {
             ErrorParts::new(StatusCode::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
         }
     }
@@ -91,10 +95,12 @@ fn class_status(code: &str) -> StatusCode {
     match code.get(..2).unwrap_or_default() {
         "08" | "53" => S::SERVICE_UNAVAILABLE,
         "0L" | "0P" | "28" => S::FORBIDDEN,
-        "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0" | "XX" => {
-            S::INTERNAL_SERVER_ERROR
-        }
-        "PT" => code.get(2..).and_then(|digits| S::from_bytes(digits.as_bytes()).ok()).unwrap_or(S::INTERNAL_SERVER_ERROR),
+        "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0"
+        | "XX" => S::INTERNAL_SERVER_ERROR,
+        "PT" => code
+            .get(2..)
+            .and_then(|digits| S::from_bytes(digits.as_bytes()).ok())
+            .unwrap_or(S::INTERNAL_SERVER_ERROR),
         _ => S::BAD_REQUEST,
     }
 }
@@ -124,8 +130,7 @@ fn raised(error: &SqlError) -> ErrorParts {
             "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'.",
         );
     };
-    let detail_hint =
-        "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'.";
+    let detail_hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'.";
     let Some(detail) = &error.detail else {
         return invalid_raise("DETAIL is missing in the RAISE statement".to_owned(), detail_hint);
     };
@@ -141,7 +146,9 @@ fn raised(error: &SqlError) -> ErrorParts {
     parts.headers = parsed
         .headers
         .into_iter()
-        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+        .filter_map(|(name, value)| {
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        })
         .collect();
     parts
 }

@@ -21,6 +21,13 @@ use super::error::{EXISTING_CLUSTER_MB, EmbeddedError, NEW_CLUSTER_MB, io_error}
 /// `sun_path` is 108 bytes with its NUL on Linux and 104 on others; PostgreSQL appends `/.s.PGSQL.<port>.lock`.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
+/// The cluster's directory in a data directory.
+pub(super) const CLUSTER: &str = "postgres";
+/// The file of the logins' passwords in a data directory.
+pub(super) const PASSWORDS: &str = "postgres-passwords.json";
+/// The usual directory of the socket in a data directory.
+pub(super) const SOCKETS: &str = "run";
+
 /// A prepared and locked data directory.
 #[derive(Debug)]
 pub(super) struct Home {
@@ -35,7 +42,7 @@ pub(super) struct Home {
 impl Home {
     /// Creates what is missing, takes the lock, and checks that PostgreSQL will be able to work here.
     pub(super) fn open(directory: &Path, configured_account: Option<&str>) -> Result<Self, EmbeddedError> {
-        let owner = fs::metadata(directory.join("postgres")).ok().map(|found| found.uid());
+        let owner = fs::metadata(directory.join(CLUSTER)).ok().map(|found| found.uid());
         let account = account::choose(configured_account, owner)?;
         if let Some(account) = &account {
             refuse_unreachable(directory, account)?;
@@ -58,12 +65,12 @@ impl Home {
 
     /// The cluster's directory.
     pub(super) fn cluster(&self) -> PathBuf {
-        self.path.join("postgres")
+        self.path.join(CLUSTER)
     }
 
     /// The file that keeps the logins' passwords.
     pub(super) fn passwords(&self) -> PathBuf {
-        self.path.join("postgres-passwords.json")
+        self.path.join(PASSWORDS)
     }
 
     /// Where fetched programs are kept.
@@ -78,7 +85,7 @@ impl Home {
         let runtime =
             std::env::var_os("XDG_RUNTIME_DIR").filter(|_| self.account.is_none()).map(PathBuf::from);
         let candidates = [
-            Some(self.path.join("run")),
+            Some(self.path.join(SOCKETS)),
             runtime.map(|directory| directory.join(&short)),
             Some(Path::new("/run").join(&short)),
             Some(std::env::temp_dir().join(&short)),

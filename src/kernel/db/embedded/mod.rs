@@ -234,11 +234,7 @@ impl EmbeddedPostgres {
 
     /// The superuser's connection as a libpq URL, for `psql` and `goforward keys --json`.
     pub fn owner_url(&self) -> Secret {
-        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-        let directory = self.socket_dir().to_string_lossy();
-        let host = utf8_percent_encode(&directory, NON_ALPHANUMERIC);
-        let password = utf8_percent_encode(self.passwords().postgres.expose(), NON_ALPHANUMERIC);
-        Secret::new(format!("postgresql://postgres:{password}@{host}:{}/{DATABASE}", self.port()))
+        url_of(self.socket_dir(), self.port(), &self.passwords().postgres)
     }
 
     /// Whether it takes connections now.
@@ -265,4 +261,23 @@ impl EmbeddedPostgres {
         // An error says that the supervision task is gone, and with it the server.
         let _ = state.wait_for(|state| *state == State::Stopped).await;
     }
+}
+
+/// The superuser's URL for the cluster in a data directory, whose server may run in another process or not at all; `None`
+/// where there is no cluster or it is not ours to read.
+pub fn owner_url_of(data_dir: &Path, loopback_port: Option<u16>) -> Option<Secret> {
+    let home = std::fs::canonicalize(data_dir).ok()?;
+    let passwords = LoginPasswords::stored(&home)?;
+    let running = pidfile::read(&home.join(home::CLUSTER)).and_then(|file| file.socket);
+    let (port, directory) =
+        running.unwrap_or_else(|| (loopback_port.unwrap_or(SOCKET_PORT), home.join(home::SOCKETS)));
+    Some(url_of(&directory, port, &passwords.postgres))
+}
+
+fn url_of(socket_directory: &Path, port: u16, password: &Secret) -> Secret {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let directory = socket_directory.to_string_lossy();
+    let host = utf8_percent_encode(&directory, NON_ALPHANUMERIC);
+    let password = utf8_percent_encode(password.expose(), NON_ALPHANUMERIC);
+    Secret::new(format!("postgresql://postgres:{password}@{host}:{port}/{DATABASE}"))
 }

@@ -55,6 +55,11 @@ impl LoginPasswords {
         }
     }
 
+    /// Those kept in a data directory, if they can be read.
+    pub(super) fn stored(home: &Path) -> Option<Self> {
+        Self::parse(&std::fs::read(home.join(super::home::PASSWORDS)).ok()?)
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(text).ok()?;
         let found = Self {

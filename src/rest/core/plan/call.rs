@@ -64,7 +64,11 @@ fn takes(function: &Function, keys: &BTreeSet<&str>, is_post: bool, content_type
         return keys.is_empty() && !(is_post && raw);
     }
     let names: BTreeSet<&str> = function.params.iter().map(|parameter| &*parameter.name).collect();
-    function.params.iter().filter(|parameter| parameter.required).all(|parameter| keys.contains(&*parameter.name))
+    function
+        .params
+        .iter()
+        .filter(|parameter| parameter.required)
+        .all(|parameter| keys.contains(&*parameter.name))
         && keys.is_subset(&names)
 }
 
@@ -81,7 +85,12 @@ fn takes_body(function: &Function, content_type: &MediaType) -> bool {
 }
 
 /// How `function` is called.
-pub(super) fn plan_call(function: &Function, request: &ApiRequest, method: CallMethod, tree: &ReadNode) -> Call {
+pub(super) fn plan_call(
+    function: &Function,
+    request: &ApiRequest,
+    method: CallMethod,
+    tree: &ReadNode,
+) -> Call {
     let mut filter_columns = BTreeSet::new();
     collect_filter_columns(tree, &mut filter_columns);
     Call {
@@ -120,7 +129,8 @@ fn arguments(function: &Function, request: &ApiRequest, method: CallMethod) -> A
 /// Values by name: a variadic parameter takes all of its values, any other the last one.
 fn named_arguments(given: &[&Parameter], pairs: &[(String, String)]) -> Arguments {
     let value_of = |parameter: &Parameter| {
-        let mut values = pairs.iter().filter(|(name, _)| **name == *parameter.name).map(|(_, value)| value.clone());
+        let mut values =
+            pairs.iter().filter(|(name, _)| **name == *parameter.name).map(|(_, value)| value.clone());
         if parameter.variadic {
             ArgumentValue::Many(values.collect())
         } else {
@@ -137,7 +147,9 @@ fn collect_filter_columns(node: &ReadNode, columns: &mut BTreeSet<Arc<str>>) {
 
 fn collect_logic_columns(logic: &Logic, columns: &mut BTreeSet<Arc<str>>) {
     match logic {
-        Logic::Group { members, .. } => members.iter().for_each(|member| collect_logic_columns(member, columns)),
+        Logic::Group { members, .. } => {
+            members.iter().for_each(|member| collect_logic_columns(member, columns))
+        }
         Logic::Filter { field, .. } => {
             columns.insert(field.name.clone());
         }

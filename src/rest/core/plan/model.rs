@@ -11,7 +11,8 @@ use crate::kernel::sql::TypeName;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::range::RowRange;
 use crate::rest::core::request::{
-    Aggregate, JoinType, JsonOperation, LogicOperator, Mutation, OrderNulls, OperatorExpression, OrderDirection,
+    Aggregate, JoinType, JsonOperation, LogicOperator, Mutation, OperatorExpression, OrderDirection,
+    OrderNulls,
 };
 
 /// What a request does, decided against the catalog.

@@ -95,7 +95,9 @@ impl<'a> Resolver<'a> {
     pub fn order(&self, term: &OrderTerm) -> OrderBy {
         OrderBy {
             field: match &term.relation {
-                Some(_) => ResolvedField::unknown(Arc::from(term.field.name.as_str()), term.field.json_path.clone()),
+                Some(_) => {
+                    ResolvedField::unknown(Arc::from(term.field.name.as_str()), term.field.json_path.clone())
+                }
                 None => self.field(&term.field, None),
             },
             relation: term.relation.as_deref().map(Arc::from),

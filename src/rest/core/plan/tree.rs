@@ -21,9 +21,9 @@ pub(super) fn expand_stars(node: &mut ReadNode, catalog: &Catalog, schema: &Arc<
     let explicit = under_aggregate
         || node.select.iter().any(|item| item.aggregate.is_some())
         || matches!(node.spread, Some(Spread::ToMany { .. }));
-    let represented = resolver
-        .relation
-        .is_some_and(|relation| relation.columns.values().any(|column| resolver.has_output_representation(column)));
+    let represented = resolver.relation.is_some_and(|relation| {
+        relation.columns.values().any(|column| resolver.has_output_representation(column))
+    });
     if explicit || represented {
         let is_spread = node.spread.is_some();
         node.select =
@@ -165,8 +165,12 @@ fn selects_nothing(node: &ReadNode) -> bool {
 }
 
 fn spread_fields(node: &ReadNode) -> Vec<SpreadField> {
-    let plain =
-        |name: &Arc<str>| SpreadField { name: name.clone(), aggregate: None, aggregate_cast: None, alias: None };
+    let plain = |name: &Arc<str>| SpreadField {
+        name: name.clone(),
+        aggregate: None,
+        aggregate_cast: None,
+        alias: None,
+    };
     let own = node.select.iter().map(|item| plain(item.alias.as_ref().unwrap_or(&item.field.name)));
     let brought = node.embeds.iter().flat_map(|embed| match embed {
         Embed::Json { name, .. } => vec![plain(name)],

@@ -7,7 +7,9 @@ use crate::catalog::model::Function;
 use crate::kernel::sql::SqlBuf;
 use crate::rest::core::media::{MediaType, PlanFormat, PlanOption};
 use crate::rest::core::plan::embed::SOURCE;
-use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, ReadAction, ReadNode, Write};
+use crate::rest::core::plan::model::{
+    CallAction, Handler, MutateAction, Output, ReadAction, ReadNode, Write,
+};
 use crate::rest::core::preferences::{CountMode, Preferences, Representation, Resolution};
 
 mod body;
@@ -92,7 +94,8 @@ pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
 
 /// The statement for a call.
 pub fn render_call(action: &CallAction, count: CountOptions) -> Rendered {
-    let sql = rows_statement(&Source::Call(action), &action.tree, Some(&action.function), &action.output, count);
+    let sql =
+        rows_statement(&Source::Call(action), &action.tree, Some(&action.function), &action.output, count);
     Rendered { shape: shape_of(&action.output), sql, estimate: None }
 }
 
@@ -172,7 +175,8 @@ fn rows_statement(
             && let (Source::Tree(_), Some(max_rows)) = (source, count.max_rows)
         {
             // One more than fits tells that there are more.
-            sql.lit(" LIMIT ").number(i64::try_from(max_rows).map_or(i64::MAX, |rows| rows.saturating_add(1)));
+            sql.lit(" LIMIT ")
+                .number(i64::try_from(max_rows).map_or(i64::MAX, |rows| rows.saturating_add(1)));
         }
         sql.lit(")");
     }
@@ -253,7 +257,9 @@ fn location(sql: &mut SqlBuf, action: &MutateAction, preferences: &Preferences) 
             if preferences.representation == Some(Representation::HeadersOnly) && !primary_key.is_empty() =>
         {
             sql.lit("CASE WHEN count(*) = 1 THEN (SELECT json_agg(json_build_array(d.key, d.value)) FROM ");
-            sql.lit("(SELECT row_to_json(s) AS r FROM pgrst_source s LIMIT 1) first, json_each_text(first.r) d ");
+            sql.lit(
+                "(SELECT row_to_json(s) AS r FROM pgrst_source s LIMIT 1) first, json_each_text(first.r) d ",
+            );
             sql.lit("WHERE d.key IN (").join(", ", primary_key, |sql, column| {
                 sql.quoted(column);
             });

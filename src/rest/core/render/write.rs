@@ -9,11 +9,9 @@ use crate::rest::core::render::body::{BODY, BodyRows};
 use crate::rest::core::render::field;
 
 /// Counts inserted rows up, for the status of an upsert; always true.
-const COUNT_INSERT: &str =
-    "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
+const COUNT_INSERT: &str = "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
 /// Takes an insert back that turned out to be an update; always true.
-const COUNT_UPDATE: &str =
-    "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
+const COUNT_UPDATE: &str = "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
 
 /// The statement for `write`.
 pub(super) fn query(sql: &mut SqlBuf, write: &Write) {

@@ -254,7 +254,8 @@ impl Pump {
             let Some(frame) = self.wire.reader.next(head.flight.wants_rows())? else { break };
             match head.flight.take(frame, &mut self.wire.statements)? {
                 Progress::Going => {
-                    let limit = if self.kind == Kind::Shared && head.stream.is_none() { SHARED_ANSWER } else { STEP };
+                    let limit =
+                        if self.kind == Kind::Shared && head.stream.is_none() { SHARED_ANSWER } else { STEP };
                     if head.flight.waiting_bytes >= limit {
                         self.hand_out().await?;
                     }
