@@ -15,7 +15,7 @@ use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 
 /// A database ready to serve.
-pub struct Database {
+pub(super) struct Database {
     /// The login of everything that is done for a caller.
     pub authenticator: Target,
     /// The secrets that go with it.
@@ -31,7 +31,7 @@ pub struct Database {
 }
 
 /// What opening a database needs.
-pub struct Opening<'a> {
+pub(super) struct Opening<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// Whether our schemas and roles are to be prepared; `--only rest` serves a database as it is.
@@ -48,7 +48,7 @@ pub struct Opening<'a> {
 
 impl Opening<'_> {
     /// Starts or reaches the database and prepares it.
-    pub async fn open(&self) -> Result<Database, AppError> {
+    pub(super) async fn open(&self) -> Result<Database, AppError> {
         if self.config.database.is_embedded() { self.embedded().await } else { self.external().await }
     }
 
@@ -135,7 +135,7 @@ impl Opening<'_> {
 }
 
 /// How the embedded server is asked for.
-pub fn embedded_options(config: &Config) -> EmbeddedConfig {
+pub(super) fn embedded_options(config: &Config) -> EmbeddedConfig {
     let embedded = &config.embedded;
     let mut options = EmbeddedConfig::new(&embedded.data_dir);
     options.binaries.clone_from(&embedded.binaries);
@@ -148,7 +148,7 @@ pub fn embedded_options(config: &Config) -> EmbeddedConfig {
 }
 
 /// The configured database: the URL, with the single keys laid over it.
-pub fn external_target(database: &DatabaseConfig) -> Result<Target, AppError> {
+pub(super) fn external_target(database: &DatabaseConfig) -> Result<Target, AppError> {
     let mut target = match &database.url {
         Some(url) => Target::parse(url.expose())?,
         None => Target::new(Host::new("localhost", 5432), "postgres", "postgres"),
@@ -192,7 +192,10 @@ fn ssl_mode(mode: SslMode) -> crate::kernel::db::target::SslMode {
 }
 
 /// How the owner connects: its own URL, or the database's.
-pub fn owner_options(database: &DatabaseConfig, target: &Target) -> Result<PgConnectOptions, AppError> {
+pub(super) fn owner_options(
+    database: &DatabaseConfig,
+    target: &Target,
+) -> Result<PgConnectOptions, AppError> {
     Ok(match &database.owner_url {
         Some(url) => Target::parse(url.expose())?.to_sqlx(),
         None => target.to_sqlx(),

@@ -19,7 +19,7 @@ use crate::kernel::limits::Quota;
 const SERVICE_ROLE: &str = "service_role";
 
 /// Who may call: keys, tokens and the roles that they may name.
-pub fn identity(
+pub(super) fn identity(
     config: &Config,
     secrets: &ProjectSecrets,
     catalog: &CatalogHandle,
@@ -42,7 +42,7 @@ pub fn identity(
 }
 
 /// The keys and tokens that are accepted; made anew when the secret changes.
-pub fn credentials(
+pub(super) fn credentials(
     config: &Config,
     secrets: &ProjectSecrets,
     clock: &Clock,
@@ -84,7 +84,7 @@ fn role_table(catalog: &CatalogHandle) -> Arc<dyn crate::kernel::identity::RoleT
 }
 
 /// What the gateway as a whole keeps to.
-pub fn gateway_options(config: &Config) -> GatewayOptions {
+pub(super) fn gateway_options(config: &Config) -> GatewayOptions {
     let server = &config.server;
     GatewayOptions {
         trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone(), Forwarding::default()),
@@ -97,7 +97,7 @@ pub fn gateway_options(config: &Config) -> GatewayOptions {
 }
 
 /// What connections keep to.
-pub fn server_options(server: &ServerConfig) -> ServerOptions {
+pub(super) fn server_options(server: &ServerConfig) -> ServerOptions {
     ServerOptions {
         header_read_timeout: server.header_timeout.get(),
         write_stall_timeout: server.write_timeout.get(),
@@ -109,7 +109,7 @@ pub fn server_options(server: &ServerConfig) -> ServerOptions {
 }
 
 /// What the REST service is sent.
-pub fn rest_limits(server: &ServerConfig) -> ServiceLimits {
+pub(super) fn rest_limits(server: &ServerConfig) -> ServiceLimits {
     let timeout = server.request_timeout.get();
     ServiceLimits {
         body_bytes: server.body_limits.rest.as_usize(),
@@ -118,7 +118,7 @@ pub fn rest_limits(server: &ServerConfig) -> ServiceLimits {
 }
 
 /// Which pages may read REST answers.
-pub fn rest_cors(config: &Config) -> CorsPolicy {
+pub(super) fn rest_cors(config: &Config) -> CorsPolicy {
     let origins = config.server.cors.allowed_origins.clone();
     if config.rest.profile == RestProfile::Postgrest {
         return CorsPolicy::postgrest(origins);
@@ -128,7 +128,7 @@ pub fn rest_cors(config: &Config) -> CorsPolicy {
 }
 
 /// How the gateway's refusals look below the REST prefix.
-pub fn rest_errors(config: &Config) -> ErrorShape {
+pub(super) fn rest_errors(config: &Config) -> ErrorShape {
     if config.rest.client_error_verbosity == ErrorVerbosity::Minimal {
         ErrorShape::PostgRestMinimal
     } else {
@@ -137,7 +137,7 @@ pub fn rest_errors(config: &Config) -> ErrorShape {
 }
 
 /// Requests per time.
-pub fn rate_limits(server: &ServerConfig) -> RateLimits {
+pub(super) fn rate_limits(server: &ServerConfig) -> RateLimits {
     let quota = |limit: &Option<RateLimit>| {
         limit.as_ref().filter(|limit| limit.requests > 0).map(|limit| Quota {
             requests: limit.requests,

@@ -26,7 +26,7 @@ use crate::rest::{RestService, RestSettings, Surroundings};
 const CATALOG_CONNECTIONS: u32 = 2;
 
 /// The REST service and the parts that others look at.
-pub struct Rest {
+pub(super) struct Rest {
     /// The service.
     pub service: RestService,
     /// The catalog.
@@ -37,7 +37,7 @@ pub struct Rest {
 }
 
 /// The configuration with what the database says on top. Where it cannot be asked the rest counts.
-pub async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
+pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
     let rest = &loaded.config.rest;
     if !rest.in_database_config {
         return loaded.clone();
@@ -75,7 +75,7 @@ fn qualified(name: &str) -> QualifiedName {
 
 impl Rest {
     /// Starts the catalog and the lanes.
-    pub async fn start(
+    pub(super) async fn start(
         loaded: &Loaded,
         database: &Database,
         port: u16,
@@ -100,7 +100,7 @@ impl Rest {
     }
 
     /// Follows requests to read the configuration again, until `stop`.
-    pub fn follow_configuration(
+    pub(super) fn follow_configuration(
         &self,
         loaded: Loaded,
         database: &Database,

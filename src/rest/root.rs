@@ -22,7 +22,7 @@ use crate::rest::scope::{Effect, Scope};
 const DOCS_URL: &str = "https://postgrest.org/en/latest/references/api.html";
 
 /// The document of `schema`, with what the caller may see.
-pub async fn describe(
+pub(super) async fn describe(
     run: Run<'_>,
     schema: &Arc<str>,
     headers_only: bool,

@@ -25,7 +25,7 @@ const READ_COLUMNS: u16 = 5;
 const WRITE_COLUMNS: u16 = 7;
 
 /// A plan about to run.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     /// Where statement groups run.
     pub lanes: &'a Lanes,
     /// As whom, and under which settings.
@@ -63,7 +63,7 @@ impl Checks {
 
 impl Run<'_> {
     /// Runs a read, write or call.
-    pub async fn plan(self, plan: &Plan) -> Result<Response<Body>, RestError> {
+    pub(super) async fn plan(self, plan: &Plan) -> Result<Response<Body>, RestError> {
         match plan {
             Plan::Read(action) => {
                 let rendered = render_read(action, self.count_options(plan));
@@ -152,7 +152,7 @@ impl Run<'_> {
                 None
             }
         };
-        self.timing.response = Some(responding.elapsed());
+        self.timing.response = responding.elapsed();
         Ok(assemble(response, body))
     }
 
@@ -198,7 +198,7 @@ impl Run<'_> {
             BodyUse::Send => Some(running.body().await?),
             BodyUse::Omit { .. } => None,
         };
-        self.timing.response = Some(responding.elapsed());
+        self.timing.response = responding.elapsed();
         Ok(assemble(response, body))
     }
 
@@ -263,7 +263,7 @@ fn plan_answer(output: &Output, body: ResultBody, scope: &Scope<'_>) -> Result<R
 }
 
 /// The answer to `OPTIONS`.
-pub fn allow(methods: &str) -> Response<Body> {
+pub(super) fn allow(methods: &str) -> Response<Body> {
     let mut head = ResponseHead::new(http::StatusCode::OK);
     head.push(header::ALLOW, methods);
     head.push(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
@@ -271,7 +271,7 @@ pub fn allow(methods: &str) -> Response<Body> {
 }
 
 /// Head and body as an HTTP answer.
-pub fn assemble(head: ResponseHead, body: Option<ResultBody>) -> Response<Body> {
+pub(super) fn assemble(head: ResponseHead, body: Option<ResultBody>) -> Response<Body> {
     let (length, body) = match (body, head.body) {
         (Some(body), _) => (body.length, body.body),
         (None, BodyUse::Omit { length: true }) => (Some(0), Body::empty()),

@@ -16,7 +16,7 @@ use crate::rest::settings::RestSettings;
 
 /// Who asks for what, under which settings.
 #[derive(Clone, Copy)]
-pub struct Scope<'a> {
+pub(super) struct Scope<'a> {
     /// Who asks.
     pub caller: &'a Caller,
     /// What is asked.
@@ -33,7 +33,7 @@ pub struct Scope<'a> {
 
 /// Whether a query may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     /// It runs read-only.
     Reads,
     /// It may write.
@@ -46,7 +46,7 @@ impl Scope<'_> {
     }
 
     /// The group that runs `query` as the caller.
-    pub fn statement_group(&self, query: Query, effect: Effect, finish: Finish) -> Group {
+    pub(super) fn statement_group(&self, query: Query, effect: Effect, finish: Finish) -> Group {
         let access = match effect {
             Effect::Reads => Access::Read { shape: shape(&query.sql, &self.caller.role) },
             Effect::Writes => Access::Write,

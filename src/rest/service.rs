@@ -137,9 +137,14 @@ impl RestService {
             },
             trace_id: exchange.trace_id.as_deref(),
         };
+        let asked = Instant::now();
         let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
         let mut response = match &plan {
-            Plan::Inspect { schema, headers_only } => root::describe(run, schema, *headers_only).await?,
+            Plan::Inspect { schema, headers_only } => {
+                let described = root::describe(run, schema, *headers_only).await?;
+                exchange.timing.transaction = Some(asked.elapsed());
+                described
+            }
             Plan::Info { allow } => run::allow(allow),
             Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };

@@ -160,8 +160,9 @@ fn mutated(action: &MutateAction, plan: &Plan, request: &ApiRequest, head: &Resu
     let mut response = ResponseHead::new(if is_full { StatusCode::OK } else { StatusCode::NO_CONTENT });
     match action.mutation {
         Mutation::Create => {
-            let nothing_new = head.inserted.is_some_and(|inserted| inserted <= 0)
-                && preferences.resolution == Some(Resolution::MergeDuplicates);
+            // Without any row the counter was never set.
+            let nothing_new = preferences.resolution == Some(Resolution::MergeDuplicates)
+                && head.inserted.unwrap_or_default() <= 0;
             response.status = if nothing_new { StatusCode::OK } else { StatusCode::CREATED };
             if let Some(location) =
                 head.location.as_deref().and_then(|key| location(&action.target.name, key))

@@ -56,7 +56,7 @@ impl Draft {
     /// The tree of `request` below a root named `root`.
     ///
     /// A write reads back what it wrote, so only parameters of embeds apply to its tree (`is_write`), and no ranges.
-    pub fn build(
+    pub(super) fn build(
         request: &ApiRequest,
         root: &str,
         is_write: bool,

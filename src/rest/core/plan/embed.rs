@@ -28,7 +28,7 @@ struct Parent<'a> {
 
 impl Embedding<'_> {
     /// Resolves a whole draft. With `from_source` the root reads the rows of [`SOURCE`] under the relation's name.
-    pub fn resolve(
+    pub(super) fn resolve(
         &self,
         draft: &Draft,
         root: &QualifiedName,

@@ -21,7 +21,7 @@ pub(super) struct Offer<'a> {
 
 impl Offer<'_> {
     /// The first accepted type that can be produced.
-    pub fn negotiate(&self, accepted: &[MediaType]) -> Result<Output, PlanError> {
+    pub(super) fn negotiate(&self, accepted: &[MediaType]) -> Result<Output, PlanError> {
         accepted
             .iter()
             .find_map(|media| self.output(media))
