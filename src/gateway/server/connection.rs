@@ -66,8 +66,8 @@ fn builder(options: ServerOptions) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_read_timeout)
-        .max_buf_size(options.max_head_bytes.max(8192))
-        .pipeline_flush(true);
+        // Not `pipeline_flush`: it lifts the bound on what is buffered of an answer.
+        .max_buf_size(options.max_head_bytes.max(8192));
     if options.max_header_lines != HYPERS_HEADER_LINES {
         builder.http1().max_headers(options.max_header_lines);
     }
