@@ -23,6 +23,7 @@ pub struct Options {
     environment: Vec<(String, String)>,
     config: Option<String>,
     data: Option<PathBuf>,
+    port: Option<u16>,
 }
 
 impl Options {
@@ -58,6 +59,12 @@ impl Options {
     /// A data directory that outlives the server, for restarts.
     pub fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// A port that outlives the server, for restarts.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
         self
     }
 }
@@ -101,7 +108,7 @@ impl Server {
         // The embedded database's account must be able to pass through.
         fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let data = options.data.unwrap_or_else(|| home.path().join("data"));
-        let port = free_port();
+        let port = options.port.unwrap_or_else(free_port);
         let log = File::create(home.path().join("log")).unwrap();
         let mut command = command(&options.environment);
         command.arg("serve").args(["--host", "127.0.0.1", "--port", &port.to_string()]);
