@@ -114,7 +114,7 @@ async fn too_many_requests_are_told_when_to_come_back() {
 #[tokio::test]
 async fn metrics_count_requests_without_a_label_per_path() {
     let port = crate::harness::free_port();
-    let app = TestApp::with(Options::default().set("server.admin_port", &port.to_string())).await;
+    let app = TestApp::with(Options::default().admin(port)).await;
     app.database.run(SHOP).await;
     let admin = crate::harness::Client::new(format!("http://127.0.0.1:{port}"));
     for number in 0..200 {

@@ -24,6 +24,7 @@ pub struct Options {
     config: Option<String>,
     data: Option<PathBuf>,
     port: Option<u16>,
+    admin: Option<u16>,
 }
 
 impl Options {
@@ -62,6 +63,12 @@ impl Options {
         self
     }
 
+    /// An admin listener, which is then asked whether the server is ready.
+    pub fn admin(mut self, port: u16) -> Self {
+        self.admin = Some(port);
+        self.set("server.admin_port", &port.to_string())
+    }
+
     /// A port that outlives the server, for restarts.
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
@@ -88,6 +95,7 @@ pub struct Keys {
 pub struct Server {
     child: Child,
     port: u16,
+    admin: Option<u16>,
     home: TempDir,
     data: PathBuf,
     environment: Vec<(String, String)>,
@@ -120,12 +128,20 @@ impl Server {
         }
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { child, port, home, data, environment: options.environment, keys: OnceLock::new() }
+        Self {
+            child,
+            port,
+            admin: options.admin,
+            home,
+            data,
+            environment: options.environment,
+            keys: OnceLock::new(),
+        }
     }
 
     /// Waits for the readiness probe.
     pub async fn wait_until_ready(&mut self) {
-        let probe = Client::new(self.url());
+        let probe = Client::new(format!("http://127.0.0.1:{}", self.admin.unwrap_or(self.port)));
         let deadline = tokio::time::Instant::now() + PATIENCE * 2;
         while probe.try_get("/health/ready").await.is_none_or(|answer| answer.status != 200) {
             if let Some(status) = self.child.try_wait().unwrap() {

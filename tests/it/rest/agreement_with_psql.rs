@@ -193,11 +193,12 @@ fn conditions(walk: &mut Walk, columns: Columns) -> (String, String) {
     let (mut url, mut sql) = (String::new(), "true".to_owned());
     for _ in 0..walk.below(4) {
         let one = condition(walk, columns);
-        if walk.once_in(4) {
+        let form = walk.below(4);
+        if form == 0 {
             let other = condition(walk, columns);
             write!(url, "&or=({},{})", one.in_a_list(), other.in_a_list()).unwrap();
             write!(sql, " and ({} or {})", one.sql, other.sql).unwrap();
-        } else if walk.once_in(4) {
+        } else if form == 1 {
             write!(url, "&{}=not.{}.{}", one.name, one.operator, encoded(&one.value)).unwrap();
             write!(sql, " and not ({})", one.sql).unwrap();
         } else {

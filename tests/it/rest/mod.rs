@@ -1,6 +1,7 @@
 //! The REST service through the real executable: what PostgREST's cases do not cover, because it is goforward's own promise.
 
 mod agreement_with_psql;
+mod alone;
 mod closed_by_default;
 mod documents;
 mod limits;
