@@ -26,8 +26,6 @@ pub(super) struct Database {
     pub description: String,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
-    /// Whether schema changes announce themselves.
-    pub announces_changes: bool,
 }
 
 /// What opening a database needs.
@@ -59,7 +57,7 @@ impl Opening<'_> {
         let secrets =
             ProjectSecrets::of_data_directory(directory, &self.config.auth, self.random, self.clock)?;
         let passwords = server.passwords().clone();
-        let report = bootstrap::run(
+        bootstrap::run(
             &server.owner_options(),
             &BootstrapOptions {
                 is_embedded: true,
@@ -79,7 +77,6 @@ impl Opening<'_> {
             secrets,
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
-            announces_changes: report.capabilities.event_triggers,
             embedded: Some(server),
         })
     }
@@ -98,7 +95,6 @@ impl Opening<'_> {
                 description,
                 embedded: None,
                 owner_url: None,
-                announces_changes: false,
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
@@ -123,14 +119,7 @@ impl Opening<'_> {
                 missing.consequence
             );
         }
-        Ok(Database {
-            authenticator,
-            secrets,
-            description,
-            embedded: None,
-            owner_url: None,
-            announces_changes: report.capabilities.event_triggers,
-        })
+        Ok(Database { authenticator, secrets, description, embedded: None, owner_url: None })
     }
 }
 

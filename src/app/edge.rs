@@ -92,6 +92,8 @@ pub(super) fn gateway_options(config: &Config) -> GatewayOptions {
         max_header_bytes: server.max_header_bytes.as_usize(),
         https: server.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
         log_query: true,
+        security_headers: server.security_headers,
+        body_timeout: server.read_timeout.get(),
         echo_header: config.rest.trace_header.as_deref().and_then(|name| name.parse().ok()),
     }
 }
@@ -121,10 +123,11 @@ pub(super) fn rest_limits(server: &ServerConfig) -> ServiceLimits {
 pub(super) fn rest_cors(config: &Config) -> CorsPolicy {
     let origins = config.server.cors.allowed_origins.clone();
     if config.rest.profile == RestProfile::Postgrest {
-        return CorsPolicy::postgrest(origins);
+        return CorsPolicy::postgrest(origins).max_age(config.server.cors.max_age.get());
     }
     let any = origins.is_empty() || origins.iter().any(|origin| origin == "*");
     CorsPolicy::supabase(if any { Origins::Any } else { Origins::Listed(origins) })
+        .max_age(config.server.cors.max_age.get())
 }
 
 /// How the gateway's refusals look below the REST prefix.

@@ -34,6 +34,7 @@ pub(super) struct Rest {
     /// The lanes.
     pub lanes: Lanes,
     settings: Arc<ArcSwap<RestSettings>>,
+    port: u16,
 }
 
 /// The configuration with what the database says on top. Where it cannot be asked the rest counts.
@@ -96,7 +97,7 @@ impl Rest {
             .map_err(|error| AppError::Lanes(error.to_string()))?;
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port)));
         let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
-        Ok(Self { service, catalog, lanes, settings })
+        Ok(Self { service, catalog, lanes, settings, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
@@ -106,10 +107,10 @@ impl Rest {
         database: &Database,
         identity: Arc<Identity>,
         clock: Clock,
-        port: u16,
-        tracker: &TaskTracker,
-        stop: CancellationToken,
+        tasks: (&TaskTracker, CancellationToken),
     ) {
+        let (tracker, stop) = tasks;
+        let port = self.port;
         let connect = database.authenticator.to_sqlx();
         let mut requests = self.catalog.config_requests();
         let (catalog, settings, secrets) =
@@ -147,6 +148,8 @@ fn resolve(config: &Config, port: u16) -> RestSettings {
         host: config.server.host.clone(),
         port,
         public_url: config.server.public_url.clone(),
+        log_queries: config.log.queries,
+        slow_query: Some(config.log.slow_query.get()).filter(|limit| !limit.is_zero()),
         statement_timeout: (!timeout.is_zero())
             .then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     };

@@ -2,6 +2,8 @@
 //!
 //! Origins are compared whole, never by suffix, and an origin is only repeated in an answer if it is on the list.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -11,7 +13,6 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 const METHODS: &str = "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD";
-const ONE_DAY: HeaderValue = HeaderValue::from_static("86400");
 const LONGEST_HEADER_LIST: usize = 4096;
 
 /// Which pages are allowed.
@@ -29,6 +30,7 @@ pub struct CorsPolicy {
     origins: Origins,
     credentials: bool,
     exposed: HeaderValue,
+    max_age: HeaderValue,
     before_requested: &'static str,
     after_requested: &'static str,
 }
@@ -39,6 +41,7 @@ impl CorsPolicy {
         Self {
             origins,
             credentials: false,
+            max_age: HeaderValue::from_static("86400"),
             exposed: HeaderValue::from_static(
                 "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Link, Location, \
                  Preference-Applied, Proxy-Status, Range-Unit, Retry-After, Server-Timing, X-Request-Id, \
@@ -55,6 +58,7 @@ impl CorsPolicy {
         let any = allowed.iter().all(String::is_empty);
         Self {
             credentials: !any,
+            max_age: HeaderValue::from_static("86400"),
             origins: if any { Origins::Any } else { Origins::Listed(allowed) },
             exposed: HeaderValue::from_static(
                 "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, \
@@ -63,6 +67,13 @@ impl CorsPolicy {
             before_requested: "Authorization",
             after_requested: "Accept, Accept-Language, Content-Language",
         }
+    }
+
+    /// How long a browser may keep the answer to a preflight.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = HeaderValue::from(max_age.as_secs());
+        self
     }
 
     /// Allows pages of listed origins to send cookies. Has no effect for [`Origins::Any`], which browsers forbid.
@@ -90,7 +101,7 @@ impl CorsPolicy {
         self.allow_origin(origin, answer);
         answer.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
         answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.allowed_headers(headers));
-        answer.insert(ACCESS_CONTROL_MAX_AGE, ONE_DAY);
+        answer.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         Some(response)
     }
 

@@ -165,6 +165,7 @@ impl Gateway {
             body_limit: mount.limits.body_bytes,
             started: record.started,
             deadline: record.started + timeout.unwrap_or(ONE_DAY),
+            body_deadline: record.started + self.options.body_timeout,
             identity_took: identity_started.elapsed(),
             prefix_length: mount.prefix.len(),
         };
@@ -232,7 +233,9 @@ impl Gateway {
             response = compression::compress(coding, response).await;
         }
         let headers = response.headers_mut();
-        security_headers::add(headers, self.options.https);
+        if self.options.security_headers {
+            security_headers::add(headers, self.options.https);
+        }
         let vary = mount.vary && mount.authentication == Authentication::Gateway;
         security_headers::keep_private(headers, record.caller.as_deref(), vary);
         if let Some(policy) = &mount.cors {

@@ -131,13 +131,11 @@ async fn forward((ahead, pieces): Forwarding) -> Result<Option<(Bytes, Forwardin
         return Ok(Some((ahead, (None, pieces))));
     }
     let Some(mut pieces) = pieces else { return Ok(None) };
-    match pieces.next().await? {
-        Some(piece) => Ok(Some((piece, (None, Some(pieces))))),
-        None => {
-            pieces.finish().await?;
-            Ok(None)
-        }
+    if let Some(piece) = pieces.next().await? {
+        return Ok(Some((piece, (None, Some(pieces)))));
     }
+    pieces.finish().await?;
+    Ok(None)
 }
 
 /// The pieces of a body, put together from the rows of a result.

@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use crate::catalog::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
-use crate::kernel::http::{RequestContext, RouteTemplate, read_body};
+use crate::kernel::http::{RequestContext, RouteTemplate, TraceContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
@@ -66,7 +66,7 @@ impl RestService {
         let mut exchange = Exchange {
             settings: &settings,
             caller: &caller,
-            trace_id: context.trace.as_ref().map(|trace| trace.trace_id_text()),
+            trace_id: context.trace.as_ref().map(TraceContext::trace_id_text),
             timing: ServerTiming::new(context.identity_took),
         };
         let disclosure = self.disclosure(&exchange);
@@ -115,15 +115,15 @@ impl RestService {
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
         }
-        let body = read_body(body, context.body_limit, context.deadline).await?;
+        let body = read_body(body, context.body_limit, context.body_deadline.min(context.deadline)).await?;
         let started = Instant::now();
-        let request = self.parse(exchange.settings, head, body, context.prefix_length)?;
+        let request = Self::parse(exchange.settings, head, body, context.prefix_length)?;
         exchange.timing.parse = Some(started.elapsed());
 
         let started = Instant::now();
         let (plan, catalog) = self.plan(exchange.settings, &request).await?;
         protect::check(&plan, &catalog, &exchange.caller.role, exchange.settings.protect)
-            .map_err(RestError::Refused)?;
+            .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
         exchange.timing.plan = Some(started.elapsed());
 
         let scope = Scope {
@@ -158,7 +158,6 @@ impl RestService {
     }
 
     fn parse(
-        &self,
         settings: &RestSettings,
         head: &http::request::Parts,
         body: Bytes,

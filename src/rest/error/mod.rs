@@ -25,9 +25,9 @@ pub enum RestError {
     /// It cannot be parsed.
     Request(RequestError),
     /// It cannot be planned.
-    Plan(PlanError),
+    Plan(Box<PlanError>),
     /// The caller may not run it.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The database refused it or is not there.
     Database(DbError),
     /// The statement succeeded, but its result cannot be answered.
@@ -61,7 +61,7 @@ impl From<RequestError> for RestError {
 
 impl From<PlanError> for RestError {
     fn from(error: PlanError) -> Self {
-        Self::Plan(error)
+        Self::Plan(Box::new(error))
     }
 }
 

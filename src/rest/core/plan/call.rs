@@ -148,7 +148,9 @@ fn collect_filter_columns(node: &ReadNode, columns: &mut BTreeSet<Arc<str>>) {
 fn collect_logic_columns(logic: &Logic, columns: &mut BTreeSet<Arc<str>>) {
     match logic {
         Logic::Group { members, .. } => {
-            members.iter().for_each(|member| collect_logic_columns(member, columns))
+            for member in members {
+                collect_logic_columns(member, columns);
+            }
         }
         Logic::Filter { field, .. } => {
             columns.insert(field.name.clone());

@@ -96,7 +96,7 @@ impl Draft {
                         aggregate_cast: aggregate_cast.clone(),
                         cast: cast.clone(),
                         alias: alias.clone(),
-                    })
+                    });
                 }
                 SelectItem::Relation { name, alias, hint, join_type } => {
                     let mut child = Self::new(name);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Column, QualifiedName, Relation};
-use crate::rest::core::plan::model::{Logic, OrderBy, ResolvedField};
+use crate::rest::core::plan::model::{Logic, OrderBy, ResolvedField, TextSearch};
 use crate::rest::core::request::{Field, Filter, LogicTree, Operation, OrderTerm};
 
 /// The catalog as seen from one relation.
@@ -28,7 +28,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A field as PostgreSQL will see it; unknown names stay unknown, since a computed column may be meant.
-    fn field(&self, field: &Field, to_tsvector: Option<Option<Arc<str>>>) -> ResolvedField {
+    fn field(&self, field: &Field, to_tsvector: Option<TextSearch>) -> ResolvedField {
         let known = self.relation.and_then(|relation| relation.column(&field.name));
         let mut resolved = match known {
             Some(column) => Self::column(column),
@@ -51,11 +51,11 @@ impl<'a> Resolver<'a> {
 
     /// A selected field, shown as JSON.
     pub(super) fn output(&self, field: &Field) -> ResolvedField {
-        self.to_output(self.field(field, None))
+        self.shown_as_json(self.field(field, None))
     }
 
     /// The representation of a resolved field as JSON, if its domain has one.
-    pub(super) fn to_output(&self, field: ResolvedField) -> ResolvedField {
+    pub(super) fn shown_as_json(self, field: ResolvedField) -> ResolvedField {
         let declared = field.declared_type.clone();
         self.with_representation(field, &declared, "json")
     }
@@ -68,7 +68,9 @@ impl<'a> Resolver<'a> {
     /// A field compared with text from a query string.
     pub(super) fn filter(&self, filter: &Filter) -> Logic {
         let to_tsvector = match &filter.operation.operation {
-            Operation::FullText(_, language, _) => Some(language.as_deref().map(Arc::from)),
+            Operation::FullText(_, language, _) => {
+                Some(TextSearch { language: language.as_deref().map(Arc::from) })
+            }
             _ => None,
         };
         let field = self.field(&filter.field, to_tsvector);

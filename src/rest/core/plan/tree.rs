@@ -44,7 +44,7 @@ fn expand_star(resolver: &Resolver<'_>, mut item: SelectField, is_spread: bool) 
                     .columns
                     .values()
                     .map(|column| SelectField {
-                        field: resolver.to_output(Resolver::column(column)),
+                        field: resolver.shown_as_json(Resolver::column(column)),
                         ..item.clone()
                     })
                     .collect()
@@ -124,7 +124,9 @@ pub(super) fn resolve_embed_filters(node: &mut ReadNode) {
 fn resolve_embed_filter(logic: &mut Logic, children: &[ReadNode]) {
     match logic {
         Logic::Group { members, .. } => {
-            members.iter_mut().for_each(|member| resolve_embed_filter(member, children));
+            for member in members {
+                resolve_embed_filter(member, children);
+            }
         }
         Logic::Filter { field, expression }
             if field.json_path.is_empty() && matches!(expression.operation, Operation::Is(IsValue::Null)) =>

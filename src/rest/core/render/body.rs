@@ -24,7 +24,7 @@ pub(super) struct BodyRows<'a> {
 
 impl BodyRows<'_> {
     /// `FROM …, LATERAL (…) pgrst_body`.
-    pub(super) fn from_clause(&self, sql: &mut SqlBuf) {
+    pub(super) fn clause(&self, sql: &mut SqlBuf) {
         let (oid, source) = if self.apply_defaults {
             (JSONB_OID, "pgrst_json_defs.val")
         } else {

@@ -24,9 +24,9 @@ pub(super) fn column(sql: &mut SqlBuf, owner: &QualifiedName, name: &str) {
 
 /// A field with its JSON path, and as `tsvector` where full-text search needs it.
 pub(super) fn field(sql: &mut SqlBuf, owner: &QualifiedName, field: &ResolvedField) {
-    if let Some(language) = &field.to_tsvector {
+    if let Some(search) = &field.to_tsvector {
         sql.lit("to_tsvector(");
-        text_search_language(sql, language.as_deref());
+        text_search_language(sql, search.language.as_deref());
     }
     if field.full_row {
         sql.ident(&owner.name);
@@ -72,7 +72,7 @@ pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &Selec
         casted(sql, item.cast.as_ref(), |sql| {
             transformed(sql, item.field.transform.as_ref(), |sql| {
                 field(sql, owner, &item.field);
-            })
+            });
         });
     });
     alias(sql, item.alias.as_ref());

@@ -81,8 +81,7 @@ const RESPONSE_SETTINGS: &str = "nullif(current_setting('response.headers', true
 
 /// The statement for a read.
 pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
-    let source = Source::Tree(&action.tree);
-    let sql = rows_statement(&source, &action.tree, None, &action.output, count);
+    let sql = rows_statement(None, &action.tree, &action.output, count);
     let estimate = matches!(count.mode, Some(CountMode::Planned | CountMode::Estimated)).then(|| {
         let mut explain = SqlBuf::new();
         explain.lit("EXPLAIN (FORMAT JSON) ");
@@ -94,8 +93,7 @@ pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
 
 /// The statement for a call.
 pub fn render_call(action: &CallAction, count: CountOptions) -> Rendered {
-    let sql =
-        rows_statement(&Source::Call(action), &action.tree, Some(&action.function), &action.output, count);
+    let sql = rows_statement(Some(action), &action.tree, &action.output, count);
     Rendered { shape: shape_of(&action.output), sql, estimate: None }
 }
 
@@ -141,24 +139,19 @@ fn lines(sql: &mut SqlBuf, output: &Output, function: Option<&Function>, blanks:
     sql.lit(" FROM ").lit(LINES).lit(" _postgrest_t");
 }
 
-/// Where the rows of a statement come from.
-enum Source<'a> {
-    Tree(&'a ReadNode),
-    Call(&'a CallAction),
-}
-
+/// The statement for rows of a relation, or of a call.
 fn rows_statement(
-    source: &Source<'_>,
+    call: Option<&CallAction>,
     tree: &ReadNode,
-    function: Option<&Function>,
     output: &Output,
     count: CountOptions,
 ) -> SqlBuf {
+    let function = call.map(|action| &*action.function);
     let mut sql = explained(output);
     let by_line = is_by_line(output);
     let counts_apart = count.counts_rows() && (count.max_rows.is_some() || !tree.range.is_all());
     let mut ctes = Ctes { started: false };
-    if let Source::Call(action) = source {
+    if let Some(action) = call {
         ctes.open(&mut sql, SOURCE);
         call::query(&mut sql, &action.function, &action.call);
         sql.lit(")");
@@ -172,7 +165,7 @@ fn rows_statement(
         ctes.open(&mut sql, "pgrst_source_count");
         read::count_query(&mut sql, tree);
         if count.mode == Some(CountMode::Estimated)
-            && let (Source::Tree(_), Some(max_rows)) = (source, count.max_rows)
+            && let (None, Some(max_rows)) = (call, count.max_rows)
         {
             // One more than fits tells that there are more.
             sql.lit(" LIMIT ")

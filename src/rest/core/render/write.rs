@@ -27,7 +27,7 @@ pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
             sql.lit(" SELECT ").join(", ", columns, |sql, column| body_column(sql, &column.name));
             sql.lit(" ");
             let rows = BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false };
-            rows.from_clause(sql);
+            rows.clause(sql);
             insert_conditions(sql, conditions, on_conflict.as_ref());
             if let Some(conflict) = on_conflict {
                 conflict_clause(sql, conflict, columns);
@@ -47,7 +47,7 @@ pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
                 body_column(sql, &column.name);
             });
             sql.lit(" ");
-            BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false }.from_clause(sql);
+            BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false }.clause(sql);
             where_clause(sql, into, conditions);
             returning_clause(sql, into, returning);
         }
