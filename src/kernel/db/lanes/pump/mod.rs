@@ -55,6 +55,8 @@ struct Aboard {
     /// Where the rest of a large answer goes.
     stream: Option<Sender<Batch>>,
     decision: Option<oneshot::Receiver<Ending>>,
+    /// When a decision is awaited no longer.
+    decide_by: Option<Instant>,
     /// When its turn on the connection began.
     since: Instant,
     access: Access,
@@ -237,6 +239,7 @@ impl Pump {
                 job: Some(job),
                 stream: None,
                 decision: None,
+                decide_by: None,
                 since: Instant::now(),
             }),
             Err(error) => {
@@ -329,6 +332,7 @@ impl Pump {
             let (decision, decided) = oneshot::channel();
             answer.decision = Some(decision);
             head.decision = Some(decided);
+            head.decide_by = Some(Instant::now() + self.hub.config.reader_timeout);
         }
         job.answer(Ok(answer));
         if self.kind == Kind::Shared {
@@ -355,6 +359,7 @@ impl Pump {
     async fn decide(&mut self, ending: Ending) -> Result<(), Lost> {
         let Some(head) = self.aboard.front_mut() else { return Ok(()) };
         if head.flight.script.undecided {
+            head.decide_by = None;
             encode::end(ending, &mut head.flight.script, &mut self.wire.out).map_err(|_| Lost)?;
         }
         Ok(())
