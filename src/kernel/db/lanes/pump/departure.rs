@@ -39,7 +39,9 @@ impl Pump {
     pub(super) fn get_stuck(&mut self) {
         if !self.is_stuck {
             self.is_stuck = true;
-            self.hub.lane(self.kind).set_open(self.slot, false);
+            for job in self.hub.lane(self.kind).block(self.slot) {
+                self.hub.submit_to(Kind::Exclusive, job);
+            }
         }
         for behind in self.aboard.iter_mut().skip(1) {
             // Only reads are here, and none of them has been answered.

@@ -52,6 +52,8 @@ struct Aboard {
     flight: Flight,
     /// Kept until the end of the group or until it was handed to another connection.
     job: Option<Box<Job>>,
+    /// How many bytes were to be sent before its first.
+    starts_at: u64,
     /// Where the rest of a large answer goes.
     stream: Option<Sender<Batch>>,
     decision: Option<oneshot::Receiver<Ending>>,
@@ -149,7 +151,7 @@ impl Pump {
             if self.is_stuck && self.aboard.is_empty() {
                 self.is_stuck = false;
                 if !self.is_closing {
-                    self.hub.lane(self.kind).set_open(self.slot, true);
+                    self.hub.lane(self.kind).reopen(self.slot);
                 }
             }
             let ended = std::mem::take(&mut self.ended);
@@ -232,11 +234,13 @@ impl Pump {
                 &[("transaction_read_only", "on"), ("lock_timeout", LOCK_TIMEOUT)]
             }
         };
+        let starts_at = self.wire.queued();
         match encode::group(&job.group, added, &mut self.wire.statements, &mut self.wire.out) {
             Ok(script) => self.aboard.push_back(Aboard {
                 flight: Flight::new(script),
                 access: job.group.access,
                 job: Some(job),
+                starts_at,
                 stream: None,
                 decision: None,
                 decide_by: None,

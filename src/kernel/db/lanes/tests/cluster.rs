@@ -3,7 +3,7 @@
 //! A shell holds each server and ends it when the test process is gone, however that ends.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -89,23 +89,22 @@ impl Cluster {
         as_postgres(&[&format!("{BIN}/pg_ctl"), "-D", data.to_str().unwrap(), "-l", log.to_str().unwrap(), "-w", "-t", "60", "start"]);
     }
 
-    /// Sends a signal to the postmaster, and waits until it is gone where the signal ends it.
+    /// Sends a signal to the postmaster and all its processes, and waits for their end if it is KILL.
     pub(super) fn signal(&self, signal: &str) {
-        let pid = self.postmaster();
-        run("kill", &[signal, &pid]);
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while signal == "-KILL" && Path::new("/proc").join(&pid).exists() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Sends a signal to the postmaster and all its processes.
-    pub(super) fn signal_all(&self, signal: &str) {
-        let pid = self.postmaster();
-        let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
+        let postmaster = self.postmaster();
+        let children = Command::new("pgrep").args(["-P", &postmaster]).output().unwrap();
         let children = String::from_utf8(children.stdout).unwrap();
-        for pid in std::iter::once(pid.as_str()).chain(children.split_whitespace()) {
-            let _ = Command::new("kill").args([signal, pid]).status();
+        let all: Vec<_> = std::iter::once(postmaster.as_str()).chain(children.split_whitespace()).collect();
+        for pid in &all {
+            // A child may have ended by itself.
+            let _ = Command::new("kill").args([signal, pid]).stderr(Stdio::null()).status();
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let is_running = |pid: &&str| {
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        while signal == "-KILL" && all.iter().any(is_running) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 

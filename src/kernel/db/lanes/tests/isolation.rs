@@ -14,8 +14,8 @@ impl Dice {
     }
 }
 
-const SHOW: &str = "select concat_ws('|', current_user, current_setting('request.jwt.claims', true), \
-    current_setting('request.path', true), current_setting('statement_timeout'), current_setting('search_path'), \
+const SHOW: &str = "select concat_ws('|', current_user, coalesce(current_setting('request.jwt.claims', true), ''), \
+    coalesce(current_setting('request.path', true), ''), current_setting('statement_timeout'), current_setting('search_path'), \
     current_setting('transaction_read_only'), (select count(*) from who))";
 
 fn claims(caller: u64, turn: u64) -> (String, String) {

@@ -18,7 +18,7 @@ async fn after_a_kill_requests_are_refused_at_once_and_the_lanes_come_back_by_th
     };
     until("it runs", || async { lanes.state().1.in_flight == 1 }).await;
     let server = std::sync::Arc::clone(&cluster);
-    blocking(move || server.signal_all("-KILL")).await;
+    blocking(move || server.signal("-KILL")).await;
     match running.await.unwrap() {
         Err(DbError::Unavailable(unavailable)) => assert!(unavailable.maybe_committed),
         other => panic!("{other:?}"),
@@ -45,17 +45,19 @@ async fn requests_to_a_hanging_server_time_out_and_it_is_used_again_when_it_wake
     let lanes = Running::start(cluster.target("postgres"), small());
     prove(&lanes, &read("select 1")).await;
     let server = std::sync::Arc::clone(&cluster);
-    blocking(move || server.signal_all("-STOP")).await;
+    blocking(move || server.signal("-STOP")).await;
     for group in [read("select 1"), write("select 1")] {
         let group = Group { answer_timeout: Some(Duration::from_millis(300)), ..group };
         let started = Instant::now();
-        assert_eq!(lanes.run(group).await.unwrap_err(), DbError::Timeout);
+        let error = lanes.run(group).await.unwrap_err();
+        // A proven read finds no shared connection yet, and none can be opened.
+        assert!(matches!(error, DbError::Timeout | DbError::PoolTimeout), "{error:?}");
         assert!(started.elapsed() < Duration::from_secs(2));
     }
     let mut up = lanes.is_up();
     tokio::time::timeout(Duration::from_secs(30), up.wait_for(|up| !up)).await.expect("noticed").unwrap();
     let server = std::sync::Arc::clone(&cluster);
-    blocking(move || server.signal_all("-CONT")).await;
+    blocking(move || server.signal("-CONT")).await;
     until("it works again", || async { lanes.run(read("select 1")).await.is_ok() }).await;
     lanes.stop().await;
 }
