@@ -89,6 +89,8 @@ pub(super) enum Submitted {
     Grow,
     /// Refused: too many wait.
     Full(Box<Job>),
+    /// Refused: no connection takes anything, and there is no room for another.
+    Blocked(Box<Job>),
 }
 
 /// Numbers of a lane at one moment.
@@ -148,6 +150,9 @@ impl Lane {
                 }
             }
         }
+        if self.depth > 1 && state.is_blocked(self.limit) {
+            return Submitted::Blocked(job);
+        }
         if again {
             state.waiting.push_front(job);
         } else {
@@ -195,11 +200,20 @@ impl Lane {
         !(state.is_ending && state.waiting.is_empty())
     }
 
-    /// Stops or starts giving new groups to a connection.
-    pub(super) fn set_open(&self, id: u64, is_open: bool) {
+    /// Gives new groups to a connection again.
+    pub(super) fn reopen(&self, id: u64) {
         if let Some(slot) = self.lock().slots.iter_mut().find(|slot| slot.id == id) {
-            slot.is_open = is_open;
+            slot.is_open = true;
         }
+    }
+
+    /// Stops giving new groups to a connection; where it was the last one, what waits is handed back.
+    pub(super) fn block(&self, id: u64) -> VecDeque<Box<Job>> {
+        let mut state = self.lock();
+        if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
+            slot.is_open = false;
+        }
+        if state.is_blocked(self.limit) { std::mem::take(&mut state.waiting) } else { VecDeque::new() }
     }
 
     /// The connection is gone.
@@ -273,6 +287,11 @@ impl Slot {
 }
 
 impl State {
+    /// Whether nothing here will take a group soon.
+    fn is_blocked(&self, limit: usize) -> bool {
+        self.connecting == 0 && self.slots.len() >= limit && self.slots.iter().all(|slot| !slot.is_open)
+    }
+
     fn grow(&mut self, limit: usize) -> Submitted {
         if self.slots.len() + self.connecting < limit && !self.is_ending {
             self.connecting += 1;

@@ -155,10 +155,16 @@ impl Hub {
 
     fn submit(self: &Arc<Self>, job: Box<Job>) {
         let kind = self.kind(&job);
+        self.submit_to(kind, job);
+    }
+
+    fn submit_to(self: &Arc<Self>, kind: Kind, job: Box<Job>) {
         let again = job.attempts > 0;
         match self.lane(kind).submit(job, again) {
             Submitted::Taken => {}
             Submitted::Grow => self.open(kind),
+            // Only the shared lane blocks.
+            Submitted::Blocked(job) => self.submit_to(Kind::Exclusive, job),
             Submitted::Full(mut job) => {
                 self.measures.queue_full.increment(1);
                 job.answer(Err(DbError::QueueFull));

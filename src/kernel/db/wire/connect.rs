@@ -70,27 +70,59 @@ pub(in crate::kernel::db) struct Wire {
     pub(in crate::kernel::db) statements: Statements,
     /// How to cancel what runs on this connection.
     pub(in crate::kernel::db) cancel: CancelKey,
+    sent: u64,
 }
 
 impl Wire {
-    /// Writes what is waiting and reads what has come, whichever is possible; ready when something was read.
+    /// Reads what has come and writes what is waiting, whichever is possible; ready when something was read.
+    ///
+    /// Reads first: a farewell that came while the connection was idle is then seen before anything is sent.
     pub(in crate::kernel::db) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(result) = self.poll_input(cx) {
+            return Poll::Ready(result);
+        }
+        match self.poll_output(cx) {
+            Ok(()) => Poll::Pending,
+            // The server may have said why before it closed.
+            Err(error) => match self.poll_input(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                _ => Poll::Ready(Err(error)),
+            },
+        }
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let count = ready!(poll_read_buf(&mut self.stream, cx, self.reader.space()))?;
+        if count == 0 { Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut wrote = false;
         while !self.out.is_empty() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.out)? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => {
                     self.out.advance(written);
+                    self.sent += written as u64;
                     wrote = true;
                 }
                 Poll::Pending => break,
             }
         }
         if wrote && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx) {
-            return Poll::Ready(Err(error));
+            return Err(error);
         }
-        let count = ready!(poll_read_buf(&mut self.stream, cx, self.reader.space()))?;
-        if count == 0 { Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())) } else { Poll::Ready(Ok(())) }
+        Ok(())
+    }
+
+    /// Bytes handed to the operating system since the connection was opened.
+    pub(in crate::kernel::db) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Those, and the ones that wait to be written.
+    pub(in crate::kernel::db) fn queued(&self) -> u64 {
+        self.sent + self.out.len() as u64
     }
 
     /// [`Wire::poll_io`] as a future; nothing is lost if it is dropped.
@@ -191,6 +223,7 @@ impl Connector {
             out: BytesMut::with_capacity(8 * 1024),
             statements: Statements::new(),
             cancel,
+            sent: 0,
         };
         let mut parameters = vec![
             ("user", self.target.user.as_str()),

@@ -22,8 +22,9 @@ impl Pump {
     /// Looks at the head from time to time.
     pub(super) async fn check_head(&mut self) -> Result<(), Lost> {
         let Some(head) = self.aboard.front() else { return Ok(()) };
+        let is_undecided = head.decide_by.is_some_and(|limit| Instant::now() > limit);
         let is_gone = match &head.stream {
-            Some(stream) => stream.is_closed(),
+            Some(stream) => is_undecided || stream.is_closed(),
             None => head.job.as_ref().is_some_and(|job| job.is_orphan()),
         };
         if self.kind == Kind::Shared && head.since.elapsed() >= SLOW_HEAD {
@@ -38,7 +39,9 @@ impl Pump {
     pub(super) fn get_stuck(&mut self) {
         if !self.is_stuck {
             self.is_stuck = true;
-            self.hub.lane(self.kind).set_open(self.slot, false);
+            for job in self.hub.lane(self.kind).block(self.slot) {
+                self.hub.submit_to(Kind::Exclusive, job);
+            }
         }
         for behind in self.aboard.iter_mut().skip(1) {
             // Only reads are here, and none of them has been answered.

@@ -17,6 +17,8 @@ use crate::kernel::db::wire::{Access, Answer, Batch, Completion, DbError, SqlErr
 const FAST: Duration = Duration::from_millis(5);
 /// Failures of the kind that one repetition mends.
 const MAX_RETRIES: u8 = 2;
+/// How often a group that never began may find its connection closed.
+const MAX_MOVES: u8 = 8;
 /// The longest wait for a ROLLBACK.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -119,12 +121,13 @@ impl Pump {
         for mut aboard in self.aboard {
             let is_read = aboard.access != Access::Write;
             // The server answers in order, so a farewell as the first answer means that it never began.
-            let never_began = aboard.flight.error.is_some() && !aboard.flight.is_touched;
+            let never_began = self.wire.sent() <= aboard.starts_at
+                || (aboard.flight.error.is_some() && !aboard.flight.is_touched);
             // Without the Sync of a deciding group there was no commit.
             let maybe_committed = !is_read && !never_began && !aboard.flight.script.undecided;
             let Some(mut job) = aboard.job.take() else { continue };
             if job.reply.is_some() {
-                if (is_read || never_began) && job.attempts == 0 {
+                if (is_read && job.attempts == 0) || (never_began && job.attempts < MAX_MOVES) {
                     self.hub.measures.retries.increment(1);
                     self.hub.resubmit(job);
                 } else {

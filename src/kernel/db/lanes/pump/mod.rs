@@ -52,9 +52,13 @@ struct Aboard {
     flight: Flight,
     /// Kept until the end of the group or until it was handed to another connection.
     job: Option<Box<Job>>,
+    /// How many bytes were to be sent before its first.
+    starts_at: u64,
     /// Where the rest of a large answer goes.
     stream: Option<Sender<Batch>>,
     decision: Option<oneshot::Receiver<Ending>>,
+    /// When a decision is awaited no longer.
+    decide_by: Option<Instant>,
     /// When its turn on the connection began.
     since: Instant,
     access: Access,
@@ -147,7 +151,7 @@ impl Pump {
             if self.is_stuck && self.aboard.is_empty() {
                 self.is_stuck = false;
                 if !self.is_closing {
-                    self.hub.lane(self.kind).set_open(self.slot, true);
+                    self.hub.lane(self.kind).reopen(self.slot);
                 }
             }
             let ended = std::mem::take(&mut self.ended);
@@ -230,13 +234,16 @@ impl Pump {
                 &[("transaction_read_only", "on"), ("lock_timeout", LOCK_TIMEOUT)]
             }
         };
+        let starts_at = self.wire.queued();
         match encode::group(&job.group, added, &mut self.wire.statements, &mut self.wire.out) {
             Ok(script) => self.aboard.push_back(Aboard {
                 flight: Flight::new(script),
                 access: job.group.access,
                 job: Some(job),
+                starts_at,
                 stream: None,
                 decision: None,
+                decide_by: None,
                 since: Instant::now(),
             }),
             Err(error) => {
@@ -330,6 +337,7 @@ impl Pump {
             let (decision, decided) = oneshot::channel();
             answer.decision = Some(decision);
             head.decision = Some(decided);
+            head.decide_by = Some(Instant::now() + self.hub.config.reader_timeout);
         }
         job.answer(Ok(answer));
         if self.kind == Kind::Shared {
@@ -356,6 +364,7 @@ impl Pump {
     async fn decide(&mut self, ending: Ending) -> Result<(), Lost> {
         let Some(head) = self.aboard.front_mut() else { return Ok(()) };
         if head.flight.script.undecided {
+            head.decide_by = None;
             encode::end(ending, &mut head.flight.script, &mut self.wire.out).map_err(|_| Lost)?;
         }
         Ok(())

@@ -1,1 +1,0 @@
-//! The lanes against a real PostgreSQL.
