@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::account;
+use super::cluster::as_account;
 use super::error::EmbeddedError;
 use super::home::Home;
 use super::{EmbeddedConfig, OLDEST_MAJOR, package};
@@ -189,8 +189,13 @@ async fn inspect(folder: &Path, home: &Home) -> Result<Installation, String> {
     {
         return Err(format!("account {:?} cannot enter {}", account.name, directory.display()));
     }
-    let asked =
-        Command::new(bin.join("postgres")).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    // As the account, since it is the one that must be able to run them.
+    let asked = as_account(&bin.join("postgres"), home.account.as_ref())
+        .arg("--version")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
     let answer = tokio::time::timeout(VERSION_TIMEOUT, asked)
         .await
         .map_err(|_| "`postgres --version` does not answer".to_owned())?

@@ -56,8 +56,7 @@ pub(super) async fn create(
             fs::remove_dir_all(&part).map_err(io_error("remove", &part))?;
         }
         home.create_owned(&part)?;
-        write_private(&password_file, password.expose().as_bytes())?;
-        home.give(&password_file)?;
+        write_private(&password_file, password.expose().as_bytes(), home.account.as_ref())?;
         let mut command = initdb(home, programs, &part, &password_file, locale);
         if !is_durable {
             command.arg("--no-sync");
@@ -142,20 +141,17 @@ fn explain(text: &str, home: &Path) -> EmbeddedError {
 /// Appended to `postgresql.conf`; what `ALTER SYSTEM` writes is read later and wins.
 fn include_our_settings(home: &Home, cluster: &Path) -> Result<(), EmbeddedError> {
     let path = cluster.join("postgresql.conf");
-    let failed = || io_error("write", &path);
-    let mut text = fs::read_to_string(&path).map_err(failed())?;
+    let mut text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
     text.push_str("\ninclude_if_exists = '");
     text.push_str(CONF);
     text.push_str("'\n");
-    fs::write(&path, text).map_err(failed())?;
-    home.give(&path)
+    write_private(&path, text.as_bytes(), home.account.as_ref())
 }
 
 /// Writes the settings that are derived anew at every start.
 pub(super) fn write_settings(home: &Home, sizing: &Sizing) -> Result<(), EmbeddedError> {
     let path = home.cluster().join(CONF);
-    write_private(&path, sizing.render().as_bytes())?;
-    home.give(&path)
+    write_private(&path, sizing.render().as_bytes(), home.account.as_ref())
 }
 
 /// Hands an existing cluster to the account and closes it to others, as PostgreSQL demands.

@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -139,7 +139,8 @@ impl Home {
     /// Gives one file or directory to the account.
     pub(super) fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
         let Some(account) = &self.account else { return Ok(()) };
-        chown(path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", path))
+        // Never through a link: what the account can write to, it could have replaced by one.
+        lchown(path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", path))
     }
 
     /// Gives a whole tree to the account, if its root is not its own already. Links are not followed.
@@ -156,8 +157,7 @@ impl Home {
                     pending.push(entry.map_err(io_error("read", &path))?.path());
                 }
             }
-            std::os::unix::fs::lchown(&path, Some(account.uid), Some(account.gid))
-                .map_err(io_error("hand over", &path))?;
+            lchown(&path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", &path))?;
         }
         Ok(())
     }
@@ -219,14 +219,17 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(io_error("change the mode of", path))
 }
 
-/// Writes a file of mode 0600 whole or not at all, and makes it durable.
-pub(super) fn write_private(path: &Path, text: &[u8]) -> Result<(), EmbeddedError> {
+/// Writes a file of mode 0600 whole or not at all, and makes it durable; it belongs to `owner` or else to us.
+pub(super) fn write_private(path: &Path, text: &[u8], owner: Option<&Account>) -> Result<(), EmbeddedError> {
     let part = path.with_extension("part");
     let failed = || io_error("write", path);
     let _ = fs::remove_file(&part);
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed())?;
     file.write_all(text).map_err(failed())?;
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed())?;
+    }
     file.sync_all().map_err(failed())?;
     fs::rename(&part, path).map_err(failed())
 }

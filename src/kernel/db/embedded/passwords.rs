@@ -48,7 +48,7 @@ impl LoginPasswords {
                     return Err(EmbeddedError::Passwords { path: path.to_owned() });
                 }
                 let made = Self::generate(random);
-                write_private(path, &made.render())?;
+                write_private(path, &made.render(), None)?;
                 Ok(made)
             }
             Err(error) => Err(io_error("read", path)(error)),
