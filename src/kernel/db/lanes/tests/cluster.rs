@@ -54,10 +54,42 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("gf-wire-").tempdir_in("/tmp").unwrap().keep();
         run("chown", &["postgres:", folder.to_str().unwrap()]);
         let data = folder.join("data");
-        as_postgres(&[&format!("{BIN}/initdb"), "-D", data.to_str().unwrap(), "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C.UTF-8"]);
+        as_postgres(&[
+            &format!("{BIN}/initdb"),
+            "-D",
+            data.to_str().unwrap(),
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]);
         let key = data.join("server.key");
         let certificate = data.join("server.crt");
-        run("openssl", &["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key.to_str().unwrap(), "-out", certificate.to_str().unwrap()]);
+        run(
+            "openssl",
+            &[
+                "req",
+                "-new",
+                "-x509",
+                "-days",
+                "2",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-keyout",
+                key.to_str().unwrap(),
+                "-out",
+                certificate.to_str().unwrap(),
+            ],
+        );
         run("chown", &["postgres:", key.to_str().unwrap(), certificate.to_str().unwrap()]);
         let port = free_port();
         let own = format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n", folder.display());
@@ -86,7 +118,17 @@ impl Cluster {
     pub(super) fn launch(&self) {
         let data = self.folder.join("data");
         let log = self.folder.join("log");
-        as_postgres(&[&format!("{BIN}/pg_ctl"), "-D", data.to_str().unwrap(), "-l", log.to_str().unwrap(), "-w", "-t", "60", "start"]);
+        as_postgres(&[
+            &format!("{BIN}/pg_ctl"),
+            "-D",
+            data.to_str().unwrap(),
+            "-l",
+            log.to_str().unwrap(),
+            "-w",
+            "-t",
+            "60",
+            "start",
+        ]);
     }
 
     /// Sends a signal to the postmaster and all its processes, and waits for their end if it is KILL.
@@ -117,7 +159,25 @@ impl Cluster {
     pub(super) fn psql(&self, database: &str, sql: &str) {
         let folder = self.folder.to_str().unwrap();
         let port = self.port.to_string();
-        run("psql", &["-X", "-q", "-h", folder, "-p", &port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        run(
+            "psql",
+            &[
+                "-X",
+                "-q",
+                "-h",
+                folder,
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ],
+        );
     }
 
     /// The superuser's way to a database.

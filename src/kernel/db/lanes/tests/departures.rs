@@ -144,7 +144,9 @@ async fn lanes_finish_what_runs_before_they_end() {
     let lanes = Running::fresh(small()).await;
     let running = {
         let lanes = lanes.lanes.clone();
-        tokio::spawn(async move { cell(lanes.run(write("select pg_sleep(0.2)::text || 'done'")).await.unwrap()).await })
+        tokio::spawn(async move {
+            cell(lanes.run(write("select pg_sleep(0.2)::text || 'done'")).await.unwrap()).await
+        })
     };
     until("it runs", || async { lanes.state().1.in_flight == 1 }).await;
     let after = lanes.lanes.clone();

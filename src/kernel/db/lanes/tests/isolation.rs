@@ -121,7 +121,9 @@ async fn ten_thousand_interleaved_groups_of_a_hundred_callers_never_see_each_oth
     owner.execute("alter table who enable row level security").await;
     owner.execute("create policy own on who using (name = current_user)").await;
     owner.execute("grant select on who to public").await;
-    owner.execute("create function raise_it() returns int language plpgsql as $$ begin raise 'no'; end $$").await;
+    owner
+        .execute("create function raise_it() returns int language plpgsql as $$ begin raise 'no'; end $$")
+        .await;
     owner.stop().await;
 
     let mut target = target;
@@ -153,7 +155,8 @@ async fn ten_thousand_interleaved_groups_of_a_hundred_callers_never_see_each_oth
 #[tokio::test]
 async fn what_a_query_changes_for_itself_does_not_reach_the_next() {
     let lanes = Running::fresh(LaneConfig { max_connections: 1, ..small() }).await;
-    let mut sly = write("select set_config('role', 'postgres', true), set_config('request.jwt.claims', 'all', true)");
+    let mut sly =
+        write("select set_config('role', 'postgres', true), set_config('request.jwt.claims', 'all', true)");
     sly.set("role", "md5_user");
     lanes.run(sly).await.unwrap().finish().await.unwrap();
     let mut next = write("select concat_ws('|', current_user, current_setting('request.jwt.claims', true))");
