@@ -5,6 +5,7 @@ mod level;
 mod line;
 mod metrics;
 mod process;
+mod queue;
 mod rotation;
 mod sink;
 
@@ -33,6 +34,9 @@ pub enum TelemetryError {
         /// What the system said.
         reason: String,
     },
+    /// The thread that writes cannot be started.
+    #[error("cannot start the log writer: {0}")]
+    Thread(String),
     /// Somebody else has set up logs in this process before.
     #[error("logs are set up already")]
     Twice,

@@ -4,29 +4,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 
 use super::TelemetryError;
+use super::queue::{self, QueueWorker, QueueWriter};
 use super::rotation::SizeRotatingFile;
 use crate::kernel::config::{LogConfig, LogRotation};
-
-/// Lines that may wait to be written.
-const QUEUE_LINES: usize = 16_384;
 
 /// The way of lines to their place. Dropping the last clone writes what is queued.
 #[derive(Debug, Clone)]
 pub struct LogSink {
-    writer: NonBlocking,
-    dropped: ErrorCounter,
-    _worker: Arc<WorkerGuard>,
+    writer: QueueWriter,
+    _worker: Arc<QueueWorker>,
 }
 
 impl LogSink {
     /// Opens the place that the configuration names.
     pub(super) fn open(config: &LogConfig) -> Result<Self, TelemetryError> {
         let Some(path) = &config.file else {
-            return Ok(Self::to(std::io::stdout()));
+            return Self::to(std::io::stdout());
         };
         let fail = |reason: String| TelemetryError::File { path: path.display().to_string(), reason };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -36,7 +32,7 @@ impl LogSink {
         let rotation = match config.rotation {
             LogRotation::Size => {
                 let file = SizeRotatingFile::open(path, config.max_file_bytes.get(), config.keep_files);
-                return Ok(Self::to(file.map_err(|error| fail(error.to_string()))?));
+                return Self::to(file.map_err(|error| fail(error.to_string()))?);
             }
             LogRotation::Daily => Rotation::DAILY,
             LogRotation::Hourly => Rotation::HOURLY,
@@ -48,26 +44,23 @@ impl LogSink {
             .max_log_files(config.keep_files)
             .build(folder)
             .map_err(|error| fail(error.to_string()))?;
-        Ok(Self::to(file))
+        Self::to(file)
     }
 
-    fn to(place: impl std::io::Write + Send + 'static) -> Self {
-        let (writer, worker) = NonBlockingBuilder::default()
-            .buffered_lines_limit(QUEUE_LINES)
-            .lossy(true)
-            .thread_name("log-writer")
-            .finish(place);
-        Self { dropped: writer.error_counter(), writer, _worker: Arc::new(worker) }
+    fn to(place: impl std::io::Write + Send + 'static) -> Result<Self, TelemetryError> {
+        let started = queue::start(place).map_err(|error| TelemetryError::Thread(error.to_string()))?;
+        let (writer, worker) = started;
+        Ok(Self { writer, _worker: Arc::new(worker) })
     }
 
     /// What the logs write to.
-    pub(super) fn writer(&self) -> NonBlocking {
+    pub(super) fn writer(&self) -> QueueWriter {
         self.writer.clone()
     }
 
     /// Lines that were dropped because the queue was full.
     pub fn dropped_lines(&self) -> u64 {
-        self.dropped.dropped_lines() as u64
+        self.writer.dropped()
     }
 }
 
