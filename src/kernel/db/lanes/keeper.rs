@@ -21,7 +21,7 @@ const QUICK: Duration = Duration::from_millis(50);
 /// The longest pause between attempts while nobody asks.
 const LONGEST: Duration = Duration::from_secs(32);
 /// The pause between attempts while somebody asks.
-const ASKED: Duration = Duration::from_millis(500);
+pub(super) const ASKED: Duration = Duration::from_millis(500);
 /// A database that said nothing for so long is asked whether it is alive, and has as long to answer.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -116,7 +116,7 @@ impl Health {
             self.up.send_if_modified(|up| std::mem::replace(up, false));
         }
         self.nudge.notify_one();
-        pause.max(RETRY_AFTER)
+        pause
     }
 
     fn next_attempt(&self) -> Instant {
@@ -133,7 +133,9 @@ fn explain(error: &ConnectError, failures: u32) {
         "28P01" => "the password of the database login is wrong",
         "28000" => "the server's access rules (pg_hba.conf) or the login role forbid this login",
         "3D000" => "the database does not exist",
-        "53300" => "the server has no connection left: lower database.max_connections or raise its max_connections",
+        "53300" => {
+            "the server has no connection left: lower database.max_connections or raise its max_connections"
+        }
         "57P03" => "the server is starting up or shutting down",
         _ => "is the server running, and are host, port and ssl_mode right?",
     };
@@ -160,7 +162,10 @@ pub(super) async fn keep(hub: Arc<Hub>, cancel: CancellationToken) {
             hub.lane(kind).retire(hub.config.idle_timeout, hub.config.max_lifetime, keep);
         }
         publish(&hub);
-        if hub.health.silence() > SILENCE && asked.elapsed() > SILENCE && !hub.lane(Kind::Exclusive).is_empty() {
+        if hub.health.silence() > SILENCE
+            && asked.elapsed() > SILENCE
+            && !hub.lane(Kind::Exclusive).is_empty()
+        {
             asked = Instant::now();
             hub.tracker.spawn(ask(Arc::clone(&hub)));
         }

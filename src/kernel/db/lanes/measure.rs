@@ -1,6 +1,9 @@
 //! The lanes' metrics, registered once: names begin with `goforward_db_`.
 
-use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 /// Handles of all metrics.
 pub(super) struct Measures {
@@ -35,7 +38,10 @@ const LANES: [&str; 2] = ["shared", "exclusive"];
 impl Measures {
     pub(super) fn new() -> Self {
         describe_counter!("goforward_db_timeouts_total", "Requests that waited too long, by kind");
-        describe_counter!("goforward_db_retries_total", "Reads sent again after a lost connection or a stale statement");
+        describe_counter!(
+            "goforward_db_retries_total",
+            "Reads sent again after a lost connection or a stale statement"
+        );
         describe_counter!("goforward_db_reissues_total", "Reads moved from a slow shared connection");
         describe_counter!("goforward_db_cancels_total", "Cancel requests sent to PostgreSQL");
         describe_counter!("goforward_db_connect_errors_total", "Connections that could not be opened");

@@ -191,10 +191,11 @@ impl Draft {
             let text = self.ports.get(at).or_else(|| self.ports.first().filter(|_| self.ports.len() == 1));
             let port = match text.map(String::as_str) {
                 None | Some("") => 5432,
-                Some(text) => text.parse().ok().filter(|port| *port != 0).ok_or(TargetError::Value {
-                    name: "port",
-                    expected: "a number from 1 to 65535",
-                })?,
+                Some(text) => text
+                    .parse()
+                    .ok()
+                    .filter(|port| *port != 0)
+                    .ok_or(TargetError::Value { name: "port", expected: "a number from 1 to 65535" })?,
             };
             hosts.push(Host::new(if name.is_empty() { "localhost" } else { name }, port));
         }

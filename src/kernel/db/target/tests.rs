@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn a_url_names_host_port_login_and_database() {
-    let target = Target::parse("postgres://bob:s%40cret@db.example.com:5433/shop?sslmode=verify-full").unwrap();
+    let target =
+        Target::parse("postgres://bob:s%40cret@db.example.com:5433/shop?sslmode=verify-full").unwrap();
     assert_eq!(target.hosts, [Host::new("db.example.com", 5433)]);
     assert_eq!(target.user, "bob");
     assert_eq!(target.password.unwrap().expose(), "s@cret");
@@ -31,7 +32,8 @@ fn several_hosts_keep_their_order_and_ports() {
 
 #[test]
 fn key_value_pairs_take_quotes_and_escapes() {
-    let target = Target::parse(r"host = 'a b' user=bob password='it\'s \\ me' options='-c geqo=off'").unwrap();
+    let target =
+        Target::parse(r"host = 'a b' user=bob password='it\'s \\ me' options='-c geqo=off'").unwrap();
     assert_eq!(target.password.unwrap().expose(), r"it's \ me");
     assert_eq!(target.dbname, "bob", "the database is named as the user where none is given");
     assert_eq!(target.options.as_deref(), Some("-c geqo=off"));

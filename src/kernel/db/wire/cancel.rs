@@ -35,10 +35,7 @@ impl CancelKey {
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "a cancel request was answered")),
             // Over TLS the server closes without a farewell; the signal was sent before that too.
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-                ) =>
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
             {
                 Ok(())
             }

@@ -10,7 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::frontend;
 use rustls::ClientConfig;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -324,14 +326,17 @@ async fn sasl_body(wire: &mut Wire, expected: i32) -> Result<Bytes, ConnectError
     }
 }
 
+/// The OID 1.2.840.113549.1.1 (PKCS #1) in DER, without the last number.
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
+/// The OID 1.2.840.10045.4.3 (ECDSA with SHA-2) in DER, without the last number.
+const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
+
 /// The hash of a certificate by its signature's own digest, as `tls-server-end-point` wants it (RFC 5929 section 4.1).
 fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
     let (body, _) = der(certificate, 0x30)?;
     let (_, after) = der(body, 0x30)?;
     let (algorithm, _) = der(after, 0x30)?;
     let (oid, _) = der(algorithm, 0x06)?;
-    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-    const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
     let bits = match (oid.strip_prefix(RSA), oid.strip_prefix(ECDSA_SHA2)) {
         // MD5 and SHA-1 count as SHA-256 there.
         (Some([4 | 5 | 11]), _) | (_, Some([2])) => 256,

@@ -20,5 +20,5 @@ pub(super) mod stream;
 pub use error::{DbError, SqlError, Stage, Unavailable};
 pub use frame::Column;
 pub use group::{Access, Finish, Group, Isolation, Query};
-pub use reply::{Completion, Reply, RowHead};
 pub(super) use reply::{Answer, Batch};
+pub use reply::{Completion, Reply, RowHead};

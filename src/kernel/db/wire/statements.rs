@@ -25,10 +25,7 @@ const MAX_SETTINGS: usize = 64;
 #[derive(Debug)]
 pub(super) enum Use {
     /// It is there.
-    Ready {
-        id: u32,
-        columns: Option<Arc<[Column]>>,
-    },
+    Ready { id: u32, columns: Option<Arc<[Column]>> },
     /// It is to be parsed under this name.
     Parse(u32),
     /// It is to be parsed without a name.

@@ -78,7 +78,10 @@ impl Stream {
                 io::ErrorKind::ConnectionRefused,
                 "the server does not offer TLS, which sslmode requires",
             )),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the server does not speak PostgreSQL's protocol")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server does not speak PostgreSQL's protocol",
+            )),
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Cluster {
     pub(super) folder: PathBuf,
     pub(super) port: u16,
     /// Closing it stops the server and removes the folder.
-    _keeper: (Child, Option<ChildStdin>),
+    keeper: (Child, Option<ChildStdin>),
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -54,10 +54,42 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("gf-wire-").tempdir_in("/tmp").unwrap().keep();
         run("chown", &["postgres:", folder.to_str().unwrap()]);
         let data = folder.join("data");
-        as_postgres(&[&format!("{BIN}/initdb"), "-D", data.to_str().unwrap(), "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C.UTF-8"]);
+        as_postgres(&[
+            &format!("{BIN}/initdb"),
+            "-D",
+            data.to_str().unwrap(),
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-N",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]);
         let key = data.join("server.key");
         let certificate = data.join("server.crt");
-        run("openssl", &["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key.to_str().unwrap(), "-out", certificate.to_str().unwrap()]);
+        run(
+            "openssl",
+            &[
+                "req",
+                "-new",
+                "-x509",
+                "-days",
+                "2",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-keyout",
+                key.to_str().unwrap(),
+                "-out",
+                certificate.to_str().unwrap(),
+            ],
+        );
         run("chown", &["postgres:", key.to_str().unwrap(), certificate.to_str().unwrap()]);
         let port = free_port();
         let own = format!("{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n", folder.display());
@@ -76,7 +108,7 @@ impl Cluster {
             .spawn()
             .unwrap();
         let pipe = keeper.stdin.take();
-        let cluster = Self { folder, port, _keeper: (keeper, pipe) };
+        let cluster = Self { folder, port, keeper: (keeper, pipe) };
         cluster.launch();
         cluster.psql("postgres", ROLES);
         cluster
@@ -86,7 +118,10 @@ impl Cluster {
     pub(super) fn launch(&self) {
         let data = self.folder.join("data");
         let log = self.folder.join("log");
-        as_postgres(&[&format!("{BIN}/pg_ctl"), "-D", data.to_str().unwrap(), "-l", log.to_str().unwrap(), "-w", "-t", "60", "start"]);
+        let start = format!("{BIN}/pg_ctl -D {} -l {} -w -t 60 start", data.display(), log.display());
+        let output =
+            Command::new("runuser").args(["-u", "postgres", "--", "sh", "-c", &start]).output().unwrap();
+        assert!(output.status.success(), "{}", fs::read_to_string(log).unwrap());
     }
 
     /// Sends a signal to the postmaster and all its processes, and waits for their end if it is KILL.
@@ -106,6 +141,11 @@ impl Cluster {
         while signal == "-KILL" && all.iter().any(is_running) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
+        if signal == "-KILL" {
+            // Where nobody reaps the dead process, its number still looks alive to the next server.
+            let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
+            let _ = fs::remove_file(self.folder.join(format!(".s.PGSQL.{}.lock", self.port)));
+        }
     }
 
     fn postmaster(&self) -> String {
@@ -117,7 +157,25 @@ impl Cluster {
     pub(super) fn psql(&self, database: &str, sql: &str) {
         let folder = self.folder.to_str().unwrap();
         let port = self.port.to_string();
-        run("psql", &["-X", "-q", "-h", folder, "-p", &port, "-U", "postgres", "-d", database, "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        run(
+            "psql",
+            &[
+                "-X",
+                "-q",
+                "-h",
+                folder,
+                "-p",
+                &port,
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
+                sql,
+            ],
+        );
     }
 
     /// The superuser's way to a database.
@@ -141,13 +199,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self._keeper.1.take());
-        let _ = self._keeper.0.wait();
+        drop(self.keeper.1.take());
+        let _ = self.keeper.0.wait();
     }
 }
 
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    port
+    listener.local_addr().unwrap().port()
 }

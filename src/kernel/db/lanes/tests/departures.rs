@@ -79,7 +79,7 @@ async fn a_thousand_callers_at_once_exhaust_nothing() {
         callers.spawn(async move {
             let mut group = write("select $1");
             group.query.params = vec![text(&number.to_string())];
-            group.acquire_timeout = Some(Duration::from_secs(60));
+            group.acquire_timeout = Some(Duration::from_mins(1));
             assert_eq!(cell(lanes.run(group).await.unwrap()).await.unwrap(), number.to_string());
         });
     }
@@ -144,7 +144,9 @@ async fn lanes_finish_what_runs_before_they_end() {
     let lanes = Running::fresh(small()).await;
     let running = {
         let lanes = lanes.lanes.clone();
-        tokio::spawn(async move { cell(lanes.run(write("select pg_sleep(0.2)::text || 'done'")).await.unwrap()).await })
+        tokio::spawn(async move {
+            cell(lanes.run(write("select pg_sleep(0.2)::text || 'done'")).await.unwrap()).await
+        })
     };
     until("it runs", || async { lanes.state().1.in_flight == 1 }).await;
     let after = lanes.lanes.clone();

@@ -53,7 +53,10 @@ async fn settings_hold_for_the_group_and_no_longer() {
     let show = "select concat_ws('|', current_user, current_setting('request.x', true), current_setting('search_path'))";
     let mut group = write(show);
     group.set("role", "scram_user").set("request.x", "it's \"quoted\"; \\").set("search_path", "pg_catalog");
-    assert_eq!(cell(lanes.run(group).await.unwrap()).await.unwrap(), "scram_user|it's \"quoted\"; \\|pg_catalog");
+    assert_eq!(
+        cell(lanes.run(group).await.unwrap()).await.unwrap(),
+        "scram_user|it's \"quoted\"; \\|pg_catalog"
+    );
     assert_eq!(lanes.cell(show).await.unwrap(), "postgres||\"$user\", public");
 }
 
@@ -94,7 +97,10 @@ async fn a_failure_names_the_statement_of_the_group_and_leaves_the_connection_us
         }
     }
     assert_eq!(lanes.state().1.connections, 1, "no failure cost the connection");
-    assert_eq!(lanes.cell("select count(*) from pg_stat_activity where datname = current_database()").await.unwrap(), "1");
+    assert_eq!(
+        lanes.cell("select count(*) from pg_stat_activity where datname = current_database()").await.unwrap(),
+        "1"
+    );
 }
 
 #[tokio::test]
@@ -171,7 +177,9 @@ async fn a_deciding_group_ends_as_its_caller_says() {
 async fn a_deciding_group_with_a_large_answer_can_be_decided_at_its_head() {
     let lanes = Running::fresh(small()).await;
     lanes.execute("create table t (id int)").await;
-    let mut group = deciding(write("with new as (insert into t values (1) returning id) select 'head', repeat('x', 3000000) from new"));
+    let mut group = deciding(write(
+        "with new as (insert into t values (1) returning id) select 'head', repeat('x', 3000000) from new",
+    ));
     group.query.columns = 2;
     let mut reply = lanes.run(group).await.unwrap();
     let head = reply.next_row().await.unwrap().unwrap();
@@ -192,7 +200,8 @@ async fn a_deciding_group_with_a_large_answer_can_be_decided_at_its_head() {
 async fn a_buffered_answer_reports_a_failing_commit_before_anything_is_read() {
     let lanes = Running::fresh(small()).await;
     lanes.execute("create table t (id int primary key deferrable initially deferred, body text)").await;
-    let group = write("insert into t select 1, repeat('x', 400000) from generate_series(1, 2) returning body");
+    let group =
+        write("insert into t select 1, repeat('x', 400000) from generate_series(1, 2) returning body");
     let mut reply = lanes.run(group).await.unwrap();
     assert!(matches!(reply.buffered(10_000).await, Err(DbError::Sql(error)) if error.code == "23505"));
 }
@@ -238,7 +247,8 @@ async fn statements_stay_within_their_limit_and_are_forgotten_on_request() {
 
 #[tokio::test]
 async fn nothing_stays_prepared_behind_a_transaction_pooler() {
-    let lanes = Running::fresh(LaneConfig { max_connections: 1, prepared_statements: false, ..small() }).await;
+    let lanes =
+        Running::fresh(LaneConfig { max_connections: 1, prepared_statements: false, ..small() }).await;
     let mut group = write("select count(*) from pg_prepared_statements");
     group.set("role", "postgres");
     for _ in 0..3 {

@@ -62,7 +62,8 @@ async fn verification_needs_the_authority_and_the_name() {
 
 #[tokio::test]
 async fn a_query_over_tls_is_cancelled_over_tls() {
-    let lanes = Running::start(tcp("tls_user", "pw", SslMode::Require), LaneConfig { max_connections: 1, ..small() });
+    let lanes =
+        Running::start(tcp("tls_user", "pw", SslMode::Require), LaneConfig { max_connections: 1, ..small() });
     let pid = lanes.cell("select pg_backend_pid()").await.unwrap();
     let call = lanes.run(write("select pg_sleep(60)"));
     assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());

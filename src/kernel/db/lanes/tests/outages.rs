@@ -111,7 +111,8 @@ async fn a_write_on_a_connection_that_was_closed_while_idle_runs_on_another() {
 #[tokio::test]
 async fn a_server_without_places_makes_us_unavailable_and_not_broken() {
     let mut target = Cluster::shared().database().await;
-    Cluster::shared().psql("postgres", &format!("create role {0}_login login connection limit 0", target.dbname));
+    Cluster::shared()
+        .psql("postgres", &format!("create role {0}_login login connection limit 0", target.dbname));
     let login = format!("{}_login", target.dbname);
     target.user.clone_from(&login);
     let lanes = Running::start(target, small());
