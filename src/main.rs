@@ -1,4 +1,11 @@
 //! The goforward executable: everything is in the library.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    goforward::cli::run(&goforward::app::Commands)
+}

@@ -1,7 +1,5 @@
 //! The database behind the services: our own PostgreSQL or somebody's, prepared, and the logins to use it by.
 
-use std::path::Path;
-
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +15,7 @@ use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 
 /// A database ready to serve.
-pub struct Database {
+pub(super) struct Database {
     /// The login of everything that is done for a caller.
     pub authenticator: Target,
     /// The secrets that go with it.
@@ -28,12 +26,10 @@ pub struct Database {
     pub description: String,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
-    /// Whether schema changes announce themselves.
-    pub announces_changes: bool,
 }
 
 /// What opening a database needs.
-pub struct Opening<'a> {
+pub(super) struct Opening<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// Whether our schemas and roles are to be prepared; `--only rest` serves a database as it is.
@@ -50,7 +46,7 @@ pub struct Opening<'a> {
 
 impl Opening<'_> {
     /// Starts or reaches the database and prepares it.
-    pub async fn open(&self) -> Result<Database, AppError> {
+    pub(super) async fn open(&self) -> Result<Database, AppError> {
         if self.config.database.is_embedded() { self.embedded().await } else { self.external().await }
     }
 
@@ -61,7 +57,7 @@ impl Opening<'_> {
         let secrets =
             ProjectSecrets::of_data_directory(directory, &self.config.auth, self.random, self.clock)?;
         let passwords = server.passwords().clone();
-        let report = bootstrap::run(
+        bootstrap::run(
             &server.owner_options(),
             &BootstrapOptions {
                 is_embedded: true,
@@ -81,7 +77,6 @@ impl Opening<'_> {
             secrets,
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
-            announces_changes: report.capabilities.event_triggers,
             embedded: Some(server),
         })
     }
@@ -100,7 +95,6 @@ impl Opening<'_> {
                 description,
                 embedded: None,
                 owner_url: None,
-                announces_changes: false,
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
@@ -119,26 +113,25 @@ impl Opening<'_> {
                     sql_to_fix: missing.sql_to_fix.clone(),
                 });
             }
-            tracing::warn!("{}: {} (`goforward doctor` has the SQL that helps)", missing.what, missing.consequence);
+            tracing::warn!(
+                "{}: {} (`goforward doctor` has the SQL that helps)",
+                missing.what,
+                missing.consequence
+            );
         }
-        Ok(Database {
-            authenticator,
-            secrets,
-            description,
-            embedded: None,
-            owner_url: None,
-            announces_changes: report.capabilities.event_triggers,
-        })
+        Ok(Database { authenticator, secrets, description, embedded: None, owner_url: None })
     }
 }
 
 /// How the embedded server is asked for.
-pub fn embedded_options(config: &Config) -> EmbeddedConfig {
+pub(super) fn embedded_options(config: &Config) -> EmbeddedConfig {
     let embedded = &config.embedded;
     let mut options = EmbeddedConfig::new(&embedded.data_dir);
     options.binaries.clone_from(&embedded.binaries);
     options.account.clone_from(&embedded.account);
     options.loopback_port = embedded.loopback_port;
+    options.may_fetch = embedded.fetch_binaries;
+    options.settings.clone_from(&embedded.settings);
     // Half for us (see the connection budget), the other half for tools beside us.
     let wanted = config.database.max_connections.saturating_mul(2).max(100);
     options.max_connections = u16::try_from(wanted).unwrap_or(u16::MAX);
@@ -146,7 +139,7 @@ pub fn embedded_options(config: &Config) -> EmbeddedConfig {
 }
 
 /// The configured database: the URL, with the single keys laid over it.
-pub fn external_target(database: &DatabaseConfig) -> Result<Target, AppError> {
+pub(super) fn external_target(database: &DatabaseConfig) -> Result<Target, AppError> {
     let mut target = match &database.url {
         Some(url) => Target::parse(url.expose())?,
         None => Target::new(Host::new("localhost", 5432), "postgres", "postgres"),
@@ -190,7 +183,10 @@ fn ssl_mode(mode: SslMode) -> crate::kernel::db::target::SslMode {
 }
 
 /// How the owner connects: its own URL, or the database's.
-pub fn owner_options(database: &DatabaseConfig, target: &Target) -> Result<PgConnectOptions, AppError> {
+pub(super) fn owner_options(
+    database: &DatabaseConfig,
+    target: &Target,
+) -> Result<PgConnectOptions, AppError> {
     Ok(match &database.owner_url {
         Some(url) => Target::parse(url.expose())?.to_sqlx(),
         None => target.to_sqlx(),
@@ -217,9 +213,4 @@ fn authenticator_target(
 fn places(target: &Target) -> String {
     let hosts: Vec<String> = target.hosts.iter().map(ToString::to_string).collect();
     format!("{}, database {}", hosts.join(", "), target.dbname)
-}
-
-/// The owner's URL of an embedded database that may or may not run: for `goforward keys`.
-pub fn embedded_owner_url(directory: &Path) -> Option<Secret> {
-    crate::kernel::db::embedded::owner_url_of(directory)
 }

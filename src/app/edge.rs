@@ -9,7 +9,7 @@ use crate::gateway::server::ServerOptions;
 use crate::gateway::{CorsPolicy, ErrorShape, GatewayOptions, Origins, RateLimits, ServiceLimits};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, ErrorVerbosity, RateLimit, RestProfile, ServerConfig};
-use crate::kernel::http::TrustedProxies;
+use crate::kernel::http::{Forwarding, TrustedProxies};
 use crate::kernel::identity::{
     Identity, IdentityOptions, KeyMode, KeyRing, RolePath, RolePolicy, Verifier, VerifierOptions,
 };
@@ -19,7 +19,7 @@ use crate::kernel::limits::Quota;
 const SERVICE_ROLE: &str = "service_role";
 
 /// Who may call: keys, tokens and the roles that they may name.
-pub fn identity(
+pub(super) fn identity(
     config: &Config,
     secrets: &ProjectSecrets,
     catalog: &CatalogHandle,
@@ -31,16 +31,18 @@ pub fn identity(
         (false, true) => KeyMode::Off,
         (false, false) => KeyMode::Lenient,
     };
-    let role_policy =
-        if is_postgrest { RolePolicy::LetDatabaseDecide } else { RolePolicy::RefuseUnlisted(role_table(catalog)) };
-    let options =
-        IdentityOptions { anonymous_role: config.rest.anon_role.clone(), key_mode, role_policy };
+    let role_policy = if is_postgrest {
+        RolePolicy::LetDatabaseDecide
+    } else {
+        RolePolicy::RefuseUnlisted(role_table(catalog))
+    };
+    let options = IdentityOptions { anonymous_role: config.rest.anon_role.clone(), key_mode, role_policy };
     let (verifier, keys) = credentials(config, secrets, clock)?;
     Ok(Identity::new(options, verifier, keys))
 }
 
 /// The keys and tokens that are accepted; made anew when the secret changes.
-pub fn credentials(
+pub(super) fn credentials(
     config: &Config,
     secrets: &ProjectSecrets,
     clock: &Clock,
@@ -82,20 +84,22 @@ fn role_table(catalog: &CatalogHandle) -> Arc<dyn crate::kernel::identity::RoleT
 }
 
 /// What the gateway as a whole keeps to.
-pub fn gateway_options(config: &Config) -> GatewayOptions {
+pub(super) fn gateway_options(config: &Config) -> GatewayOptions {
     let server = &config.server;
     GatewayOptions {
-        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
+        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone(), Forwarding::default()),
         max_url_bytes: server.max_url_bytes.as_usize(),
         max_header_bytes: server.max_header_bytes.as_usize(),
         https: server.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
         log_query: true,
+        security_headers: server.security_headers,
+        body_timeout: server.read_timeout.get(),
         echo_header: config.rest.trace_header.as_deref().and_then(|name| name.parse().ok()),
     }
 }
 
 /// What connections keep to.
-pub fn server_options(server: &ServerConfig) -> ServerOptions {
+pub(super) fn server_options(server: &ServerConfig) -> ServerOptions {
     ServerOptions {
         header_read_timeout: server.header_timeout.get(),
         write_stall_timeout: server.write_timeout.get(),
@@ -107,7 +111,7 @@ pub fn server_options(server: &ServerConfig) -> ServerOptions {
 }
 
 /// What the REST service is sent.
-pub fn rest_limits(server: &ServerConfig) -> ServiceLimits {
+pub(super) fn rest_limits(server: &ServerConfig) -> ServiceLimits {
     let timeout = server.request_timeout.get();
     ServiceLimits {
         body_bytes: server.body_limits.rest.as_usize(),
@@ -116,17 +120,18 @@ pub fn rest_limits(server: &ServerConfig) -> ServiceLimits {
 }
 
 /// Which pages may read REST answers.
-pub fn rest_cors(config: &Config) -> CorsPolicy {
+pub(super) fn rest_cors(config: &Config) -> CorsPolicy {
     let origins = config.server.cors.allowed_origins.clone();
     if config.rest.profile == RestProfile::Postgrest {
-        return CorsPolicy::postgrest(origins);
+        return CorsPolicy::postgrest(origins).max_age(config.server.cors.max_age.get());
     }
     let any = origins.is_empty() || origins.iter().any(|origin| origin == "*");
     CorsPolicy::supabase(if any { Origins::Any } else { Origins::Listed(origins) })
+        .max_age(config.server.cors.max_age.get())
 }
 
 /// How the gateway's refusals look below the REST prefix.
-pub fn rest_errors(config: &Config) -> ErrorShape {
+pub(super) fn rest_errors(config: &Config) -> ErrorShape {
     if config.rest.client_error_verbosity == ErrorVerbosity::Minimal {
         ErrorShape::PostgRestMinimal
     } else {
@@ -135,7 +140,7 @@ pub fn rest_errors(config: &Config) -> ErrorShape {
 }
 
 /// Requests per time.
-pub fn rate_limits(server: &ServerConfig) -> RateLimits {
+pub(super) fn rate_limits(server: &ServerConfig) -> RateLimits {
     let quota = |limit: &Option<RateLimit>| {
         limit.as_ref().filter(|limit| limit.requests > 0).map(|limit| Quota {
             requests: limit.requests,
@@ -144,5 +149,9 @@ pub fn rate_limits(server: &ServerConfig) -> RateLimits {
         })
     };
     let limits = &server.rate_limits;
-    RateLimits { per_ip: quota(&limits.per_ip), per_key: quota(&limits.per_key), per_user: quota(&limits.per_user) }
+    RateLimits {
+        per_ip: quota(&limits.per_ip),
+        per_key: quota(&limits.per_key),
+        per_user: quota(&limits.per_user),
+    }
 }

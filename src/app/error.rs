@@ -33,7 +33,9 @@ pub enum AppError {
     #[error("database: {0}")]
     Lanes(String),
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {cause}; set server.host and server.port (--host, --port) to a free address")]
+    #[error(
+        "cannot listen on {address}: {cause}; set server.host and server.port (--host, --port) to a free address"
+    )]
     Listen {
         /// The address.
         address: String,
@@ -49,7 +51,9 @@ pub enum AppError {
         cause: std::io::Error,
     },
     /// The file with the project's secrets is damaged.
-    #[error("{0} is damaged; restore it from a backup, or remove it to make new keys (clients then need the new ones)")]
+    #[error(
+        "{0} is damaged; restore it from a backup, or remove it to make new keys (clients then need the new ones)"
+    )]
     SecretsFile(PathBuf),
     /// The database lacks something that nothing works without.
     #[error("{what}: {consequence}{}", sql_hint(.sql_to_fix))]

@@ -11,6 +11,7 @@ mod signals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -114,6 +115,8 @@ impl Goforward {
         let address = local_address(&listener, &config.server.host)?;
         let admin_address =
             admin_listener.as_ref().map(|it| local_address(it, &config.server.admin_host)).transpose()?;
+        // Before anything counts: instruments belong to the recorder that is there when they are made.
+        let metrics = self.metrics(config, stop);
         let opening = Opening {
             config,
             prepares: self.only.is_empty(),
@@ -130,20 +133,19 @@ impl Goforward {
         let rest = Rest::start(&merged, &database, address.port(), &stop.tracker, &stop.services).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
+        let tasks = (&stop.tracker, stop.services.clone());
         rest.follow_configuration(
             self.loaded.clone(),
             &database,
             Arc::clone(&identity),
             self.clock.clone(),
-            address.port(),
-            &stop.tracker,
-            stop.services.clone(),
+            tasks,
         );
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         let health = health(&rest, &database, stop.requests.soft.clone());
-        let metrics = self.metrics(&merged.config, stop);
         let gateway = self.gateway(&merged.config, identity, &rest, &health, metrics.clone());
         serve(listener, admin_listener, gateway, &merged.config, &health, metrics, stop);
+        wait_until_ready(&rest).await;
         Ok(Running {
             config: merged.config,
             address,
@@ -177,7 +179,8 @@ impl Goforward {
         let limiter = Arc::new(MemoryLimiter::new(config.server.rate_limits.max_tracked, self.clock.clone()));
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
         for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
-            let mount = self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
+            let mount =
+                self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
             gateway = gateway.mount(mount);
         }
         gateway
@@ -202,19 +205,20 @@ impl Goforward {
         .errors(edge::rest_errors(config))
         .rate_limits(edge::rate_limits(&config.server))
         .key_in_query(true)
+        .compress(config.server.compression)
         .vary(config.rest.profile != crate::kernel::config::RestProfile::Postgrest);
         let mut mounts = vec![rest_mount];
         if self.only.is_empty() {
-            mounts.extend(self.project_mounts(config, rest));
+            mounts.extend(Self::project_mounts(config, rest));
         }
         if !config.rest.prefix.is_empty() {
-            mounts.push(self.health_mount(config, health, metrics));
+            mounts.push(Self::health_mount(config, health, metrics));
         }
         mounts
     }
 
     /// What clients of a whole project expect beside REST.
-    fn project_mounts(&self, config: &Config, rest: &Rest) -> Vec<Mount> {
+    fn project_mounts(config: &Config, rest: &Rest) -> Vec<Mount> {
         let service = rest.service.clone();
         let graphql = Mount::handler(
             "graphql",
@@ -227,7 +231,7 @@ impl Goforward {
         vec![graphql, functions]
     }
 
-    fn health_mount(&self, config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Mount {
+    fn health_mount(config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Mount {
         let is_development = config.environment() == crate::kernel::config::Environment::Development;
         let shows_metrics =
             config.metrics.public.unwrap_or(config.server.admin_port.is_none() && is_development);
@@ -304,6 +308,21 @@ impl Running {
     }
 }
 
+/// How long a start waits for the database to answer; without it requests get 503 until it does.
+const READY_WAIT: Duration = Duration::from_secs(5);
+
+async fn wait_until_ready(rest: &Rest) {
+    let mut up = rest.lanes.is_up();
+    let ready = async {
+        rest.catalog.ready().await;
+        // An error says that the lanes have ended, which the health check tells too.
+        let _ = up.wait_for(|up| *up).await;
+    };
+    if tokio::time::timeout(READY_WAIT, ready).await.is_err() {
+        tracing::warn!("the database does not answer yet; requests get 503 until it does");
+    }
+}
+
 async fn listen(host: &str, port: u16) -> Result<TcpListener, AppError> {
     let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     TcpListener::bind(&address).await.map_err(|cause| AppError::Listen { address, cause })
@@ -318,18 +337,20 @@ fn health(rest: &Rest, database: &Database, stopping: CancellationToken) -> Heal
     let embedded = database.embedded.as_ref().map(EmbeddedPostgres::state);
     let check = move || {
         let (catalog, lanes, embedded) = (catalog.clone(), lanes.clone(), embedded.clone());
-        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> = Box::pin(async move {
-            if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready) {
-                return Err("PostgreSQL is being started again".to_owned());
-            }
-            if !catalog.is_ready() {
-                return Err("the database schema has not been read yet".to_owned());
-            }
-            if !*lanes.is_up().borrow() {
-                return Err("the database does not answer".to_owned());
-            }
-            Ok(())
-        });
+        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> =
+            Box::pin(async move {
+                if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready)
+                {
+                    return Err("PostgreSQL is being started again".to_owned());
+                }
+                if !catalog.is_ready() {
+                    return Err("the database schema has not been read yet".to_owned());
+                }
+                if !*lanes.is_up().borrow() {
+                    return Err("the database does not answer".to_owned());
+                }
+                Ok(())
+            });
         checked
     };
     Health::new(Arc::new(check), stopping)

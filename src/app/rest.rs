@@ -26,7 +26,7 @@ use crate::rest::{RestService, RestSettings, Surroundings};
 const CATALOG_CONNECTIONS: u32 = 2;
 
 /// The REST service and the parts that others look at.
-pub struct Rest {
+pub(super) struct Rest {
     /// The service.
     pub service: RestService,
     /// The catalog.
@@ -34,10 +34,11 @@ pub struct Rest {
     /// The lanes.
     pub lanes: Lanes,
     settings: Arc<ArcSwap<RestSettings>>,
+    port: u16,
 }
 
 /// The configuration with what the database says on top. Where it cannot be asked the rest counts.
-pub async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
+pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
     let rest = &loaded.config.rest;
     if !rest.in_database_config {
         return loaded.clone();
@@ -75,7 +76,7 @@ fn qualified(name: &str) -> QualifiedName {
 
 impl Rest {
     /// Starts the catalog and the lanes.
-    pub async fn start(
+    pub(super) async fn start(
         loaded: &Loaded,
         database: &Database,
         port: u16,
@@ -96,20 +97,20 @@ impl Rest {
             .map_err(|error| AppError::Lanes(error.to_string()))?;
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port)));
         let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
-        Ok(Self { service, catalog, lanes, settings })
+        Ok(Self { service, catalog, lanes, settings, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
-    pub fn follow_configuration(
+    pub(super) fn follow_configuration(
         &self,
         loaded: Loaded,
         database: &Database,
         identity: Arc<Identity>,
         clock: Clock,
-        port: u16,
-        tracker: &TaskTracker,
-        stop: CancellationToken,
+        tasks: (&TaskTracker, CancellationToken),
     ) {
+        let (tracker, stop) = tasks;
+        let port = self.port;
         let connect = database.authenticator.to_sqlx();
         let mut requests = self.catalog.config_requests();
         let (catalog, settings, secrets) =
@@ -125,7 +126,8 @@ impl Rest {
                 }
                 let merged = with_database_settings(&loaded, &connect).await;
                 let mut secrets = secrets.clone();
-                if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|s: &Secret| !s.is_empty()) {
+                if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|s: &Secret| !s.is_empty())
+                {
                     secrets.jwt_secret = Some(secret);
                 }
                 match edge::credentials(&merged.config, &secrets, &clock) {
@@ -146,7 +148,10 @@ fn resolve(config: &Config, port: u16) -> RestSettings {
         host: config.server.host.clone(),
         port,
         public_url: config.server.public_url.clone(),
-        statement_timeout: (!timeout.is_zero()).then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+        log_queries: config.log.queries,
+        slow_query: Some(config.log.slow_query.get()).filter(|limit| !limit.is_zero()),
+        statement_timeout: (!timeout.is_zero())
+            .then(|| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
     };
     RestSettings::new(&config.rest, &around)
 }
@@ -162,7 +167,8 @@ fn load_options(config: &Config) -> LoadOptions {
 /// How many connections the server allows, if it can be asked.
 async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
     let mut connection = connect.connect().await.ok()?;
-    let limit: Result<String, _> = sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;
+    let limit: Result<String, _> =
+        sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;
     let _ = connection.close().await;
     limit.ok()?.parse().ok()
 }

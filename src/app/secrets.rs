@@ -22,7 +22,7 @@ const DERIVED_AT: i64 = 1_767_225_600;
 
 /// The signing secret and the keys in force.
 #[derive(Clone, Debug)]
-pub struct ProjectSecrets {
+pub(super) struct ProjectSecrets {
     /// The signing secret; without one every token is refused.
     pub jwt_secret: Option<Secret>,
     /// The API keys; without a shared secret there are only those of the configuration.
@@ -43,15 +43,16 @@ impl ProjectSecrets {
     /// Secrets of an installation on somebody's own database.
     ///
     /// In development without a configured secret a new one is made at each start.
-    pub fn from_config(auth: &AuthConfig, generate: bool, random: &Random) -> Self {
+    pub(super) fn from_config(auth: &AuthConfig, generate: bool, random: &Random) -> Self {
         let configured = auth.jwt_secret.clone().filter(|secret| !secret.is_empty());
         let jwt_secret = configured.or_else(|| generate.then(|| Secret::new(random.secret())));
-        let keys = jwt_secret.as_ref().filter(|secret| is_symmetric(secret)).map(|secret| derive(secret, auth));
+        let keys =
+            jwt_secret.as_ref().filter(|secret| is_symmetric(secret)).map(|secret| derive(secret, auth));
         Self { jwt_secret, keys: keys.map(|keys| with_configured(keys, auth)) }
     }
 
     /// Secrets of the embedded database: the configuration's, else those in the data directory's file, made at the first start.
-    pub fn of_data_directory(
+    pub(super) fn of_data_directory(
         directory: &Path,
         auth: &AuthConfig,
         random: &Random,
@@ -69,7 +70,11 @@ impl ProjectSecrets {
     }
 
     /// The same without making any: for `goforward keys`.
-    pub fn existing_in(directory: &Path, auth: &AuthConfig, random: &Random) -> Result<Self, AppError> {
+    pub(super) fn existing_in(
+        directory: &Path,
+        auth: &AuthConfig,
+        random: &Random,
+    ) -> Result<Self, AppError> {
         if auth.jwt_secret.as_ref().is_some_and(|secret| !secret.is_empty()) {
             return Ok(Self::from_config(auth, false, random));
         }
@@ -80,7 +85,7 @@ impl ProjectSecrets {
     }
 
     /// A password for one of our logins that every node with the same signing secret derives alike.
-    pub fn login_password(&self, login: &str) -> Option<Secret> {
+    pub(super) fn login_password(&self, login: &str) -> Option<Secret> {
         let secret = self.jwt_secret.as_ref()?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         let tag = hmac::sign(&key, format!("goforward database login {login}").as_bytes());
@@ -131,7 +136,9 @@ fn file_in(directory: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Option<Stored>, AppError> {
     match std::fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|_| AppError::SecretsFile(path.to_owned())),
+        Ok(text) => {
+            serde_json::from_slice(&text).map(Some).map_err(|_| AppError::SecretsFile(path.to_owned()))
+        }
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(AppError::File { path: path.to_owned(), cause }),
     }

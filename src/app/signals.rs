@@ -7,19 +7,19 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::reload::CatalogHandle;
 
 /// The signals that stop the server: SIGTERM and SIGINT.
-pub struct StopSignals {
+pub(super) struct StopSignals {
     terminate: Option<Signal>,
     interrupt: Option<Signal>,
 }
 
 impl StopSignals {
     /// Takes over the signals. Where one cannot be taken over it keeps its default effect.
-    pub fn take() -> Self {
+    pub(super) fn take() -> Self {
         Self { terminate: take(SignalKind::terminate()), interrupt: take(SignalKind::interrupt()) }
     }
 
     /// Waits for either.
-    pub async fn received(&mut self) {
+    pub(super) async fn received(&mut self) {
         tokio::select! {
             () = next(&mut self.terminate) => {}
             () = next(&mut self.interrupt) => {}
@@ -28,7 +28,7 @@ impl StopSignals {
 }
 
 /// Reads the schema again at SIGUSR1 and SIGHUP, until `stop`.
-pub fn reload_on_signal(catalog: CatalogHandle, tracker: &TaskTracker, stop: CancellationToken) {
+pub(super) fn reload_on_signal(catalog: CatalogHandle, tracker: &TaskTracker, stop: CancellationToken) {
     let mut user = take(SignalKind::user_defined1());
     let mut hangup = take(SignalKind::hangup());
     tracker.spawn(async move {

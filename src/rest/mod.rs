@@ -5,6 +5,7 @@
 
 pub mod core;
 pub mod error;
+mod graphql;
 pub mod openapi;
 mod result;
 mod root;

@@ -22,7 +22,7 @@ const SETTLED_MEMORY: usize = 1 << 20;
 const JSONB_OID: u32 = 3802;
 
 /// The body of an answer.
-pub struct ResultBody {
+pub(super) struct ResultBody {
     /// Its length in bytes, if known.
     pub length: Option<u64>,
     /// The bytes.
@@ -31,13 +31,13 @@ pub struct ResultBody {
 
 impl ResultBody {
     /// A body that is all there.
-    pub fn whole(bytes: Bytes) -> Self {
+    pub(super) fn whole(bytes: Bytes) -> Self {
         Self { length: u64::try_from(bytes.len()).ok(), body: Body::from(bytes) }
     }
 }
 
 /// A statement that has answered its first row.
-pub struct Running {
+pub(super) struct Running {
     reply: Reply,
     first: RowHead,
     shape: Shape,
@@ -47,7 +47,7 @@ pub struct Running {
 
 impl Running {
     /// Runs `group` and waits for its first row.
-    pub async fn start(lanes: &Lanes, group: Group, shape: Shape) -> Result<Self, DbError> {
+    pub(super) async fn start(lanes: &Lanes, group: Group, shape: Shape) -> Result<Self, DbError> {
         let mut reply = lanes.run(group).await?;
         let Some(first) = reply.next_row().await? else {
             return Err(DbError::Internal("the statement returned no row"));
@@ -57,7 +57,7 @@ impl Running {
     }
 
     /// What the leading columns say.
-    pub fn head(&self) -> ResultHead {
+    pub(super) fn head(&self) -> ResultHead {
         if self.shape == Shape::PlanText {
             return ResultHead::default();
         }
@@ -77,33 +77,33 @@ impl Running {
     }
 
     /// The length in bytes of a body that is one piece.
-    pub fn body_length(&self) -> Option<u64> {
+    pub(super) fn body_length(&self) -> Option<u64> {
         let length = usize::try_from(self.first.last_len.unwrap_or(0)).ok()?;
         (self.shape == Shape::Whole).then(|| (length - self.skip) as u64)
     }
 
     /// Keeps what a deciding group did.
-    pub fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         self.reply.commit();
     }
 
     /// Undoes what a deciding group did, deferred constraints checked.
-    pub fn rollback_checked(&mut self) {
+    pub(super) fn rollback_checked(&mut self) {
         self.reply.rollback_checked();
     }
 
     /// Waits for the end of the transaction; the body is not wanted.
-    pub async fn finish(self) -> Result<(), DbError> {
+    pub(super) async fn finish(self) -> Result<(), DbError> {
         self.reply.finish().await.map(drop)
     }
 
     /// Waits for the end of the transaction and keeps the body.
-    pub async fn settle(&mut self) -> Result<(), DbError> {
+    pub(super) async fn settle(&mut self) -> Result<(), DbError> {
         self.reply.buffered(SETTLED_MEMORY).await
     }
 
     /// The body.
-    pub async fn body(self) -> Result<ResultBody, DbError> {
+    pub(super) async fn body(self) -> Result<ResultBody, DbError> {
         let length = self.body_length();
         let mut pieces = Pieces::new(self);
         let mut start = BytesMut::new();
@@ -131,13 +131,11 @@ async fn forward((ahead, pieces): Forwarding) -> Result<Option<(Bytes, Forwardin
         return Ok(Some((ahead, (None, pieces))));
     }
     let Some(mut pieces) = pieces else { return Ok(None) };
-    match pieces.next().await? {
-        Some(piece) => Ok(Some((piece, (None, Some(pieces))))),
-        None => {
-            pieces.finish().await?;
-            Ok(None)
-        }
+    if let Some(piece) = pieces.next().await? {
+        return Ok(Some((piece, (None, Some(pieces)))));
     }
+    pieces.finish().await?;
+    Ok(None)
 }
 
 /// The pieces of a body, put together from the rows of a result.

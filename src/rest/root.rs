@@ -11,7 +11,9 @@ use crate::kernel::db::wire::{Finish, Query};
 use crate::rest::core::media::MediaType;
 use crate::rest::core::response::{BodyUse, ResponseHead};
 use crate::rest::error::RestError;
-use crate::rest::openapi::{DocumentInput, ServerAddress, Visible, all_objects, document, visible_objects_query};
+use crate::rest::openapi::{
+    DocumentInput, ServerAddress, Visible, all_objects, document, visible_objects_query,
+};
 use crate::rest::result::ResultBody;
 use crate::rest::run::{Run, assemble};
 use crate::rest::scope::{Effect, Scope};
@@ -20,7 +22,7 @@ use crate::rest::scope::{Effect, Scope};
 const DOCS_URL: &str = "https://postgrest.org/en/latest/references/api.html";
 
 /// The document of `schema`, with what the caller may see.
-pub async fn describe(
+pub(super) async fn describe(
     run: Run<'_>,
     schema: &Arc<str>,
     headers_only: bool,

@@ -1,5 +1,6 @@
 //! Running a plan: the statement group, the checks on its outcome, and the answer.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -25,7 +26,7 @@ const READ_COLUMNS: u16 = 5;
 const WRITE_COLUMNS: u16 = 7;
 
 /// A plan about to run.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     /// Where statement groups run.
     pub lanes: &'a Lanes,
     /// As whom, and under which settings.
@@ -63,7 +64,7 @@ impl Checks {
 
 impl Run<'_> {
     /// Runs a read, write or call.
-    pub async fn plan(self, plan: &Plan) -> Result<Response<Body>, RestError> {
+    pub(super) async fn plan(self, plan: &Plan) -> Result<Response<Body>, RestError> {
         match plan {
             Plan::Read(action) => {
                 let rendered = render_read(action, self.count_options(plan));
@@ -119,7 +120,7 @@ impl Run<'_> {
     }
 
     async fn read(
-        self,
+        mut self,
         plan: &Plan,
         rendered: Rendered,
         output: &Output,
@@ -131,12 +132,14 @@ impl Run<'_> {
             None => None,
         };
         let query = self.query(rendered.sql, columns(rendered.shape, READ_COLUMNS));
+        let text = Arc::clone(&query.sql);
         let group = self.scope.statement_group(query, Effect::Reads, Finish::Commit);
-        let running = Running::start(self.lanes, group, rendered.shape).await?;
-        self.timing.transaction = Some(started.elapsed());
+        let running = Running::start(self.lanes, group, rendered.shape).await;
+        self.transaction_ended(&text, started);
+        let running = running?;
         let responding = Instant::now();
         if rendered.shape == Shape::PlanText {
-            return plan_answer(output, running.body().await?, &self.scope);
+            return Ok(plan_answer(output, running.body().await?, &self.scope));
         }
         let mut head = running.head();
         checks.verify(&head)?;
@@ -152,12 +155,12 @@ impl Run<'_> {
                 None
             }
         };
-        self.timing.response = Some(responding.elapsed());
+        self.timing.response = responding.elapsed();
         Ok(assemble(response, body))
     }
 
     async fn write(
-        self,
+        mut self,
         plan: &Plan,
         rendered: Rendered,
         column_count: u16,
@@ -172,6 +175,7 @@ impl Run<'_> {
             (false, false) => Finish::Commit,
         };
         let query = self.query(rendered.sql, columns(rendered.shape, column_count));
+        let text = Arc::clone(&query.sql);
         let group = self.scope.statement_group(query, Effect::Writes, finish);
         let mut running = Running::start(self.lanes, group, rendered.shape).await?;
         let head = running.head();
@@ -187,19 +191,34 @@ impl Run<'_> {
                 running.commit();
             }
         }
-        running.settle().await?;
-        self.timing.transaction = Some(started.elapsed());
+        let settled = running.settle().await;
+        self.transaction_ended(&text, started);
+        settled?;
         let responding = Instant::now();
         if rendered.shape == Shape::PlanText {
-            return plan_answer(output, running.body().await?, &self.scope);
+            return Ok(plan_answer(output, running.body().await?, &self.scope));
         }
         let response = respond(plan, self.scope.request, &head)?;
         let body = match response.body {
             BodyUse::Send => Some(running.body().await?),
             BodyUse::Omit { .. } => None,
         };
-        self.timing.response = Some(responding.elapsed());
+        self.timing.response = responding.elapsed();
         Ok(assemble(response, body))
+    }
+
+    /// Times the transaction and logs it where that is asked for: the SQL without its values.
+    fn transaction_ended(&mut self, sql: &str, started: Instant) {
+        let took = started.elapsed();
+        self.timing.transaction = Some(took);
+        let settings = self.scope.settings;
+        let millis = took.as_secs_f64() * 1000.0;
+        if settings.slow_query.is_some_and(|limit| took > limit) {
+            let role = &*self.scope.caller.role;
+            tracing::warn!(duration_ms = millis, role, sql, trace_id = self.scope.trace_id, "slow query");
+        } else if settings.log_queries {
+            tracing::info!(duration_ms = millis, sql, "query");
+        }
     }
 
     fn rolls_back(&self) -> bool {
@@ -255,15 +274,15 @@ fn columns(shape: Shape, otherwise: u16) -> u16 {
 }
 
 /// The answer to a request for an execution plan.
-fn plan_answer(output: &Output, body: ResultBody, scope: &Scope<'_>) -> Result<Response<Body>, RestError> {
+fn plan_answer(output: &Output, body: ResultBody, scope: &Scope<'_>) -> Response<Body> {
     let mut head = ResponseHead::new(http::StatusCode::OK);
     head.push(header::CONTENT_TYPE, &output.media.to_content_type());
     head.profile(scope.request);
-    Ok(assemble(head, Some(body)))
+    assemble(head, Some(body))
 }
 
 /// The answer to `OPTIONS`.
-pub fn allow(methods: &str) -> Response<Body> {
+pub(super) fn allow(methods: &str) -> Response<Body> {
     let mut head = ResponseHead::new(http::StatusCode::OK);
     head.push(header::ALLOW, methods);
     head.push(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
@@ -271,7 +290,7 @@ pub fn allow(methods: &str) -> Response<Body> {
 }
 
 /// Head and body as an HTTP answer.
-pub fn assemble(head: ResponseHead, body: Option<ResultBody>) -> Response<Body> {
+pub(super) fn assemble(head: ResponseHead, body: Option<ResultBody>) -> Response<Body> {
     let (length, body) = match (body, head.body) {
         (Some(body), _) => (body.length, body.body),
         (None, BodyUse::Omit { length: true }) => (Some(0), Body::empty()),

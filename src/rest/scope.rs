@@ -16,7 +16,7 @@ use crate::rest::settings::RestSettings;
 
 /// Who asks for what, under which settings.
 #[derive(Clone, Copy)]
-pub struct Scope<'a> {
+pub(super) struct Scope<'a> {
     /// Who asks.
     pub caller: &'a Caller,
     /// What is asked.
@@ -33,7 +33,7 @@ pub struct Scope<'a> {
 
 /// Whether a query may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     /// It runs read-only.
     Reads,
     /// It may write.
@@ -46,7 +46,7 @@ impl Scope<'_> {
     }
 
     /// The group that runs `query` as the caller.
-    pub fn statement_group(&self, query: Query, effect: Effect, finish: Finish) -> Group {
+    pub(super) fn statement_group(&self, query: Query, effect: Effect, finish: Finish) -> Group {
         let access = match effect {
             Effect::Reads => Access::Read { shape: shape(&query.sql, &self.caller.role) },
             Effect::Writes => Access::Write,
@@ -118,7 +118,8 @@ fn shape(sql: &str, role: &Arc<str>) -> u64 {
 /// Pairs as the text of a JSON object; of equal names the last counts.
 fn json_object(pairs: &[(String, String)]) -> Bytes {
     use serde::ser::{SerializeMap, Serializer};
-    let mut text = Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
+    let mut text =
+        Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
     let mut serializer = serde_json::Serializer::new(&mut text);
     let written = serializer.serialize_map(None).and_then(|mut map| {
         for (index, (name, value)) in pairs.iter().enumerate() {

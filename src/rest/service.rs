@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use crate::catalog::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
-use crate::kernel::http::{RequestContext, RouteTemplate, read_body};
+use crate::kernel::http::{RequestContext, RouteTemplate, TraceContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
@@ -24,6 +24,7 @@ use crate::rest::core::protect;
 use crate::rest::core::request::{Action, ApiRequest};
 use crate::rest::core::response::target_name_warning;
 use crate::rest::error::{Disclosure, RestError};
+use crate::rest::graphql;
 use crate::rest::root;
 use crate::rest::run::{self, Run};
 use crate::rest::scope::Scope;
@@ -65,7 +66,7 @@ impl RestService {
         let mut exchange = Exchange {
             settings: &settings,
             caller: &caller,
-            trace_id: context.trace.as_ref().map(|trace| trace.trace_id_text()),
+            trace_id: context.trace.as_ref().map(TraceContext::trace_id_text),
             timing: ServerTiming::new(context.identity_took),
         };
         let disclosure = self.disclosure(&exchange);
@@ -81,6 +82,16 @@ impl RestService {
             .entry(header::VARY)
             .or_insert(HeaderValue::from_static("Accept, Prefer, Range"));
         response
+    }
+
+    /// Answers a GraphQL request by the database's own function, where it has one.
+    pub async fn handle_graphql(self, request: Request<Body>) -> Response<Body> {
+        graphql::handle(self, request).await
+    }
+
+    /// The catalog.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.current()
     }
 
     fn disclosure(&self, exchange: &Exchange<'_>) -> Disclosure {
@@ -104,15 +115,15 @@ impl RestService {
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
         }
-        let body = read_body(body, context.body_limit, context.deadline).await?;
+        let body = read_body(body, context.body_limit, context.body_deadline.min(context.deadline)).await?;
         let started = Instant::now();
-        let request = self.parse(exchange.settings, head, body, context.prefix_length)?;
+        let request = Self::parse(exchange.settings, head, body, context.prefix_length)?;
         exchange.timing.parse = Some(started.elapsed());
 
         let started = Instant::now();
         let (plan, catalog) = self.plan(exchange.settings, &request).await?;
         protect::check(&plan, &catalog, &exchange.caller.role, exchange.settings.protect)
-            .map_err(RestError::Refused)?;
+            .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
         exchange.timing.plan = Some(started.elapsed());
 
         let scope = Scope {
@@ -126,9 +137,14 @@ impl RestService {
             },
             trace_id: exchange.trace_id.as_deref(),
         };
+        let asked = Instant::now();
         let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
         let mut response = match &plan {
-            Plan::Inspect { schema, headers_only } => root::describe(run, schema, *headers_only).await?,
+            Plan::Inspect { schema, headers_only } => {
+                let described = root::describe(run, schema, *headers_only).await?;
+                exchange.timing.transaction = Some(asked.elapsed());
+                described
+            }
             Plan::Info { allow } => run::allow(allow),
             Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };
@@ -142,7 +158,6 @@ impl RestService {
     }
 
     fn parse(
-        &self,
         settings: &RestSettings,
         head: &http::request::Parts,
         body: Bytes,
@@ -196,7 +211,9 @@ fn is_unknown(error: &PlanError) -> bool {
 /// The route for metrics: a constant whatever the name of the relation.
 fn route(action: &Action) -> RouteTemplate {
     RouteTemplate(match action {
-        Action::RelationRead { .. } | Action::RelationMutate { .. } | Action::RelationInfo { .. } => "/{relation}",
+        Action::RelationRead { .. } | Action::RelationMutate { .. } | Action::RelationInfo { .. } => {
+            "/{relation}"
+        }
         Action::Call { .. } | Action::CallInfo { .. } => "/rpc/{function}",
         Action::SchemaRead { .. } | Action::SchemaInfo => "/",
     })

@@ -1,6 +1,7 @@
 //! The settings of the service, resolved from the configuration once per (re)load so that requests only read them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -13,6 +14,7 @@ use crate::rest::core::protect::ProtectOptions;
 
 /// The resolved settings.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the configuration")]
 pub struct RestSettings {
     /// What parsing depends on.
     pub parse: ParseConfig,
@@ -34,6 +36,10 @@ pub struct RestSettings {
     pub statement_timeout: Option<Bytes>,
     /// Whether statements stay prepared.
     pub prepared: bool,
+    /// Whether the SQL of every request is logged, without its values.
+    pub log_queries: bool,
+    /// Requests whose transaction takes longer are logged with their SQL.
+    pub slow_query: Option<Duration>,
     /// Whether answers carry `Server-Timing`.
     pub server_timing: bool,
     /// The header that is repeated in the answer.
@@ -82,6 +88,10 @@ pub struct Surroundings {
     pub public_url: Option<String>,
     /// `database.statement_timeout` in milliseconds, if any.
     pub statement_timeout: Option<u64>,
+    /// `log.queries`.
+    pub log_queries: bool,
+    /// `log.slow_query`, if any.
+    pub slow_query: Option<Duration>,
 }
 
 impl RestSettings {
@@ -120,6 +130,8 @@ impl RestSettings {
             hoisted_settings: config.hoisted_tx_settings.clone(),
             statement_timeout: around.statement_timeout.map(|millis| Bytes::from(millis.to_string())),
             prepared: config.prepared_statements,
+            log_queries: around.log_queries,
+            slow_query: around.slow_query,
             server_timing: config.server_timing,
             trace_header: config.trace_header.as_deref().and_then(|name| HeaderName::try_from(name).ok()),
             minimal_errors: config.client_error_verbosity == ErrorVerbosity::Minimal,
@@ -131,7 +143,10 @@ impl RestSettings {
                 mode: config.openapi.mode,
                 security_active: config.openapi.security_active,
                 proxy_uri: config.openapi.server_proxy_uri.clone().or_else(|| {
-                    around.public_url.as_ref().map(|url| format!("{}{}", url.trim_end_matches('/'), config.prefix))
+                    around
+                        .public_url
+                        .as_ref()
+                        .map(|url| format!("{}{}", url.trim_end_matches('/'), config.prefix))
                 }),
                 host: around.host.clone(),
                 port: around.port,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The steps of a request; those not reached are not told.
+/// The steps of a request; those that were not needed are not told.
 #[derive(Clone, Copy, Debug)]
-pub struct ServerTiming {
+pub(super) struct ServerTiming {
     /// Finding out who calls.
     pub jwt: Duration,
     /// Reading the request.
@@ -16,27 +16,29 @@ pub struct ServerTiming {
     /// The database.
     pub transaction: Option<Duration>,
     /// Making the answer.
-    pub response: Option<Duration>,
+    pub response: Duration,
 }
 
 impl ServerTiming {
     /// Only the caller is known yet.
-    pub fn new(jwt: Duration) -> Self {
-        Self { jwt, parse: None, plan: None, transaction: None, response: None }
+    pub(super) fn new(jwt: Duration) -> Self {
+        Self { jwt, parse: None, plan: None, transaction: None, response: Duration::ZERO }
     }
 
     /// Adds the header.
-    pub fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
         let steps = [
             ("jwt", Some(self.jwt)),
             ("parse", self.parse),
             ("plan", self.plan),
             ("transaction", self.transaction),
-            ("response", self.response),
+            ("response", Some(self.response)),
         ];
         let told: Vec<String> = steps
             .iter()
-            .filter_map(|(name, took)| Some(format!("{name};dur={:.1}", took.as_ref()?.as_secs_f64() * 1000.0)))
+            .filter_map(|(name, took)| {
+                Some(format!("{name};dur={:.1}", took.as_ref()?.as_secs_f64() * 1000.0))
+            })
             .collect();
         if let Ok(value) = HeaderValue::try_from(told.join(", ")) {
             headers.insert(HeaderName::from_static("server-timing"), value);

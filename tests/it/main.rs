@@ -11,5 +11,10 @@
 )]
 
 mod architecture;
+mod gateway;
 mod harness;
 mod harness_rules;
+mod rest;
+mod security;
+mod serve;
+mod slow;

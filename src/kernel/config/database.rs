@@ -102,8 +102,6 @@ section! {
         pub loopback_port: Option<u16> = None;
         /// PostgreSQL settings of your own, as in `work_mem: 16MB`.
         pub settings: BTreeMap<String, String> = BTreeMap::new();
-        /// How long PostgreSQL may take to start, crash recovery included.
-        pub start_timeout: TimeSpan = TimeSpan::seconds(60), in TimeSpan::seconds(1), TimeSpan::seconds(86_400);
     }
 }
 

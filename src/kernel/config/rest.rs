@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::schema::{choice, section};
 use super::server::texts;
-use super::values::{ByteSize, TimeSpan};
+use super::values::ByteSize;
 use crate::kernel::secret::Secret;
 
 choice! {
@@ -136,10 +136,6 @@ section! {
         pub verbose_errors: bool = false, profile true;
         /// Whether functions that run with their owner's rights may be called.
         pub definer_functions: Permission = Permission::Allow;
-        /// Oldest age of the schema after which an unknown relation makes us look again, at most once per this time.
-        pub schema_recheck_interval: TimeSpan = TimeSpan::seconds(1), in TimeSpan::millis(100), TimeSpan::seconds(600);
-        /// Plans of requests that are remembered.
-        pub plan_cache_entries: usize = 4_096, in 0, 1_000_000;
     }
 }
 

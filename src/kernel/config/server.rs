@@ -34,8 +34,6 @@ section! {
         pub max_url_bytes: ByteSize = ByteSize::kib(64), in ByteSize::bytes(256), ByteSize::mib(1);
         /// Longest request head (request line and all headers).
         pub max_header_bytes: ByteSize = ByteSize::kib(128), in ByteSize::kib(8), ByteSize::mib(1);
-        /// Deepest nesting of a JSON body.
-        pub max_json_depth: usize = 64, in 1, 512;
         /// Largest request bodies.
         pub body_limits: BodyLimits = BodyLimits::default();
         /// Whether responses over 1 KB are compressed for clients that ask.
@@ -68,20 +66,6 @@ section! {
         pub allowed_origins: Vec<String> = Vec::new(), as "server-cors-allowed-origins";
         /// How long a browser may keep the answer to a preflight.
         pub max_age: TimeSpan = TimeSpan::seconds(86400), in TimeSpan::seconds(0), TimeSpan::seconds(86400);
-        /// Request headers that `/rest/v1` allows; empty for whichever are asked for.
-        pub rest_allowed_headers: Vec<String> = texts(&[
-            "apikey", "authorization", "content-profile", "accept-profile", "prefer", "range", "range-unit", "x-client-info",
-            "x-retry-count", "content-type", "accept", "if-match", "if-none-match", "x-request-id", "traceparent",
-            "tracestate", "baggage",
-        ]), profile Vec::new();
-        /// Response headers that scripts may read from `/rest/v1`.
-        pub rest_exposed_headers: Vec<String> = texts(&[
-            "Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location",
-            "Preference-Applied", "Range-Unit", "Server-Timing", "X-Request-Id",
-        ]), profile texts(&[
-            "Content-Encoding", "Content-Location", "Content-Range", "Content-Type", "Date", "Location", "Server",
-            "Transfer-Encoding", "Range-Unit",
-        ]);
     }
 }
 

@@ -24,6 +24,8 @@ pub struct RequestContext {
     pub started: Instant,
     /// When the gateway gives up waiting for the head of the answer.
     pub deadline: Instant,
+    /// When the gateway gives up waiting for the body of the request.
+    pub body_deadline: Instant,
     /// How long it took to find out who calls.
     pub identity_took: Duration,
     /// How many bytes of the path belong to the mount (its prefix), so that `path[prefix_length..]` is the service's own.

@@ -17,6 +17,9 @@ pub struct LogLevels {
     current: Arc<Mutex<(LogLevel, BTreeMap<String, LogLevel>)>>,
 }
 
+/// The target of access log lines.
+const ACCESS_TARGET: &str = "goforward::access";
+
 /// The logs are gone, as happens only while the process ends.
 #[derive(Debug, thiserror::Error)]
 #[error("the logs are closed")]
@@ -25,8 +28,12 @@ pub struct UnknownLevels;
 impl LogLevels {
     /// The filter to put before the logs, and the handle that changes it.
     pub(super) fn new(config: &LogConfig) -> (reload::Layer<Targets, Registry>, Self) {
-        let (filter, handle) = reload::Layer::new(targets(config.level, &config.targets));
-        let current = Arc::new(Mutex::new((config.level, config.targets.clone())));
+        let mut of_targets = config.targets.clone();
+        if !config.access {
+            of_targets.insert(ACCESS_TARGET.to_owned(), LogLevel::Off);
+        }
+        let (filter, handle) = reload::Layer::new(targets(config.level, &of_targets));
+        let current = Arc::new(Mutex::new((config.level, of_targets)));
         (filter, Self { handle, current })
     }
 

@@ -105,7 +105,10 @@ impl MediaType {
         let sub = tokens.sub.to_ascii_lowercase();
         let nulls_stripped = tokens.param("nulls") == Some("stripped");
         match (main.as_str(), sub.as_str()) {
-            ("application", "json") => Self::Json,
+            ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") if nulls_stripped => {
+                Self::ArrayStripped
+            }
+            ("application", "json" | "vnd.pgrst.array+json" | "vnd.pgrst.array") => Self::Json,
             ("application", "geo+json") => Self::GeoJson,
             ("text", "csv") => Self::Csv,
             ("text", "plain") => Self::PlainText,
@@ -117,10 +120,6 @@ impl MediaType {
             ("application", "vnd.pgrst.object+json" | "vnd.pgrst.object") => {
                 Self::Singular { nulls_stripped }
             }
-            ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") if nulls_stripped => {
-                Self::ArrayStripped
-            }
-            ("application", "vnd.pgrst.array+json" | "vnd.pgrst.array") => Self::Json,
             ("application", "vnd.pgrst.plan" | "vnd.pgrst.plan+text") if depth > 0 => {
                 tokens.plan(PlanFormat::Text, depth)
             }

@@ -5,7 +5,11 @@
 pub mod media;
 pub mod parse;
 pub mod payload;
+pub mod plan;
 pub mod preferences;
+pub mod protect;
 pub mod query;
 pub mod range;
+pub mod render;
 pub mod request;
+pub mod response;

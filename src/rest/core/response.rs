@@ -160,10 +160,13 @@ fn mutated(action: &MutateAction, plan: &Plan, request: &ApiRequest, head: &Resu
     let mut response = ResponseHead::new(if is_full { StatusCode::OK } else { StatusCode::NO_CONTENT });
     match action.mutation {
         Mutation::Create => {
-            let nothing_new = head.inserted.is_some_and(|inserted| inserted <= 0)
-                && preferences.resolution == Some(Resolution::MergeDuplicates);
+            // Without any row the counter was never set.
+            let nothing_new = preferences.resolution == Some(Resolution::MergeDuplicates)
+                && head.inserted.unwrap_or_default() <= 0;
             response.status = if nothing_new { StatusCode::OK } else { StatusCode::CREATED };
-            if let Some(location) = head.location.as_deref().and_then(|key| location(&action.target.name, key)) {
+            if let Some(location) =
+                head.location.as_deref().and_then(|key| location(&action.target.name, key))
+            {
                 response.push(header::LOCATION, &location);
             }
             response.push(header::CONTENT_RANGE, &content_range(1, 0, total));
@@ -197,7 +200,11 @@ fn location(relation: &str, key: &str) -> Option<String> {
         .iter()
         .map(|(name, value)| {
             let filter = value.as_ref().map_or_else(|| "is.null".to_owned(), |value| format!("eq.{value}"));
-            format!("{}={}", utf8_percent_encode(name, QUERY_VALUE), utf8_percent_encode(&filter, QUERY_VALUE))
+            format!(
+                "{}={}",
+                utf8_percent_encode(name, QUERY_VALUE),
+                utf8_percent_encode(&filter, QUERY_VALUE)
+            )
         })
         .collect();
     (!query.is_empty()).then(|| format!("/{relation}?{}", query.join("&")))
@@ -257,7 +264,8 @@ fn headers_setting(text: &str) -> Option<Vec<(HeaderName, HeaderValue)>> {
         .into_iter()
         .map(|object| {
             let mut entries = object.into_iter();
-            let (Some((name, serde_json::Value::String(value))), None) = (entries.next(), entries.next()) else {
+            let (Some((name, serde_json::Value::String(value))), None) = (entries.next(), entries.next())
+            else {
                 return None;
             };
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))

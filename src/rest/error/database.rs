@@ -20,7 +20,9 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
                 ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "PGRST000", "Database connection error.")
                     .header(header::RETRY_AFTER, &seconds);
             if unavailable.maybe_committed {
-                parts.details("The connection was lost before the outcome was known; the write may have happened.")
+                parts.details(
+                    "The connection was lost before the outcome was known; the write may have happened.",
+                )
             } else {
                 parts
             }
@@ -30,10 +32,12 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
             "PGRST003",
             "Timed out acquiring connection from connection pool.",
         ),
-        DbError::QueueFull => {
-            ErrorParts::new(StatusCode::SERVICE_UNAVAILABLE, "GF002", "Too many requests wait for the database")
-                .header(header::RETRY_AFTER, "1")
-        }
+        DbError::QueueFull => ErrorParts::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "GF002",
+            "Too many requests wait for the database",
+        )
+        .header(header::RETRY_AFTER, "1"),
         DbError::Timeout => {
             ErrorParts::new(StatusCode::GATEWAY_TIMEOUT, "GF003", "The database did not answer in time")
         }
@@ -71,14 +75,12 @@ fn status(error: &SqlError, authenticated: bool) -> StatusCode {
         "25006" => S::METHOD_NOT_ALLOWED,
         // pg-safeupdate refuses what the client asked for; any other is a function's or view's fault.
         "21000" if message.ends_with("requires a WHERE clause") => S::BAD_REQUEST,
-        "21000" => S::INTERNAL_SERVER_ERROR,
+        "21000" | "42P17" | "53400" => S::INTERNAL_SERVER_ERROR,
         "22023" if message.starts_with("role") && message.ends_with("does not exist") => S::UNAUTHORIZED,
-        "53400" => S::INTERNAL_SERVER_ERROR,
         "57P01" => S::SERVICE_UNAVAILABLE,
         "P0001" => S::BAD_REQUEST,
         "42883" if message.starts_with("function xmlagg(") => S::NOT_ACCEPTABLE,
         "42883" | "42P01" => S::NOT_FOUND,
-        "42P17" => S::INTERNAL_SERVER_ERROR,
         "42501" if authenticated => S::FORBIDDEN,
         "42501" => S::UNAUTHORIZED,
         code => class_status(code),
@@ -91,10 +93,12 @@ fn class_status(code: &str) -> StatusCode {
     match code.get(..2).unwrap_or_default() {
         "08" | "53" => S::SERVICE_UNAVAILABLE,
         "0L" | "0P" | "28" => S::FORBIDDEN,
-        "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0" | "XX" => {
-            S::INTERNAL_SERVER_ERROR
-        }
-        "PT" => code.get(2..).and_then(|digits| S::from_bytes(digits.as_bytes()).ok()).unwrap_or(S::INTERNAL_SERVER_ERROR),
+        "09" | "25" | "2D" | "38" | "39" | "3B" | "40" | "54" | "55" | "57" | "58" | "F0" | "HV" | "P0"
+        | "XX" => S::INTERNAL_SERVER_ERROR,
+        "PT" => code
+            .get(2..)
+            .and_then(|digits| S::from_bytes(digits.as_bytes()).ok())
+            .unwrap_or(S::INTERNAL_SERVER_ERROR),
         _ => S::BAD_REQUEST,
     }
 }
@@ -124,8 +128,7 @@ fn raised(error: &SqlError) -> ErrorParts {
             "MESSAGE must be a JSON object with obligatory keys: 'code', 'message' and optional keys: 'details', 'hint'.",
         );
     };
-    let detail_hint =
-        "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'.";
+    let detail_hint = "DETAIL must be a JSON object with obligatory keys: 'status', 'headers' and optional key: 'status_text'.";
     let Some(detail) = &error.detail else {
         return invalid_raise("DETAIL is missing in the RAISE statement".to_owned(), detail_hint);
     };
@@ -141,7 +144,9 @@ fn raised(error: &SqlError) -> ErrorParts {
     parts.headers = parsed
         .headers
         .into_iter()
-        .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)))
+        .filter_map(|(name, value)| {
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        })
         .collect();
     parts
 }

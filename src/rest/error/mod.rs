@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::kernel::db::wire::DbError;
 use crate::kernel::http::BodyError;
-use crate::rest::core::parse::error::RequestError;
+use crate::rest::core::parse::RequestError;
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::protect::Refusal;
 use crate::rest::core::response::ResponseError;
@@ -25,9 +25,9 @@ pub enum RestError {
     /// It cannot be parsed.
     Request(RequestError),
     /// It cannot be planned.
-    Plan(PlanError),
+    Plan(Box<PlanError>),
     /// The caller may not run it.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The database refused it or is not there.
     Database(DbError),
     /// The statement succeeded, but its result cannot be answered.
@@ -61,7 +61,7 @@ impl From<RequestError> for RestError {
 
 impl From<PlanError> for RestError {
     fn from(error: PlanError) -> Self {
-        Self::Plan(error)
+        Self::Plan(Box::new(error))
     }
 }
 
@@ -192,11 +192,13 @@ impl RestError {
                 "PGRST115",
                 "Payload values do not match URL in primary key column(s)",
             ),
-            Self::ResultTooLarge { limit } => {
-                ErrorParts::new(S::BAD_REQUEST, "GF001", "The result is too large for one answer")
-                    .details(format!("At most {limit} bytes are returned at once"))
-                    .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream")
-            }
+            Self::ResultTooLarge { limit } => ErrorParts::new(
+                S::BAD_REQUEST,
+                "GF001",
+                "The result is too large for one answer",
+            )
+            .details(format!("At most {limit} bytes are returned at once"))
+            .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream"),
             Self::Body(error) => body_parts(*error),
             Self::Unreadable(_) | Self::NotIdentified => {
                 ErrorParts::new(S::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
@@ -261,7 +263,8 @@ fn refusal_parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
     match refusal {
         Refusal::Unprotected { relation, reason, fix } => {
             let message = format!("permission denied for {}", relation.name);
-            let parts = ErrorParts::denied(disclosure, "42501", message).details(format!("{relation} {reason}"));
+            let parts =
+                ErrorParts::denied(disclosure, "42501", message).details(format!("{relation} {reason}"));
             if fix.is_empty() { parts } else { parts.hint(fix.clone()) }
         }
         // As pg-safeupdate answers.
@@ -279,13 +282,11 @@ fn refusal_parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
 
 fn response_parts(error: ResponseError) -> ErrorParts {
     match error {
-        ResponseError::OutOfBounds { offset, total } => ErrorParts::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "PGRST103",
-            "Requested range not satisfiable",
-        )
-        .details(format!("An offset of {offset} was requested, but there are only {total} rows."))
-        .header(header::CONTENT_RANGE, &format!("*/{total}")),
+        ResponseError::OutOfBounds { offset, total } => {
+            ErrorParts::new(StatusCode::RANGE_NOT_SATISFIABLE, "PGRST103", "Requested range not satisfiable")
+                .details(format!("An offset of {offset} was requested, but there are only {total} rows."))
+                .header(header::CONTENT_RANGE, &format!("*/{total}"))
+        }
         ResponseError::HeadersSetting => ErrorParts::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "PGRST111",

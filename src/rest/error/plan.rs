@@ -20,7 +20,9 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
                 "'{origin}' and '{target}' do not form a many-to-one or one-to-one relationship"
             ))
         }
-        PlanError::NotImplemented(what) => bad("PGRST127", "Feature not implemented".to_owned()).details(*what),
+        PlanError::NotImplemented(what) => {
+            bad("PGRST127", "Feature not implemented".to_owned()).details(*what)
+        }
         PlanError::AggregatesNotAllowed => {
             bad("PGRST123", "Use of aggregate functions is not allowed".to_owned())
         }
@@ -39,9 +41,8 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
             "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
                 .to_owned(),
         ),
-        PlanError::InvalidCast(cast) => {
-            bad("PGRST100", format!("\"{cast}\" is not the name of a type")).hint("Cast as in select=id::text")
-        }
+        PlanError::InvalidCast(cast) => bad("PGRST100", format!("\"{cast}\" is not the name of a type"))
+            .hint("Cast as in select=id::text"),
         PlanError::ColumnNotFound { relation, column } => bad(
             "PGRST204",
             format!("Could not find the '{column}' column of '{relation}' in the schema cache"),
@@ -183,8 +184,7 @@ fn function_not_found(
 
 fn ambiguous_function(candidates: &[Arc<Function>]) -> ErrorParts {
     let signatures: Vec<String> = candidates.iter().map(|function| signature(function)).collect();
-    let message =
-        format!("Could not choose the best candidate function between: {}", signatures.join(", "));
+    let message = format!("Could not choose the best candidate function between: {}", signatures.join(", "));
     ErrorParts::new(StatusCode::MULTIPLE_CHOICES, "PGRST203", message).hint(
         "Try renaming the parameters or the function itself in the database so function overloading can be resolved",
     )
@@ -200,7 +200,10 @@ fn single_body_type(content_type: &MediaType) -> Option<&'static str> {
 }
 
 fn signature(function: &Function) -> String {
-    let parameters: Vec<String> =
-        function.params.iter().map(|parameter| format!("{} => {}", parameter.name, parameter.data_type)).collect();
+    let parameters: Vec<String> = function
+        .params
+        .iter()
+        .map(|parameter| format!("{} => {}", parameter.name, parameter.data_type))
+        .collect();
     format!("{}({})", function.name, parameters.join(", "))
 }

@@ -1,7 +1,7 @@
 //! The documents say what the code does: the table of error codes, the README's commands, links, container files.
 //!
 //! Conventions that these tests rest on: an error code is a whole string literal (`"PGRST116"` anywhere, a code of our own such
-//! as `"api_key_missing"` inside a function named `code`) and the first cell of a table row in docs/errors.md.
+//! as `"api_key_missing"` inside a function or after a field named `code`) and the first cell of a table row in docs/errors.md.
 
 use std::collections::BTreeSet;
 use std::fs;

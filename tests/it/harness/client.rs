@@ -29,12 +29,6 @@ impl Client {
         self
     }
 
-    /// The same without a header.
-    pub fn without(mut self, name: &str) -> Self {
-        self.headers.remove(name);
-        self
-    }
-
     /// The same with an API key.
     pub fn apikey(self, key: &str) -> Self {
         self.header("apikey", key)
@@ -78,11 +72,6 @@ impl Client {
     /// PATCH of JSON
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
         self.send(Method::PATCH, path, Some(body)).await
-    }
-
-    /// PUT of JSON
-    pub async fn put(&self, path: &str, body: Value) -> Answer {
-        self.send(Method::PUT, path, Some(body)).await
     }
 
     /// DELETE

@@ -13,10 +13,10 @@ mod tokens;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client, RawAnswer, raw_request};
+pub use client::{Answer, Client, raw_request};
 pub use database::Database;
 pub use random_walk::Walk;
-pub use server::{Options, Server};
+pub use server::{Options, Server, free_port, run as run_command};
 pub use tokens::{Caller, now, sign, unsigned};
 
 /// A server with its own database, and clients for it.

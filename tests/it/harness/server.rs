@@ -23,6 +23,8 @@ pub struct Options {
     environment: Vec<(String, String)>,
     config: Option<String>,
     data: Option<PathBuf>,
+    port: Option<u16>,
+    admin: Option<u16>,
 }
 
 impl Options {
@@ -60,6 +62,18 @@ impl Options {
         self.data = Some(folder.to_owned());
         self
     }
+
+    /// An admin listener, which is then asked whether the server is ready.
+    pub fn admin(mut self, port: u16) -> Self {
+        self.admin = Some(port);
+        self.set("server.admin_port", &port.to_string())
+    }
+
+    /// A port that outlives the server, for restarts.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
 }
 
 /// What `goforward keys --json` prints.
@@ -81,6 +95,7 @@ pub struct Keys {
 pub struct Server {
     child: Child,
     port: u16,
+    admin: Option<u16>,
     home: TempDir,
     data: PathBuf,
     environment: Vec<(String, String)>,
@@ -101,7 +116,7 @@ impl Server {
         // The embedded database's account must be able to pass through.
         fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let data = options.data.unwrap_or_else(|| home.path().join("data"));
-        let port = free_port();
+        let port = options.port.unwrap_or_else(free_port);
         let log = File::create(home.path().join("log")).unwrap();
         let mut command = command(&options.environment);
         command.arg("serve").args(["--host", "127.0.0.1", "--port", &port.to_string()]);
@@ -113,12 +128,20 @@ impl Server {
         }
         let child =
             command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { child, port, home, data, environment: options.environment, keys: OnceLock::new() }
+        Self {
+            child,
+            port,
+            admin: options.admin,
+            home,
+            data,
+            environment: options.environment,
+            keys: OnceLock::new(),
+        }
     }
 
     /// Waits for the readiness probe.
     pub async fn wait_until_ready(&mut self) {
-        let probe = Client::new(self.url());
+        let probe = Client::new(format!("http://127.0.0.1:{}", self.admin.unwrap_or(self.port)));
         let deadline = tokio::time::Instant::now() + PATIENCE * 2;
         while probe.try_get("/health/ready").await.is_none_or(|answer| answer.status != 200) {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -21,11 +21,6 @@ impl Caller {
         Self(json!({ "role": role, "exp": now() + 3600 }))
     }
 
-    /// Somebody with these claims and nothing else.
-    pub fn with_claims(claims: Value) -> Self {
-        Self(claims)
-    }
-
     /// One more claim, or another value for one.
     pub fn claim(mut self, name: &str, value: Value) -> Self {
         self.0[name] = value;

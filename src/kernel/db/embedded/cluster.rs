@@ -1,5 +1,6 @@
 //! Makes the cluster with `initdb`: under a temporary name first, so that an interruption leaves nothing half made.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,7 +12,7 @@ use super::account::Account;
 use super::binaries::Installation;
 use super::error::{EmbeddedError, NEW_CLUSTER_MB, io_error};
 use super::home::{Home, set_mode, write_private};
-use super::settings::Sizing;
+use super::settings::{self, Sizing};
 use crate::kernel::secret::Secret;
 
 /// From this major version on PostgreSQL has a Unicode locale of its own, the same on every machine.
@@ -56,8 +57,7 @@ pub(super) async fn create(
             fs::remove_dir_all(&part).map_err(io_error("remove", &part))?;
         }
         home.create_owned(&part)?;
-        write_private(&password_file, password.expose().as_bytes())?;
-        home.give(&password_file)?;
+        write_private(&password_file, password.expose().as_bytes(), home.account.as_ref())?;
         let mut command = initdb(home, programs, &part, &password_file, locale);
         if !is_durable {
             command.arg("--no-sync");
@@ -142,20 +142,21 @@ fn explain(text: &str, home: &Path) -> EmbeddedError {
 /// Appended to `postgresql.conf`; what `ALTER SYSTEM` writes is read later and wins.
 fn include_our_settings(home: &Home, cluster: &Path) -> Result<(), EmbeddedError> {
     let path = cluster.join("postgresql.conf");
-    let failed = || io_error("write", &path);
-    let mut text = fs::read_to_string(&path).map_err(failed())?;
+    let mut text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
     text.push_str("\ninclude_if_exists = '");
     text.push_str(CONF);
     text.push_str("'\n");
-    fs::write(&path, text).map_err(failed())?;
-    home.give(&path)
+    write_private(&path, text.as_bytes(), home.account.as_ref())
 }
 
 /// Writes the settings that are derived anew at every start.
-pub(super) fn write_settings(home: &Home, sizing: &Sizing) -> Result<(), EmbeddedError> {
+pub(super) fn write_settings(
+    home: &Home,
+    sizing: &Sizing,
+    own: &BTreeMap<String, String>,
+) -> Result<(), EmbeddedError> {
     let path = home.cluster().join(CONF);
-    write_private(&path, sizing.render().as_bytes())?;
-    home.give(&path)
+    write_private(&path, (sizing.render() + &settings::render_own(own)?).as_bytes(), home.account.as_ref())
 }
 
 /// Hands an existing cluster to the account and closes it to others, as PostgreSQL demands.

@@ -8,6 +8,14 @@ use std::path::{Path, PathBuf};
 /// A reason for which the embedded PostgreSQL does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
+    /// A setting of the operator that cannot be one.
+    #[error(
+        "embedded.settings.{name:?} is not a PostgreSQL setting with a value on one line; correct or remove it"
+    )]
+    Setting {
+        /// Its name.
+        name: String,
+    },
     /// Nothing installed, nothing bundled, nothing could be fetched.
     #[error(
         "no PostgreSQL found ({reason}): install PostgreSQL {minimum} or newer with the distribution's package \

@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -20,6 +20,13 @@ use super::error::{EXISTING_CLUSTER_MB, EmbeddedError, NEW_CLUSTER_MB, io_error}
 
 /// `sun_path` is 108 bytes with its NUL on Linux and 104 on others; PostgreSQL appends `/.s.PGSQL.<port>.lock`.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// The cluster's directory in a data directory.
+pub(super) const CLUSTER: &str = "postgres";
+/// The file of the logins' passwords in a data directory.
+pub(super) const PASSWORDS: &str = "postgres-passwords.json";
+/// The usual directory of the socket in a data directory.
+pub(super) const SOCKETS: &str = "run";
 
 /// A prepared and locked data directory.
 #[derive(Debug)]
@@ -35,7 +42,7 @@ pub(super) struct Home {
 impl Home {
     /// Creates what is missing, takes the lock, and checks that PostgreSQL will be able to work here.
     pub(super) fn open(directory: &Path, configured_account: Option<&str>) -> Result<Self, EmbeddedError> {
-        let owner = fs::metadata(directory.join("postgres")).ok().map(|found| found.uid());
+        let owner = fs::metadata(directory.join(CLUSTER)).ok().map(|found| found.uid());
         let account = account::choose(configured_account, owner)?;
         if let Some(account) = &account {
             refuse_unreachable(directory, account)?;
@@ -58,12 +65,12 @@ impl Home {
 
     /// The cluster's directory.
     pub(super) fn cluster(&self) -> PathBuf {
-        self.path.join("postgres")
+        self.path.join(CLUSTER)
     }
 
     /// The file that keeps the logins' passwords.
     pub(super) fn passwords(&self) -> PathBuf {
-        self.path.join("postgres-passwords.json")
+        self.path.join(PASSWORDS)
     }
 
     /// Where fetched programs are kept.
@@ -78,7 +85,7 @@ impl Home {
         let runtime =
             std::env::var_os("XDG_RUNTIME_DIR").filter(|_| self.account.is_none()).map(PathBuf::from);
         let candidates = [
-            Some(self.path.join("run")),
+            Some(self.path.join(SOCKETS)),
             runtime.map(|directory| directory.join(&short)),
             Some(Path::new("/run").join(&short)),
             Some(std::env::temp_dir().join(&short)),
@@ -132,7 +139,8 @@ impl Home {
     /// Gives one file or directory to the account.
     pub(super) fn give(&self, path: &Path) -> Result<(), EmbeddedError> {
         let Some(account) = &self.account else { return Ok(()) };
-        chown(path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", path))
+        // Never through a link: what the account can write to, it could have replaced by one.
+        lchown(path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", path))
     }
 
     /// Gives a whole tree to the account, if its root is not its own already. Links are not followed.
@@ -149,8 +157,7 @@ impl Home {
                     pending.push(entry.map_err(io_error("read", &path))?.path());
                 }
             }
-            std::os::unix::fs::lchown(&path, Some(account.uid), Some(account.gid))
-                .map_err(io_error("hand over", &path))?;
+            lchown(&path, Some(account.uid), Some(account.gid)).map_err(io_error("hand over", &path))?;
         }
         Ok(())
     }
@@ -212,14 +219,17 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(io_error("change the mode of", path))
 }
 
-/// Writes a file of mode 0600 whole or not at all, and makes it durable.
-pub(super) fn write_private(path: &Path, text: &[u8]) -> Result<(), EmbeddedError> {
+/// Writes a file of mode 0600 whole or not at all, and makes it durable; it belongs to `owner` or else to us.
+pub(super) fn write_private(path: &Path, text: &[u8], owner: Option<&Account>) -> Result<(), EmbeddedError> {
     let part = path.with_extension("part");
     let failed = || io_error("write", path);
     let _ = fs::remove_file(&part);
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).map_err(failed())?;
     file.write_all(text).map_err(failed())?;
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner.uid), Some(owner.gid)).map_err(failed())?;
+    }
     file.sync_all().map_err(failed())?;
     fs::rename(&part, path).map_err(failed())
 }

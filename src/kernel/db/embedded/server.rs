@@ -1,7 +1,9 @@
 //! One PostgreSQL process: started, watched until it takes connections, stopped in order.
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -96,7 +98,7 @@ impl Server {
             .arg("-D")
             .arg(&cluster)
             .arg("-k")
-            .arg(&self.socket_directory)
+            .arg(as_list(&self.socket_directory))
             .arg("-p")
             .arg(self.port.to_string());
         let address = if self.on_loopback { Ipv4Addr::LOCALHOST.to_string() } else { String::new() };
@@ -184,6 +186,16 @@ impl Server {
             EmbeddedError::Start { message: text.to_owned() }
         })
     }
+}
+
+/// A path as the only item of PostgreSQL's comma-separated list of directories.
+fn as_list(directory: &Path) -> OsString {
+    let mut quoted = b"\"".to_vec();
+    for byte in directory.as_os_str().as_bytes() {
+        quoted.extend_from_slice(if *byte == b'"' { b"\"\"" } else { std::slice::from_ref(byte) });
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }
 
 /// Why a start did not succeed.

@@ -3,9 +3,12 @@
 //! They sit in a file that `postgresql.conf` includes, so `ALTER SYSTEM` still overrides each of them. What must not
 //! be overridden (socket, port, log destination) is on the command line instead, in [`super::server`].
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+
+use super::error::EmbeddedError;
 
 /// What the settings are derived from.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,22 @@ impl Sizing {
     }
 }
 
+/// The operator's own settings as lines of a configuration file.
+///
+/// A name with other characters than PostgreSQL's could smuggle in a line of its own and is refused.
+pub(super) fn render_own(settings: &BTreeMap<String, String>) -> Result<String, EmbeddedError> {
+    let mut text = String::new();
+    for (name, value) in settings {
+        let is_name =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        if !is_name || value.contains(['\n', '\0']) {
+            return Err(EmbeddedError::Setting { name: name.clone() });
+        }
+        let _ = writeln!(text, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
+    }
+    Ok(text)
+}
+
 /// The lesser of the machine's memory and the control group's limit.
 fn memory() -> u64 {
     let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
@@ -102,6 +121,15 @@ fn has_shared_memory() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_settings_cannot_hold_another_line() {
+        let one = |name: &str, value: &str| render_own(&[(name.to_owned(), value.to_owned())].into());
+        assert_eq!(one("work_mem", "16MB").unwrap(), "work_mem = '16MB'\n");
+        assert_eq!(one("log_line_prefix", "it's").unwrap(), "log_line_prefix = 'it''s'\n");
+        assert!(one("a = b\nfsync", "off").is_err());
+        assert!(one("work_mem", "1MB'\nfsync = 'off").is_err());
+    }
 
     fn sized(memory: u64) -> String {
         Sizing { memory, has_shared_memory: true, max_connections: 100, is_durable: true }.render()

@@ -38,7 +38,10 @@ pub(super) fn find_function<'a>(
         [] => Err(PlanError::FunctionNotFound {
             schema: name.schema.to_string(),
             name: name.name.to_string(),
-            suggestion: suggest::function(catalog, &name.schema, &name.name, &keys),
+            suggestion: {
+                let keys: Vec<&str> = keys.iter().copied().collect();
+                suggest::function(catalog, &name.schema, &name.name, &keys)
+            },
             arguments: keys.into_iter().map(str::to_owned).collect(),
             content_type: request.content_type.clone(),
             is_post,
@@ -61,7 +64,11 @@ fn takes(function: &Function, keys: &BTreeSet<&str>, is_post: bool, content_type
         return keys.is_empty() && !(is_post && raw);
     }
     let names: BTreeSet<&str> = function.params.iter().map(|parameter| &*parameter.name).collect();
-    function.params.iter().filter(|parameter| parameter.required).all(|parameter| keys.contains(&*parameter.name))
+    function
+        .params
+        .iter()
+        .filter(|parameter| parameter.required)
+        .all(|parameter| keys.contains(&*parameter.name))
         && keys.is_subset(&names)
 }
 
@@ -78,7 +85,12 @@ fn takes_body(function: &Function, content_type: &MediaType) -> bool {
 }
 
 /// How `function` is called.
-pub(super) fn plan_call(function: &Function, request: &ApiRequest, method: CallMethod, tree: &ReadNode) -> Call {
+pub(super) fn plan_call(
+    function: &Function,
+    request: &ApiRequest,
+    method: CallMethod,
+    tree: &ReadNode,
+) -> Call {
     let mut filter_columns = BTreeSet::new();
     collect_filter_columns(tree, &mut filter_columns);
     Call {
@@ -117,7 +129,8 @@ fn arguments(function: &Function, request: &ApiRequest, method: CallMethod) -> A
 /// Values by name: a variadic parameter takes all of its values, any other the last one.
 fn named_arguments(given: &[&Parameter], pairs: &[(String, String)]) -> Arguments {
     let value_of = |parameter: &Parameter| {
-        let mut values = pairs.iter().filter(|(name, _)| **name == *parameter.name).map(|(_, value)| value.clone());
+        let mut values =
+            pairs.iter().filter(|(name, _)| **name == *parameter.name).map(|(_, value)| value.clone());
         if parameter.variadic {
             ArgumentValue::Many(values.collect())
         } else {
@@ -134,7 +147,11 @@ fn collect_filter_columns(node: &ReadNode, columns: &mut BTreeSet<Arc<str>>) {
 
 fn collect_logic_columns(logic: &Logic, columns: &mut BTreeSet<Arc<str>>) {
     match logic {
-        Logic::Group { members, .. } => members.iter().for_each(|member| collect_logic_columns(member, columns)),
+        Logic::Group { members, .. } => {
+            for member in members {
+                collect_logic_columns(member, columns);
+            }
+        }
         Logic::Filter { field, .. } => {
             columns.insert(field.name.clone());
         }

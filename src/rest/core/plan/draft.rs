@@ -56,7 +56,7 @@ impl Draft {
     /// The tree of `request` below a root named `root`.
     ///
     /// A write reads back what it wrote, so only parameters of embeds apply to its tree (`is_write`), and no ranges.
-    pub fn build(
+    pub(super) fn build(
         request: &ApiRequest,
         root: &str,
         is_write: bool,
@@ -89,13 +89,15 @@ impl Draft {
     fn add_select(&mut self, nodes: &[SelectNode]) {
         for node in nodes {
             match &node.item {
-                SelectItem::Field { field, aggregate, aggregate_cast, cast, alias } => self.fields.push(DraftField {
-                    field: field.clone(),
-                    aggregate: *aggregate,
-                    aggregate_cast: aggregate_cast.clone(),
-                    cast: cast.clone(),
-                    alias: alias.clone(),
-                }),
+                SelectItem::Field { field, aggregate, aggregate_cast, cast, alias } => {
+                    self.fields.push(DraftField {
+                        field: field.clone(),
+                        aggregate: *aggregate,
+                        aggregate_cast: aggregate_cast.clone(),
+                        cast: cast.clone(),
+                        alias: alias.clone(),
+                    });
+                }
                 SelectItem::Relation { name, alias, hint, join_type } => {
                     let mut child = Self::new(name);
                     child.alias.clone_from(alias);
@@ -129,7 +131,8 @@ impl Draft {
             .iter()
             .position(|child| if target_names { by_target(child) } else { by_shown_name(child) });
         let Some(index) = found else {
-            let alias = self.children.iter().find(|child| by_target(child)).and_then(|child| child.alias.clone());
+            let alias =
+                self.children.iter().find(|child| by_target(child)).and_then(|child| child.alias.clone());
             return Err(PlanError::NotEmbedded { name: first.clone(), alias });
         };
         let child = &mut self.children[index];

@@ -28,7 +28,12 @@ struct Parent<'a> {
 
 impl Embedding<'_> {
     /// Resolves a whole draft. With `from_source` the root reads the rows of [`SOURCE`] under the relation's name.
-    pub fn resolve(&self, draft: &Draft, root: &QualifiedName, from_source: bool) -> Result<ReadNode, PlanError> {
+    pub(super) fn resolve(
+        &self,
+        draft: &Draft,
+        root: &QualifiedName,
+        from_source: bool,
+    ) -> Result<ReadNode, PlanError> {
         let mut node = self.node(draft, root.clone(), root, 0)?;
         if from_source {
             node.from = QualifiedName::new("", SOURCE);
@@ -39,7 +44,13 @@ impl Embedding<'_> {
     }
 
     /// A node with its own fields, conditions and order resolved against `relation`.
-    fn node(&self, draft: &Draft, from: QualifiedName, relation: &QualifiedName, depth: usize) -> Result<ReadNode, PlanError> {
+    fn node(
+        &self,
+        draft: &Draft,
+        from: QualifiedName,
+        relation: &QualifiedName,
+        depth: usize,
+    ) -> Result<ReadNode, PlanError> {
         let resolver = Resolver::new(self.catalog, relation);
         let mut filters: Vec<_> = draft.logic.iter().map(|tree| resolver.logic(tree)).collect();
         filters.extend(draft.filters.iter().map(|filter| resolver.filter(filter)));
@@ -49,12 +60,12 @@ impl Embedding<'_> {
                 .iter()
                 .map(|item| {
                     Ok(SelectField {
-                    field: resolver.output(&item.field),
-                    aggregate: item.aggregate,
-                    aggregate_cast: type_name(item.aggregate_cast.as_deref())?,
-                    cast: type_name(item.cast.as_deref())?,
-                    alias: item.alias.as_deref().map(Arc::from),
-                })
+                        field: resolver.output(&item.field),
+                        aggregate: item.aggregate,
+                        aggregate_cast: type_name(item.aggregate_cast.as_deref())?,
+                        cast: type_name(item.cast.as_deref())?,
+                        alias: item.alias.as_deref().map(Arc::from),
+                    })
                 })
                 .collect::<Result<_, PlanError>>()?,
             from,

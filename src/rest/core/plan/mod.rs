@@ -136,9 +136,8 @@ impl Planner<'_> {
     }
 
     fn inspect(&self, headers_only: bool) -> Result<Plan, PlanError> {
-        let produced = |media: &MediaType| {
-            matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any)
-        };
+        let produced =
+            |media: &MediaType| matches!(media, MediaType::OpenApi | MediaType::Json | MediaType::Any);
         if !self.request.accept.iter().any(produced) {
             let accepted = self.request.accept.iter().map(MediaType::to_mime).collect();
             return Err(PlanError::NotAcceptable(accepted));
@@ -154,8 +153,11 @@ impl Planner<'_> {
     fn call_info(&self, target: &str) -> Result<Plan, PlanError> {
         let method = CallMethod::Read { headers_only: false };
         let function = call::find_function(self.catalog, &self.name(target), self.request, method)?;
-        let allow =
-            if function.volatility == Volatility::Volatile { "OPTIONS,POST" } else { "OPTIONS,GET,HEAD,POST" };
+        let allow = if function.volatility == Volatility::Volatile {
+            "OPTIONS,POST"
+        } else {
+            "OPTIONS,GET,HEAD,POST"
+        };
         Ok(Plan::Info { allow: allow.to_owned() })
     }
 }

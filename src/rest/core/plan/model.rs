@@ -11,7 +11,8 @@ use crate::kernel::sql::TypeName;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::range::RowRange;
 use crate::rest::core::request::{
-    Aggregate, JoinType, JsonOperation, LogicOperator, Mutation, OrderNulls, OperatorExpression, OrderDirection,
+    Aggregate, JoinType, JsonOperation, LogicOperator, Mutation, OperatorExpression, OrderDirection,
+    OrderNulls,
 };
 
 /// What a request does, decided against the catalog.
@@ -244,8 +245,8 @@ pub struct ResolvedField {
     pub json_path: Vec<JsonOperation>,
     /// Whether the path needs `to_jsonb` first.
     pub to_json: bool,
-    /// Set where full-text search applies to text: the configuration, if named.
-    pub to_tsvector: Option<Option<Arc<str>>>,
+    /// Set where full-text search applies to text.
+    pub to_tsvector: Option<TextSearch>,
     /// The declared type, or empty where the catalog does not know the column.
     pub declared_type: Arc<str>,
     /// The type below the domains.
@@ -256,6 +257,13 @@ pub struct ResolvedField {
     pub default: Option<Arc<str>>,
     /// The whole row rather than a column.
     pub full_row: bool,
+}
+
+/// The `to_tsvector` around a text column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextSearch {
+    /// The text search configuration, if one was named.
+    pub language: Option<Arc<str>>,
 }
 
 impl ResolvedField {

@@ -10,7 +10,9 @@ use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::{Logic, OnConflict, ReadNode, ResolvedField, Write};
 use crate::rest::core::plan::resolve::Resolver;
 use crate::rest::core::preferences::{Missing, Representation, Resolution};
-use crate::rest::core::request::{ApiRequest, Mutation, Operation, OperatorExpression, Payload, QuantifiedOperator};
+use crate::rest::core::request::{
+    ApiRequest, Mutation, Operation, OperatorExpression, Payload, QuantifiedOperator,
+};
 
 /// The write that `request` asks for on `relation`.
 pub(super) fn plan_write(
@@ -25,7 +27,9 @@ pub(super) fn plan_write(
     let root_logic = request.query.logic.iter().filter(|(path, _)| path.is_empty());
     conditions.extend(root_logic.map(|(_, logic)| resolver.logic(logic)));
     let returning = match request.preferences.representation {
-        Some(Representation::Full | Representation::HeadersOnly) => needed_columns(tree, &relation.primary_key),
+        Some(Representation::Full | Representation::HeadersOnly) => {
+            needed_columns(tree, &relation.primary_key)
+        }
         Some(Representation::Minimal) | None => Vec::new(),
     };
     let apply_defaults = request.preferences.missing == Some(Missing::Defaults);

@@ -21,10 +21,11 @@ pub(super) struct Offer<'a> {
 
 impl Offer<'_> {
     /// The first accepted type that can be produced.
-    pub fn negotiate(&self, accepted: &[MediaType]) -> Result<Output, PlanError> {
-        accepted.iter().find_map(|media| self.output(media)).ok_or_else(|| {
-            PlanError::NotAcceptable(accepted.iter().map(MediaType::to_mime).collect())
-        })
+    pub(super) fn negotiate(&self, accepted: &[MediaType]) -> Result<Output, PlanError> {
+        accepted
+            .iter()
+            .find_map(|media| self.output(media))
+            .ok_or_else(|| PlanError::NotAcceptable(accepted.iter().map(MediaType::to_mime).collect()))
     }
 
     fn output(&self, media: &MediaType) -> Option<Output> {
@@ -43,9 +44,7 @@ impl Offer<'_> {
             MediaType::Singular { nulls_stripped } => {
                 Some(Output { handler: Handler::Single { stripped: *nulls_stripped }, media: media.clone() })
             }
-            MediaType::ArrayStripped => {
-                Some(Output { handler: Handler::JsonStripped, media: media.clone() })
-            }
+            MediaType::ArrayStripped => Some(Output { handler: Handler::JsonStripped, media: media.clone() }),
             _ => self.custom(media).or_else(|| builtin(media)),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Column, QualifiedName, Relation};
-use crate::rest::core::plan::model::{Logic, OrderBy, ResolvedField};
+use crate::rest::core::plan::model::{Logic, OrderBy, ResolvedField, TextSearch};
 use crate::rest::core::request::{Field, Filter, LogicTree, Operation, OrderTerm};
 
 /// The catalog as seen from one relation.
@@ -14,12 +14,12 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(catalog: &'a Catalog, name: &QualifiedName) -> Self {
+    pub(super) fn new(catalog: &'a Catalog, name: &QualifiedName) -> Self {
         Self { catalog, relation: catalog.relations.get(name) }
     }
 
     /// A known column without any path.
-    pub fn column(column: &Column) -> ResolvedField {
+    pub(super) fn column(column: &Column) -> ResolvedField {
         let mut field = ResolvedField::unknown(column.name.clone(), Vec::new());
         field.declared_type = column.nominal_type.clone();
         field.base_type = column.data_type.clone();
@@ -28,7 +28,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A field as PostgreSQL will see it; unknown names stay unknown, since a computed column may be meant.
-    fn field(&self, field: &Field, to_tsvector: Option<Option<Arc<str>>>) -> ResolvedField {
+    fn field(&self, field: &Field, to_tsvector: Option<TextSearch>) -> ResolvedField {
         let known = self.relation.and_then(|relation| relation.column(&field.name));
         let mut resolved = match known {
             Some(column) => Self::column(column),
@@ -50,25 +50,27 @@ impl<'a> Resolver<'a> {
     }
 
     /// A selected field, shown as JSON.
-    pub fn output(&self, field: &Field) -> ResolvedField {
-        self.to_output(self.field(field, None))
+    pub(super) fn output(&self, field: &Field) -> ResolvedField {
+        self.shown_as_json(self.field(field, None))
     }
 
     /// The representation of a resolved field as JSON, if its domain has one.
-    pub fn to_output(&self, field: ResolvedField) -> ResolvedField {
+    pub(super) fn shown_as_json(self, field: ResolvedField) -> ResolvedField {
         let declared = field.declared_type.clone();
         self.with_representation(field, &declared, "json")
     }
 
     /// Whether a column's domain is shown through a representation.
-    pub fn has_output_representation(&self, column: &Column) -> bool {
+    pub(super) fn has_output_representation(&self, column: &Column) -> bool {
         self.catalog.representation(&column.nominal_type, "json").is_some()
     }
 
     /// A field compared with text from a query string.
-    pub fn filter(&self, filter: &Filter) -> Logic {
+    pub(super) fn filter(&self, filter: &Filter) -> Logic {
         let to_tsvector = match &filter.operation.operation {
-            Operation::FullText(_, language, _) => Some(language.as_deref().map(Arc::from)),
+            Operation::FullText(_, language, _) => {
+                Some(TextSearch { language: language.as_deref().map(Arc::from) })
+            }
             _ => None,
         };
         let field = self.field(&filter.field, to_tsvector);
@@ -80,7 +82,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A whole condition tree.
-    pub fn logic(&self, tree: &LogicTree) -> Logic {
+    pub(super) fn logic(&self, tree: &LogicTree) -> Logic {
         match tree {
             LogicTree::Filter(filter) => self.filter(filter),
             LogicTree::Expression { negated, operator, children } => Logic::Group {
@@ -92,10 +94,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// An order term; the relation of a related order stays as the request names it.
-    pub fn order(&self, term: &OrderTerm) -> OrderBy {
+    pub(super) fn order(&self, term: &OrderTerm) -> OrderBy {
         OrderBy {
             field: match &term.relation {
-                Some(_) => ResolvedField::unknown(Arc::from(term.field.name.as_str()), term.field.json_path.clone()),
+                Some(_) => {
+                    ResolvedField::unknown(Arc::from(term.field.name.as_str()), term.field.json_path.clone())
+                }
                 None => self.field(&term.field, None),
             },
             relation: term.relation.as_deref().map(Arc::from),
@@ -105,7 +109,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A column to write from a JSON body; `None` if the relation has no such column.
-    pub fn input(&self, name: &str) -> Option<ResolvedField> {
+    pub(super) fn input(&self, name: &str) -> Option<ResolvedField> {
         let column = self.relation?.column(name)?;
         let declared = column.nominal_type.clone();
         Some(self.with_representation(Self::column(column), "json", &declared))

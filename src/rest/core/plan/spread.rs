@@ -59,8 +59,9 @@ fn take_aggregates(node: &mut ReadNode) -> Vec<Hoisted> {
 fn apply(embed: &mut Embed, hoisted: &[Hoisted]) {
     let Embed::Spread { fields, aggregate_alias } = embed else { return };
     for field in fields {
-        let found =
-            hoisted.iter().find(|hoisted| hoisted.aggregate_alias == *aggregate_alias && hoisted.name == field.name);
+        let found = hoisted
+            .iter()
+            .find(|hoisted| hoisted.aggregate_alias == *aggregate_alias && hoisted.name == field.name);
         if let Some(hoisted) = found {
             field.aggregate = Some(hoisted.aggregate);
             field.aggregate_cast.clone_from(&hoisted.cast);

@@ -21,9 +21,9 @@ pub(super) fn expand_stars(node: &mut ReadNode, catalog: &Catalog, schema: &Arc<
     let explicit = under_aggregate
         || node.select.iter().any(|item| item.aggregate.is_some())
         || matches!(node.spread, Some(Spread::ToMany { .. }));
-    let represented = resolver
-        .relation
-        .is_some_and(|relation| relation.columns.values().any(|column| resolver.has_output_representation(column)));
+    let represented = resolver.relation.is_some_and(|relation| {
+        relation.columns.values().any(|column| resolver.has_output_representation(column))
+    });
     if explicit || represented {
         let is_spread = node.spread.is_some();
         node.select =
@@ -44,7 +44,7 @@ fn expand_star(resolver: &Resolver<'_>, mut item: SelectField, is_spread: bool) 
                     .columns
                     .values()
                     .map(|column| SelectField {
-                        field: resolver.to_output(Resolver::column(column)),
+                        field: resolver.shown_as_json(Resolver::column(column)),
                         ..item.clone()
                     })
                     .collect()
@@ -82,7 +82,7 @@ pub(super) fn add_aliases(node: &mut ReadNode) {
 fn json_alias(path: &[JsonOperation], column: &Arc<str>) -> Arc<str> {
     path.iter()
         .rev()
-        .find_map(|JsonOperation::Arrow(operand) | JsonOperation::DoubleArrow(operand)| match operand {
+        .find_map(|(JsonOperation::Arrow(operand) | JsonOperation::DoubleArrow(operand))| match operand {
             JsonOperand::Key(key) => Some(Arc::from(key.as_str())),
             JsonOperand::Index(_) => None,
         })
@@ -124,7 +124,9 @@ pub(super) fn resolve_embed_filters(node: &mut ReadNode) {
 fn resolve_embed_filter(logic: &mut Logic, children: &[ReadNode]) {
     match logic {
         Logic::Group { members, .. } => {
-            members.iter_mut().for_each(|member| resolve_embed_filter(member, children));
+            for member in members {
+                resolve_embed_filter(member, children);
+            }
         }
         Logic::Filter { field, expression }
             if field.json_path.is_empty() && matches!(expression.operation, Operation::Is(IsValue::Null)) =>
@@ -165,8 +167,12 @@ fn selects_nothing(node: &ReadNode) -> bool {
 }
 
 fn spread_fields(node: &ReadNode) -> Vec<SpreadField> {
-    let plain =
-        |name: &Arc<str>| SpreadField { name: name.clone(), aggregate: None, aggregate_cast: None, alias: None };
+    let plain = |name: &Arc<str>| SpreadField {
+        name: name.clone(),
+        aggregate: None,
+        aggregate_cast: None,
+        alias: None,
+    };
     let own = node.select.iter().map(|item| plain(item.alias.as_ref().unwrap_or(&item.field.name)));
     let brought = node.embeds.iter().flat_map(|embed| match embed {
         Embed::Json { name, .. } => vec![plain(name)],

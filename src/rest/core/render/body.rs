@@ -24,7 +24,7 @@ pub(super) struct BodyRows<'a> {
 
 impl BodyRows<'_> {
     /// `FROM …, LATERAL (…) pgrst_body`.
-    pub fn from_clause(&self, sql: &mut SqlBuf) {
+    pub(super) fn clause(&self, sql: &mut SqlBuf) {
         let (oid, source) = if self.apply_defaults {
             (JSONB_OID, "pgrst_json_defs.val")
         } else {
@@ -79,7 +79,8 @@ impl BodyRows<'_> {
 
     /// Each object of the body laid over an object of defaults.
     fn defaults(&self, sql: &mut SqlBuf) {
-        let with_default = self.columns.iter().filter_map(|column| Some((&column.name, column.default.as_ref()?)));
+        let with_default =
+            self.columns.iter().filter_map(|column| Some((&column.name, column.default.as_ref()?)));
         if is_object(self.body) {
             sql.lit("LATERAL (SELECT jsonb_build_object(");
             sql.join(", ", with_default, |sql, (name, default)| {

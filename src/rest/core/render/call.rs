@@ -26,7 +26,7 @@ pub(super) fn query(sql: &mut SqlBuf, function: &Function, call: &Call) {
     match &call.arguments {
         Arguments::FromJson(parameters, body) => {
             let columns: Vec<ResolvedField> = parameters.iter().map(body_column).collect();
-            BodyRows { body, columns: &columns, apply_defaults: false, first_only: true }.from_clause(sql);
+            BodyRows { body, columns: &columns, apply_defaults: false, first_only: true }.clause(sql);
             sql.lit(", LATERAL ");
         }
         _ => {

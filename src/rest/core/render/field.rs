@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::catalog::model::QualifiedName;
 use crate::kernel::sql::{SqlBuf, TypeName};
-use crate::rest::core::plan::model::{JoinCondition, Logic, OrderBy, ResolvedField, SelectField, SpreadField};
+use crate::rest::core::plan::model::{
+    JoinCondition, Logic, OrderBy, ResolvedField, SelectField, SpreadField,
+};
 use crate::rest::core::request::{
     Aggregate, FullTextOperator, IsValue, JsonOperand, JsonOperation, LogicOperator, Operation,
     OperatorExpression, OrderDirection, OrderNulls, QuantifiedOperator, Quantifier, SimpleOperator,
@@ -22,9 +24,9 @@ pub(super) fn column(sql: &mut SqlBuf, owner: &QualifiedName, name: &str) {
 
 /// A field with its JSON path, and as `tsvector` where full-text search needs it.
 pub(super) fn field(sql: &mut SqlBuf, owner: &QualifiedName, field: &ResolvedField) {
-    if let Some(language) = &field.to_tsvector {
+    if let Some(search) = &field.to_tsvector {
         sql.lit("to_tsvector(");
-        text_search_language(sql, language.as_deref());
+        text_search_language(sql, search.language.as_deref());
     }
     if field.full_row {
         sql.ident(&owner.name);
@@ -67,9 +69,11 @@ fn json_path(sql: &mut SqlBuf, path: &[JsonOperation]) {
 /// A selected column: representation, cast, aggregate, alias.
 pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &SelectField) {
     aggregated(sql, item.aggregate, item.aggregate_cast.as_ref(), |sql| {
-        casted(sql, item.cast.as_ref(), |sql| transformed(sql, item.field.transform.as_ref(), |sql| {
-            field(sql, owner, &item.field);
-        }));
+        casted(sql, item.cast.as_ref(), |sql| {
+            transformed(sql, item.field.transform.as_ref(), |sql| {
+                field(sql, owner, &item.field);
+            });
+        });
     });
     alias(sql, item.alias.as_ref());
 }
@@ -180,7 +184,11 @@ pub(super) fn plain_logic(sql: &mut SqlBuf, owner: &QualifiedName, tree: &Logic)
 
 /// Whether the lateral subquery of an embed gave a row.
 pub(super) fn embed_row_is_null(sql: &mut SqlBuf, negated: bool, aggregate_alias: &Arc<str>) {
-    sql.ident(aggregate_alias).lit(if negated { " IS DISTINCT FROM NULL" } else { " IS NOT DISTINCT FROM NULL" });
+    sql.ident(aggregate_alias).lit(if negated {
+        " IS DISTINCT FROM NULL"
+    } else {
+        " IS NOT DISTINCT FROM NULL"
+    });
 }
 
 fn filter(sql: &mut SqlBuf, owner: &QualifiedName, left: &ResolvedField, expression: &OperatorExpression) {

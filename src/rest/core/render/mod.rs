@@ -7,7 +7,9 @@ use crate::catalog::model::Function;
 use crate::kernel::sql::SqlBuf;
 use crate::rest::core::media::{MediaType, PlanFormat, PlanOption};
 use crate::rest::core::plan::embed::SOURCE;
-use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, ReadAction, ReadNode, Write};
+use crate::rest::core::plan::model::{
+    CallAction, Handler, MutateAction, Output, ReadAction, ReadNode, Write,
+};
 use crate::rest::core::preferences::{CountMode, Preferences, Representation, Resolution};
 
 mod body;
@@ -79,8 +81,7 @@ const RESPONSE_SETTINGS: &str = "nullif(current_setting('response.headers', true
 
 /// The statement for a read.
 pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
-    let source = Source::Tree(&action.tree);
-    let sql = rows_statement(&source, &action.tree, None, &action.output, count);
+    let sql = rows_statement(None, &action.tree, &action.output, count);
     let estimate = matches!(count.mode, Some(CountMode::Planned | CountMode::Estimated)).then(|| {
         let mut explain = SqlBuf::new();
         explain.lit("EXPLAIN (FORMAT JSON) ");
@@ -92,7 +93,7 @@ pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
 
 /// The statement for a call.
 pub fn render_call(action: &CallAction, count: CountOptions) -> Rendered {
-    let sql = rows_statement(&Source::Call(action), &action.tree, Some(&action.function), &action.output, count);
+    let sql = rows_statement(Some(action), &action.tree, &action.output, count);
     Rendered { shape: shape_of(&action.output), sql, estimate: None }
 }
 
@@ -138,24 +139,19 @@ fn lines(sql: &mut SqlBuf, output: &Output, function: Option<&Function>, blanks:
     sql.lit(" FROM ").lit(LINES).lit(" _postgrest_t");
 }
 
-/// Where the rows of a statement come from.
-enum Source<'a> {
-    Tree(&'a ReadNode),
-    Call(&'a CallAction),
-}
-
+/// The statement for rows of a relation, or of a call.
 fn rows_statement(
-    source: &Source<'_>,
+    call: Option<&CallAction>,
     tree: &ReadNode,
-    function: Option<&Function>,
     output: &Output,
     count: CountOptions,
 ) -> SqlBuf {
+    let function = call.map(|action| &*action.function);
     let mut sql = explained(output);
     let by_line = is_by_line(output);
     let counts_apart = count.counts_rows() && (count.max_rows.is_some() || !tree.range.is_all());
     let mut ctes = Ctes { started: false };
-    if let Source::Call(action) = source {
+    if let Some(action) = call {
         ctes.open(&mut sql, SOURCE);
         call::query(&mut sql, &action.function, &action.call);
         sql.lit(")");
@@ -169,10 +165,11 @@ fn rows_statement(
         ctes.open(&mut sql, "pgrst_source_count");
         read::count_query(&mut sql, tree);
         if count.mode == Some(CountMode::Estimated)
-            && let (Source::Tree(_), Some(max_rows)) = (source, count.max_rows)
+            && let (None, Some(max_rows)) = (call, count.max_rows)
         {
             // One more than fits tells that there are more.
-            sql.lit(" LIMIT ").number(i64::try_from(max_rows).map_or(i64::MAX, |rows| rows.saturating_add(1)));
+            sql.lit(" LIMIT ")
+                .number(i64::try_from(max_rows).map_or(i64::MAX, |rows| rows.saturating_add(1)));
         }
         sql.lit(")");
     }
@@ -253,7 +250,9 @@ fn location(sql: &mut SqlBuf, action: &MutateAction, preferences: &Preferences) 
             if preferences.representation == Some(Representation::HeadersOnly) && !primary_key.is_empty() =>
         {
             sql.lit("CASE WHEN count(*) = 1 THEN (SELECT json_agg(json_build_array(d.key, d.value)) FROM ");
-            sql.lit("(SELECT row_to_json(s) AS r FROM pgrst_source s LIMIT 1) first, json_each_text(first.r) d ");
+            sql.lit(
+                "(SELECT row_to_json(s) AS r FROM pgrst_source s LIMIT 1) first, json_each_text(first.r) d ",
+            );
             sql.lit("WHERE d.key IN (").join(", ", primary_key, |sql, column| {
                 sql.quoted(column);
             });

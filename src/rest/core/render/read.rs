@@ -25,7 +25,9 @@ pub(super) fn query(sql: &mut SqlBuf, node: &ReadNode) {
 fn owner(node: &ReadNode) -> QualifiedName {
     match (&node.alias, node.relationship.as_deref()) {
         (Some(alias), _) => QualifiedName::new("", alias.clone()),
-        (None, Some(Relationship::Computed { function, .. })) => QualifiedName::new("", function.name.clone()),
+        (None, Some(Relationship::Computed { function, .. })) => {
+            QualifiedName::new("", function.name.clone())
+        }
         (None, _) => node.from.clone(),
     }
 }

@@ -9,11 +9,9 @@ use crate::rest::core::render::body::{BODY, BodyRows};
 use crate::rest::core::render::field;
 
 /// Counts inserted rows up, for the status of an upsert; always true.
-const COUNT_INSERT: &str =
-    "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
+const COUNT_INSERT: &str = "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) + 1)::text, true) <> '0'";
 /// Takes an insert back that turned out to be an update; always true.
-const COUNT_UPDATE: &str =
-    "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
+const COUNT_UPDATE: &str = "set_config('pgrst.inserted', (coalesce(nullif(current_setting('pgrst.inserted', true), '')::int, 0) - 1)::text, true) <> '-1'";
 
 /// The statement for `write`.
 pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
@@ -29,7 +27,7 @@ pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
             sql.lit(" SELECT ").join(", ", columns, |sql, column| body_column(sql, &column.name));
             sql.lit(" ");
             let rows = BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false };
-            rows.from_clause(sql);
+            rows.clause(sql);
             insert_conditions(sql, conditions, on_conflict.as_ref());
             if let Some(conflict) = on_conflict {
                 conflict_clause(sql, conflict, columns);
@@ -49,7 +47,7 @@ pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
                 body_column(sql, &column.name);
             });
             sql.lit(" ");
-            BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false }.from_clause(sql);
+            BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false }.clause(sql);
             where_clause(sql, into, conditions);
             returning_clause(sql, into, returning);
         }

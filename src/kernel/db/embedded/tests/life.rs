@@ -5,7 +5,9 @@ use super::*;
 #[tokio::test]
 async fn a_new_data_directory_becomes_a_server_with_checksums_utf8_and_logical_wal() {
     let directory = reachable();
-    let postgres = within(60, start(&quick(directory.path()))).await.unwrap();
+    // Separators of PostgreSQL's lists and of URLs must not matter.
+    let config = quick(&directory.path().join("my, \"own\" @data"));
+    let postgres = within(120, start(&config)).await.unwrap();
 
     let mut connection = connect(&postgres).await;
 
@@ -32,14 +34,14 @@ async fn a_new_data_directory_becomes_a_server_with_checksums_utf8_and_logical_w
 async fn data_and_passwords_survive_a_restart_and_alter_system_wins() {
     let directory = reachable();
     let config = quick(directory.path());
-    let first = within(60, start(&config)).await.unwrap();
+    let first = within(120, start(&config)).await.unwrap();
     let mut connection = connect(&first).await;
     connection.execute("create table kept as select 7 as id").await.unwrap();
     connection.execute("alter system set work_mem = '9MB'").await.unwrap();
     let password = first.passwords().clone();
     first.stop().await;
 
-    let second = within(60, start(&config)).await.unwrap();
+    let second = within(120, start(&config)).await.unwrap();
 
     assert!(!second.describe().is_new);
     assert_eq!(*second.passwords(), password);
@@ -54,7 +56,7 @@ async fn data_and_passwords_survive_a_restart_and_alter_system_wins() {
 async fn a_killed_postgres_is_started_again_and_keeps_what_was_committed() {
     let directory = reachable();
     let config = EmbeddedConfig { is_durable: true, ..quick(directory.path()) };
-    let postgres = within(60, start(&config)).await.unwrap();
+    let postgres = within(120, start(&config)).await.unwrap();
     let mut state = postgres.state();
     let mut busy = connect(&postgres).await;
     busy.execute("create table kept as select 7 as id").await.unwrap();
@@ -64,7 +66,7 @@ async fn a_killed_postgres_is_started_again_and_keeps_what_was_committed() {
         let sleeper = tokio::spawn(async move { busy.execute("select pg_sleep(60)").await });
         kill_process(Pid::from_raw(postmaster(&config)).unwrap(), Signal::KILL).unwrap();
         within(10, state.changed()).await.unwrap();
-        within(30, state.wait_for(|state| *state == State::Ready)).await.unwrap();
+        within(120, state.wait_for(|state| *state == State::Ready)).await.unwrap();
         assert!(within(10, sleeper).await.unwrap().is_err());
         busy = connect(&postgres).await;
         let id: i32 = sqlx::query_scalar("select id from kept").fetch_one(&mut busy).await.unwrap();
@@ -92,7 +94,7 @@ fn a_postgres_that_outlived_goforward_is_replaced_without_loss() {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let postgres = within(60, start(&config)).await.unwrap();
+        let postgres = within(120, start(&config)).await.unwrap();
         let mut connection = connect(&postgres).await;
         let id: i32 = sqlx::query_scalar("select id from kept").fetch_one(&mut connection).await.unwrap();
         assert_eq!(id, 7);
@@ -122,7 +124,7 @@ async fn a_hard_stop_ends_the_server_and_the_next_start_has_what_was_committed()
     drop(postgres);
     tracker.close();
     within(10, tracker.wait()).await;
-    let again = within(60, start(&config)).await.unwrap();
+    let again = within(120, start(&config)).await.unwrap();
     connect(&again).await.execute("select id from kept").await.unwrap();
     again.stop().await;
 }
@@ -133,14 +135,14 @@ async fn stale_lock_files_and_an_interrupted_initdb_do_not_hinder_a_start() {
     let config = quick(directory.path());
     fs::create_dir_all(config.data_dir.join("postgres.part/base")).unwrap();
     fs::write(config.data_dir.join("goforward.lock"), "1\n").unwrap();
-    let first = within(60, start(&config)).await.unwrap();
+    let first = within(120, start(&config)).await.unwrap();
     first.stop().await;
     assert!(!config.data_dir.join("postgres.part").exists());
     // A number that a stranger has by now.
     let stale = format!("{}\n/old\n1\n5432\n/run\n\n 1 2\nready   \n", std::process::id());
     fs::write(config.data_dir.join("postgres/postmaster.pid"), stale).unwrap();
 
-    let second = within(60, start(&config)).await.unwrap();
+    let second = within(120, start(&config)).await.unwrap();
 
     second.stop().await;
 }
@@ -149,7 +151,7 @@ async fn stale_lock_files_and_an_interrupted_initdb_do_not_hinder_a_start() {
 async fn a_long_path_moves_the_socket_to_a_short_directory() {
     let directory = reachable();
     let deep = directory.path().join("d".repeat(100));
-    let postgres = within(60, start(&quick(&deep))).await.unwrap();
+    let postgres = within(120, start(&quick(&deep))).await.unwrap();
 
     assert!(!postgres.socket_dir().starts_with(&deep));
     connect(&postgres).await;
@@ -167,7 +169,7 @@ async fn cancelling_stops_the_server_and_a_start_that_is_called_off_leaves_nothi
     let mut state = postgres.state();
 
     cancel.cancel();
-    within(30, state.wait_for(|state| *state == State::Stopped)).await.unwrap();
+    within(120, state.wait_for(|state| *state == State::Stopped)).await.unwrap();
     tracker.close();
     within(10, tracker.wait()).await;
     assert!(!postgres.is_ready());

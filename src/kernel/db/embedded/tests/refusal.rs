@@ -40,7 +40,7 @@ async fn a_disk_without_room_is_refused_before_anything_is_made() {
 async fn a_disk_that_fills_up_ends_the_service_and_room_brings_it_back() {
     let Some(disk) = SmallDisk::mount("200m") else { return };
     let config = quick(disk.0.path());
-    let postgres = within(60, start(&config)).await.unwrap();
+    let postgres = within(120, start(&config)).await.unwrap();
     let mut state = postgres.state();
     let mut connection = connect(&postgres).await;
     connection.execute("create table kept as select 7 as id").await.unwrap();
@@ -57,7 +57,7 @@ async fn a_disk_that_fills_up_ends_the_service_and_room_brings_it_back() {
 
     fs::remove_file(&filler).unwrap();
 
-    within(60, state.wait_for(|state| *state == State::Ready)).await.unwrap();
+    within(120, state.wait_for(|state| *state == State::Ready)).await.unwrap();
     connect(&postgres).await.execute("select id from kept").await.unwrap();
     postgres.stop().await;
 }
@@ -66,7 +66,7 @@ async fn a_disk_that_fills_up_ends_the_service_and_room_brings_it_back() {
 async fn a_second_start_on_the_same_directory_is_refused_by_naming_the_first() {
     let directory = reachable();
     let config = quick(directory.path());
-    let postgres = within(60, start(&config)).await.unwrap();
+    let postgres = within(120, start(&config)).await.unwrap();
 
     let refused = start(&config).await.unwrap_err();
 
@@ -122,11 +122,11 @@ async fn a_place_that_the_account_cannot_reach_is_refused_by_name_and_left_untou
 async fn a_wrong_password_file_and_a_missing_one_are_told_apart() {
     let directory = reachable();
     let config = quick(directory.path());
-    within(60, start(&config)).await.unwrap().stop().await;
+    within(120, start(&config)).await.unwrap().stop().await;
     let file = config.data_dir.join("postgres-passwords.json");
     fs::write(&file, r#"{"postgres":"x","goforward":"y","authenticator":"z"}"#).unwrap();
 
-    assert!(matches!(within(30, start(&config)).await, Err(EmbeddedError::WrongPassword { .. })));
+    assert!(matches!(within(120, start(&config)).await, Err(EmbeddedError::WrongPassword { .. })));
     fs::remove_file(&file).unwrap();
     assert!(matches!(start(&config).await, Err(EmbeddedError::Passwords { .. })));
     assert!(survivors::processes(&config.data_dir.join("postgres")).is_empty());
@@ -139,11 +139,11 @@ async fn a_taken_loopback_port_is_named() {
     let port = taken.local_addr().unwrap().port();
     let config = EmbeddedConfig { loopback_port: Some(port), ..quick(directory.path()) };
 
-    let refused = within(60, start(&config)).await.unwrap_err();
+    let refused = within(120, start(&config)).await.unwrap_err();
 
     assert!(matches!(refused, EmbeddedError::PortInUse { .. }), "{refused}");
     drop(taken);
-    let postgres = within(60, start(&config)).await.unwrap();
+    let postgres = within(120, start(&config)).await.unwrap();
     assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok());
     postgres.stop().await;
 }

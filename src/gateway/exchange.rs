@@ -1,0 +1,282 @@
+//! The way of one request through the edge, and of its answer back.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, ORIGIN, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
+use http_body::Body as _;
+use http_body_util::Limited;
+
+use super::access_log::AccessRecord;
+use super::compression::{self, Coding};
+use super::mount::{Authentication, Mount};
+use super::options::GatewayOptions;
+use super::refusal;
+use super::request_metrics::count_panic;
+use super::security_headers;
+use crate::kernel::http::query_secrets::take_api_key;
+use crate::kernel::http::request_id::X_REQUEST_ID;
+use crate::kernel::http::{RequestContext, RequestIds, TraceContext};
+use crate::kernel::identity::{Caller, Credentials, Identity, IdentityError};
+use crate::kernel::limits::Limiter;
+use crate::kernel::random::Random;
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+/// For mounts without a timeout: their requests have a deadline for reading bodies all the same.
+const ONE_DAY: Duration = Duration::from_hours(24);
+
+/// The edge of the server: all mounts and what they share.
+pub struct Gateway {
+    options: GatewayOptions,
+    identity: Arc<Identity>,
+    limiter: Arc<dyn Limiter>,
+    request_ids: RequestIds,
+    /// Longest prefix first.
+    mounts: Vec<Mount>,
+    unmounted: Mount,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.mounts.iter().map(|mount| (mount.name, &mount.prefix))).finish()
+    }
+}
+
+/// What is kept of a request for its answer.
+struct Kept {
+    origin: Option<HeaderValue>,
+    coding: Option<Coding>,
+    echo: Option<HeaderValue>,
+    version: Version,
+}
+
+impl Gateway {
+    /// A gateway without services.
+    pub fn new(
+        options: GatewayOptions,
+        identity: Arc<Identity>,
+        limiter: Arc<dyn Limiter>,
+        random: &Random,
+    ) -> Self {
+        let unmounted = Mount::absent("none", "");
+        let request_ids = RequestIds::new(random);
+        Self { options, identity, limiter, request_ids, mounts: Vec::new(), unmounted }
+    }
+
+    /// Adds a service. Of two that take a path, the one with the longer prefix gets it.
+    #[must_use]
+    pub fn mount(mut self, mount: Mount) -> Self {
+        self.mounts.push(mount);
+        self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.prefix.len()));
+        self
+    }
+
+    /// Answers one request. Never panics, whatever a service does.
+    pub async fn handle(&self, request: Request<Body>, peer: SocketAddr) -> Response<Body> {
+        let started = Instant::now();
+        let path = request.uri().path();
+        let mount = self.mounts.iter().find(|mount| mount.takes(path)).unwrap_or(&self.unmounted);
+        let headers = request.headers();
+        let kept = Kept {
+            origin: headers.get(ORIGIN).cloned(),
+            coding: if mount.compress { Coding::asked_for(headers) } else { None },
+            echo: self.options.echo_header.as_ref().and_then(|name| headers.get(name).cloned()),
+            version: request.version(),
+        };
+        let mut record = self.open_record(mount, &request, peer, started);
+        let passing = AssertUnwindSafe(self.pass(mount, request, &mut record)).catch_unwind();
+        let response = passing.await.unwrap_or_else(|_| {
+            // The panic hook has logged what and where.
+            count_panic(mount.name);
+            tracing::error!(
+                kind = "error",
+                service = mount.name,
+                request_id = record.request_id.as_str(),
+                "a request handler panicked; the request was answered with 500"
+            );
+            refusal::INTERNAL.answer(mount.errors)
+        });
+        self.finish(mount, response, kept, record).await
+    }
+
+    fn open_record(
+        &self,
+        mount: &Mount,
+        request: &Request<Body>,
+        peer: SocketAddr,
+        started: Instant,
+    ) -> AccessRecord {
+        let in_flight = mount.metrics.in_flight();
+        in_flight.increment(1);
+        AccessRecord {
+            method: request.method().clone(),
+            target: request.uri().path_and_query().cloned(),
+            log_query: self.options.log_query,
+            user_agent: request.headers().get(USER_AGENT).cloned(),
+            client_ip: self.options.trusted_proxies.client_ip(peer.ip(), request.headers()),
+            request_id: self.request_ids.for_request(request.headers()),
+            started,
+            caller: None,
+            route: mount.metrics.route(None),
+            in_flight,
+            service: mount.name,
+            status: None,
+            bytes: 0,
+        }
+    }
+
+    /// Everything up to the service's answer, or a refusal on the way.
+    async fn pass(
+        &self,
+        mount: &Mount,
+        mut request: Request<Body>,
+        record: &mut AccessRecord,
+    ) -> Response<Body> {
+        if let Some(refusal) = self.check_size(mount, &request) {
+            return close_unread(refusal.answer(mount.errors), &request);
+        }
+        if let Some(policy) = &mount.cors
+            && let Some(response) = policy.preflight(request.method(), request.headers())
+        {
+            return response;
+        }
+        let identity_started = Instant::now();
+        if mount.authentication == Authentication::Gateway {
+            match self.identify(mount, &mut request) {
+                Ok(caller) => record.caller = Some(caller),
+                Err(error) => {
+                    tracing::debug!(kind = "security", service = mount.name, "credentials refused: {error}");
+                    return close_unread(refusal::unidentified(mount.errors, &error), &request);
+                }
+            }
+        }
+        let timeout = mount.limits.timeout;
+        let context = RequestContext {
+            caller: record.caller.clone(),
+            client_ip: record.client_ip,
+            request_id: record.request_id.clone(),
+            trace: TraceContext::from_headers(request.headers()),
+            body_limit: mount.limits.body_bytes,
+            started: record.started,
+            deadline: record.started + timeout.unwrap_or(ONE_DAY),
+            body_deadline: record.started + self.options.body_timeout,
+            identity_took: identity_started.elapsed(),
+            prefix_length: mount.prefix.len(),
+        };
+        if let Some(seconds) = mount.rate_limits.check(mount.name, &context, &self.limiter).await {
+            return close_unread(refusal::rate_limited(mount.errors, seconds), &request);
+        }
+        let deadline = context.deadline;
+        request.extensions_mut().insert(Arc::new(context));
+        let request = limit_body(request, mount.limits.body_bytes);
+        if timeout.is_none() {
+            return mount.answer(request).await;
+        }
+        match tokio::time::timeout_at(deadline.into(), mount.answer(request)).await {
+            Ok(response) => response,
+            Err(_) => refusal::TIMED_OUT.answer(mount.errors),
+        }
+    }
+
+    fn check_size(&self, mount: &Mount, request: &Request<Body>) -> Option<refusal::Refusal> {
+        let url = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if url > self.options.max_url_bytes {
+            return Some(refusal::URL_TOO_LONG);
+        }
+        let headers = request.headers();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > self.options.max_header_bytes {
+            return Some(refusal::HEADERS_TOO_LARGE);
+        }
+        let announced = headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
+        (announced > mount.limits.body_bytes as u64).then_some(refusal::BODY_TOO_LARGE)
+    }
+
+    /// Finds out who calls; takes a key out of the query, so that no filter and no log ever sees it.
+    fn identify(&self, mount: &Mount, request: &mut Request<Body>) -> Result<Arc<Caller>, IdentityError> {
+        let from_query = match request.uri().query().filter(|_| mount.key_in_query).and_then(take_api_key) {
+            None => None,
+            Some((key, rest)) => {
+                if let Some(uri) = with_query(request.uri(), &rest) {
+                    *request.uri_mut() = uri;
+                }
+                Some(key)
+            }
+        };
+        let headers = request.headers();
+        let credentials = Credentials {
+            authorization: text_of(headers, &AUTHORIZATION),
+            api_key: text_of(headers, &APIKEY).or(from_query.as_deref()),
+        };
+        self.identity.identify(credentials)
+    }
+
+    /// Everything after the service's answer.
+    async fn finish(
+        &self,
+        mount: &Mount,
+        mut response: Response<Body>,
+        kept: Kept,
+        record: AccessRecord,
+    ) -> Response<Body> {
+        let eligible = mount.compress && compression::is_eligible(&record.method, &response);
+        if eligible && mount.vary {
+            compression::vary(&mut response);
+        }
+        if let Some(coding) = kept.coding.filter(|_| eligible) {
+            response = compression::compress(coding, response).await;
+        }
+        let headers = response.headers_mut();
+        if self.options.security_headers {
+            security_headers::add(headers, self.options.https);
+        }
+        let vary = mount.vary && mount.authentication == Authentication::Gateway;
+        security_headers::keep_private(headers, record.caller.as_deref(), vary);
+        if let Some(policy) = &mount.cors {
+            policy.apply(kept.origin.as_ref(), headers, mount.vary);
+        }
+        headers.entry(X_REQUEST_ID).or_insert_with(|| record.request_id.header_value());
+        if let Some((name, value)) = self.options.echo_header.clone().zip(kept.echo) {
+            headers.insert(name, value);
+        }
+        if kept.version > Version::HTTP_11 {
+            headers.remove(CONNECTION);
+        }
+        record.follow(mount, response)
+    }
+}
+
+/// A header as text; one that is not text is no better than a wrong one.
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("Bearer ?"))
+}
+
+fn with_query(uri: &Uri, query: &str) -> Option<Uri> {
+    let target = if query.is_empty() { uri.path().to_owned() } else { format!("{}?{query}", uri.path()) };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Holds a body of unannounced size to the limit; an announced one was checked.
+fn limit_body(request: Request<Body>, limit: usize) -> Request<Body> {
+    if request.body().size_hint().exact().is_some() {
+        return request;
+    }
+    request.map(|body| Body::new(Limited::new(body, limit)))
+}
+
+/// Ends the connection after an answer that was given before the body was read, as reading it all would be work for
+/// nothing and leaving it unread would be taken for the next request.
+fn close_unread(mut response: Response<Body>, request: &Request<Body>) -> Response<Body> {
+    if !request.body().is_end_stream() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

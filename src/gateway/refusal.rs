@@ -1,0 +1,133 @@
+//! The gateway's own refusals, in the shape that the clients of the refused service expect.
+
+use axum::body::Body;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use crate::kernel::identity::IdentityError;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// How a refusal's body looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// `{code, message, hint?}`.
+    #[default]
+    Goforward,
+    /// `{code, details, hint, message}` with `Proxy-Status`, as PostgREST answers.
+    PostgRest,
+    /// `{code, message}` with `Proxy-Status`: PostgREST with `client-error-verbosity = minimal`.
+    PostgRestMinimal,
+}
+
+/// A refusal that the gateway makes by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) code: &'static str,
+    pub(super) message: &'static str,
+    pub(super) hint: &'static str,
+}
+
+pub(super) const NOT_FOUND: Refusal = Refusal {
+    status: StatusCode::NOT_FOUND,
+    code: "not_found",
+    message: "Nothing is served at this path",
+    hint: "APIs are served below /rest/v1, /auth/v1, /storage/v1 and /realtime/v1",
+};
+pub(super) const URL_TOO_LONG: Refusal = Refusal {
+    status: StatusCode::URI_TOO_LONG,
+    code: "url_too_long",
+    message: "The URL is too long",
+    hint: "Send long filters as arguments of a function call by POST",
+};
+pub(super) const HEADERS_TOO_LARGE: Refusal = Refusal {
+    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    code: "headers_too_large",
+    message: "The request headers are too large",
+    hint: "Send fewer or shorter headers and cookies",
+};
+pub(super) const BODY_TOO_LARGE: Refusal = Refusal {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    code: "body_too_large",
+    message: "The request body is too large",
+    hint: "Send it in smaller parts, or raise the limit of this service in the server's configuration",
+};
+pub(super) const TIMED_OUT: Refusal = Refusal {
+    status: StatusCode::GATEWAY_TIMEOUT,
+    code: "timed_out",
+    message: "The request took too long and was given up",
+    hint: "Ask for less at a time",
+};
+pub(super) const RATE_LIMITED: Refusal = Refusal {
+    status: StatusCode::TOO_MANY_REQUESTS,
+    code: "over_request_rate_limit",
+    message: "Too many requests",
+    hint: "Wait as long as the Retry-After header says",
+};
+pub(super) const INTERNAL: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    code: "internal_error",
+    message: "Something went wrong on the server",
+    hint: "Tell the operator the X-Request-Id of this answer",
+};
+
+impl Refusal {
+    pub(super) fn answer(self, shape: ErrorShape) -> Response<Body> {
+        let body = match shape {
+            ErrorShape::Goforward => json!({"code": self.code, "message": self.message, "hint": self.hint}),
+            ErrorShape::PostgRest => {
+                json!({"code": self.code, "details": null, "hint": self.hint, "message": self.message})
+            }
+            ErrorShape::PostgRestMinimal => json!({"code": self.code, "message": self.message}),
+        };
+        respond(self.status, self.code, shape, &body)
+    }
+}
+
+/// 429 with `Retry-After`.
+pub(super) fn rate_limited(shape: ErrorShape, seconds: u64) -> Response<Body> {
+    let mut response = RATE_LIMITED.answer(shape);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The answer to credentials that are not accepted.
+pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+    let message = error.to_string();
+    // Supabase's gateways answer so, and clients compare the text.
+    if matches!(error, IdentityError::KeyMissing | IdentityError::KeyInvalid) {
+        return respond(status, error.code(), ErrorShape::Goforward, &json!({"message": message}));
+    }
+    let hint = (*error == IdentityError::RoleRefused)
+        .then_some("Grant the role to the authenticator login, or name another role in the token");
+    let body = match shape {
+        ErrorShape::PostgRestMinimal => json!({"code": error.code(), "message": message}),
+        ErrorShape::PostgRest => {
+            json!({"code": error.code(), "details": error.details(), "hint": hint, "message": message})
+        }
+        ErrorShape::Goforward => {
+            json!({"code": error.code(), "message": message, "details": error.details(), "hint": hint})
+        }
+    };
+    let mut response = respond(status, error.code(), shape, &body);
+    if let Some(value) = error.www_authenticate().and_then(|text| HeaderValue::try_from(text).ok()) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn respond(status: StatusCode, code: &str, shape: ErrorShape, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    if shape != ErrorShape::Goforward
+        && let Ok(value) = HeaderValue::try_from(format!("PostgREST; error={code}"))
+    {
+        response.headers_mut().insert(PROXY_STATUS, value);
+    }
+    response
+}

@@ -1,0 +1,143 @@
+//! The edge through the real executable: health, headers, CORS, request ids, limits of rate.
+
+use serde_json::json;
+
+use crate::harness::{Options, TestApp};
+use crate::rest::SHOP;
+
+#[tokio::test]
+async fn health_tells_living_from_ready_and_nothing_else() {
+    let app = TestApp::start().await;
+
+    for path in ["/health/live", "/health/ready"] {
+        let answer = app.client().get(path).await.expect_status(200);
+        assert!(answer.body.len() < 200, "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_keeps_a_sensible_one_of_the_client() {
+    let app = TestApp::with_sql(SHOP).await;
+
+    let own = app.anon().get("/rest/v1/products?limit=1").await;
+    assert!(own.header("x-request-id").len() >= 8, "{:?}", own.headers);
+    let given = app.anon().header("x-request-id", "from-the-client-42").get("/rest/v1/nope").await;
+    assert_eq!(given.header("x-request-id"), "from-the-client-42");
+    let hostile = app.anon().header("x-request-id", &"x".repeat(5_000)).get("/rest/v1/nope").await;
+    assert!(hostile.header("x-request-id").len() < 300);
+}
+
+#[tokio::test]
+async fn security_headers_are_on_every_class_of_answer() {
+    let app = TestApp::with_sql(SHOP).await;
+    for path in
+        ["/rest/v1/products?limit=1", "/rest/v1/nope", "/rest/v1/unprotected", "/nothing", "/health/live"]
+    {
+        let answer = app.anon().get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert!(!answer.header("referrer-policy").is_empty(), "{path}");
+        assert!(
+            !answer.header("x-frame-options").is_empty()
+                || !answer.header("content-security-policy").is_empty(),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_browser_may_read_the_headers_that_the_clients_need() {
+    let app = TestApp::with_sql(SHOP).await;
+    let answer = app
+        .anon()
+        .header("origin", "https://app.example.com")
+        .prefer("count=exact")
+        .get("/rest/v1/products?limit=1")
+        .await;
+
+    let exposed = answer.header("access-control-expose-headers").to_lowercase();
+    for name in ["content-range", "content-location", "location", "preference-applied"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
+    assert_ne!(answer.header("access-control-allow-origin"), "");
+    assert_ne!(
+        (answer.header("access-control-allow-origin"), answer.header("access-control-allow-credentials")),
+        ("*", "true")
+    );
+}
+
+#[tokio::test]
+async fn with_a_list_of_origins_only_these_are_allowed() {
+    let app =
+        TestApp::with(Options::default().set("server.cors.allowed_origins", "https://good.example")).await;
+    let allowed = async |origin: &str| {
+        let answer = app
+            .anon()
+            .header("origin", origin)
+            .header("access-control-request-method", "GET")
+            .options("/rest/v1/x")
+            .await;
+        answer.header("access-control-allow-origin").to_owned()
+    };
+
+    assert_eq!(allowed("https://good.example").await, "https://good.example");
+    for origin in [
+        "https://evil.example",
+        "https://good.example.evil.example",
+        "https://evilgood.example",
+        "null",
+        "http://good.example",
+    ] {
+        assert_eq!(allowed(origin).await, "", "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_when_to_come_back() {
+    let options = Options::default()
+        .config("server:\n  rate_limits:\n    per_ip:\n      requests: 5\n      period: 60s\n");
+    let app = TestApp::with(options).await;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(app.anon().get("/rest/v1/").await);
+    }
+
+    let refused = answers.iter().find(|answer| answer.status == 429).expect("a refusal");
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert!(answers[0].status == 200, "{}", answers[0].text());
+    // An address that the client writes itself does not make it another client.
+    let spoofed = app.anon().header("x-forwarded-for", "203.0.113.7").get("/rest/v1/").await;
+    assert_eq!(spoofed.status, 429);
+    app.client().get("/health/live").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn metrics_count_requests_without_a_label_per_path() {
+    let port = crate::harness::free_port();
+    let app = TestApp::with(Options::default().admin(port)).await;
+    app.database.run(SHOP).await;
+    let admin = crate::harness::Client::new(format!("http://127.0.0.1:{port}"));
+    for number in 0..200 {
+        app.anon().get(&format!("/rest/v1/nope{number}?id=eq.{number}")).await;
+    }
+
+    let metrics = admin.get("/metrics").await.expect_status(200).text();
+
+    assert!(metrics.contains("# TYPE"), "{metrics}");
+    assert!(!metrics.contains("nope17"), "a path became a label");
+    let series = metrics.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series < 500, "{series} series");
+    for word in ["process_", "requests", "duration"] {
+        assert!(metrics.contains(word), "no {word} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_says_where_the_apis_are() {
+    let app = TestApp::start().await;
+
+    let answer = app.anon().post("/no/such/thing", json!({})).await.expect_status(404);
+
+    assert!(answer.json()["message"].is_string());
+    assert!(answer.text().contains("/rest/v1"), "{}", answer.text());
+}
