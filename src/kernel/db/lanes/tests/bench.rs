@@ -72,7 +72,7 @@ fn pgbench(target: &Target, clients: u32) -> f64 {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
     let folder = Cluster::shared().folder.to_str().unwrap().to_owned();
-    let output = Command::new("/usr/lib/postgresql/15/bin/pgbench")
+    let output = Command::new(cluster::bin() + "/pgbench")
         .args(["-n", "-M", "prepared", "-T", "4", "-j", "2", "-c", &clients.to_string()])
         .args(["-h", &folder, "-p", &Cluster::shared().port.to_string(), "-U", "authenticator"])
         .args(["-f", file.path().to_str().unwrap(), &target.dbname])

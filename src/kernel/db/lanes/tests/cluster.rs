@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::db::target::{Host, Target};
 
-const BIN: &str = "/usr/lib/postgresql/15/bin";
 const SETTINGS: &str = "fsync = off\nmax_connections = 80\nlogging_collector = off\nautovacuum = off\nssl = on\n\
     ssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nlog_min_messages = warning\nshared_buffers = 32MB\n";
 const ACCESS: &str = "local all all trust\nhostssl all tls_user 127.0.0.1/32 scram-sha-256\n\
@@ -28,6 +27,11 @@ pub(super) struct Cluster {
     pub(super) port: u16,
     /// Closing it stops the server and removes the folder.
     keeper: (Child, Option<ChildStdin>),
+}
+
+/// The folder of PostgreSQL's programs.
+pub(super) fn bin() -> String {
+    std::env::var("GOFORWARD_TEST_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned())
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -51,11 +55,12 @@ impl Cluster {
 
     /// A cluster of its own for a test that stops or kills it.
     pub(super) fn start() -> Self {
+        let bin = bin();
         let folder = tempfile::Builder::new().prefix("gf-wire-").tempdir_in("/tmp").unwrap().keep();
         run("chown", &["postgres:", folder.to_str().unwrap()]);
         let data = folder.join("data");
         as_postgres(&[
-            &format!("{BIN}/initdb"),
+            &format!("{bin}/initdb"),
             "-D",
             data.to_str().unwrap(),
             "-A",
@@ -99,7 +104,7 @@ impl Cluster {
         let mut keeper = Command::new("sh")
             .arg("-c")
             .arg(format!(
-                "cat; runuser -u postgres -- {BIN}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
+                "cat; runuser -u postgres -- {bin}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
                 folder.display()
             ))
             .stdin(Stdio::piped())
@@ -116,9 +121,10 @@ impl Cluster {
 
     /// Starts the server and waits until it answers.
     pub(super) fn launch(&self) {
+        let bin = bin();
         let data = self.folder.join("data");
         let log = self.folder.join("log");
-        let start = format!("{BIN}/pg_ctl -D {} -l {} -w -t 60 start", data.display(), log.display());
+        let start = format!("{bin}/pg_ctl -D {} -l {} -w -t 60 start", data.display(), log.display());
         let output =
             Command::new("runuser").args(["-u", "postgres", "--", "sh", "-c", &start]).output().unwrap();
         assert!(output.status.success(), "{}", fs::read_to_string(log).unwrap());
