@@ -104,7 +104,7 @@ impl Cluster {
         let mut keeper = Command::new("sh")
             .arg("-c")
             .arg(format!(
-                "cat; runuser -u postgres -- {bin}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
+                "cat; kill -CONT $(head -n 1 {0}/data/postmaster.pid); runuser -u postgres -- {bin}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
                 folder.display()
             ))
             .stdin(Stdio::piped())
