@@ -37,10 +37,10 @@ impl Default for LaneConfig {
             shared_depth: 4,
             queue_limit: 1000,
             acquire_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(120),
+            answer_timeout: Duration::from_mins(2),
             reader_timeout: Duration::from_secs(30),
-            max_lifetime: Duration::from_secs(30 * 60),
-            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_mins(30),
+            idle_timeout: Duration::from_mins(1),
             prepared_statements: true,
         }
     }

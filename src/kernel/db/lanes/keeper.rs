@@ -21,7 +21,7 @@ const QUICK: Duration = Duration::from_millis(50);
 /// The longest pause between attempts while nobody asks.
 const LONGEST: Duration = Duration::from_secs(32);
 /// The pause between attempts while somebody asks.
-const ASKED: Duration = Duration::from_millis(500);
+pub(super) const ASKED: Duration = Duration::from_millis(500);
 /// A database that said nothing for so long is asked whether it is alive, and has as long to answer.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -116,7 +116,7 @@ impl Health {
             self.up.send_if_modified(|up| std::mem::replace(up, false));
         }
         self.nudge.notify_one();
-        pause.max(RETRY_AFTER)
+        pause
     }
 
     fn next_attempt(&self) -> Instant {

@@ -78,6 +78,8 @@ struct State {
     waiting: VecDeque<Box<Job>>,
     connecting: usize,
     last_id: u64,
+    /// After a failed attempt no other is made before.
+    grow_after: Option<Instant>,
     is_ending: bool,
 }
 
@@ -175,26 +177,29 @@ impl Lane {
     }
 
     /// A connection that was counted is open: its place, and its first jobs.
-    pub(super) fn join(&self) -> (u64, UnboundedReceiver<Command>, Vec<Box<Job>>) {
+    pub(super) fn join(&self) -> (u64, UnboundedReceiver<Command>, VecDeque<Box<Job>>) {
         let (inbox, commands) = unbounded_channel();
         let mut state = self.lock();
         state.connecting -= 1;
+        state.grow_after = None;
         state.last_id += 1;
         let id = state.last_id;
         let now = Instant::now();
         state.slots.push(Slot { id, inbox, in_flight: 0, is_open: true, idle_since: now, born: now });
-        let mut jobs = Vec::new();
+        let mut jobs = VecDeque::new();
         state.hand_out(id, 0, self.depth, &mut jobs);
         (id, commands, jobs)
     }
 
-    /// A connection that was counted could not be opened.
-    pub(super) fn give_up(&self) {
-        self.lock().connecting -= 1;
+    /// A connection that was counted could not be opened; the next attempt comes after `pause`.
+    pub(super) fn give_up(&self, pause: Duration) {
+        let mut state = self.lock();
+        state.connecting -= 1;
+        state.grow_after = Some(Instant::now() + pause);
     }
 
     /// `count` groups of a connection ended; adds the next jobs for it. `false`: the connection is to close.
-    pub(super) fn finished(&self, id: u64, count: usize, jobs: &mut Vec<Box<Job>>) -> bool {
+    pub(super) fn finished(&self, id: u64, count: usize, jobs: &mut VecDeque<Box<Job>>) -> bool {
         let mut state = self.lock();
         state.hand_out(id, count, self.depth, jobs);
         !(state.is_ending && state.waiting.is_empty())
@@ -293,6 +298,9 @@ impl State {
     }
 
     fn grow(&mut self, limit: usize) -> Submitted {
+        if self.grow_after.is_some_and(|after| Instant::now() < after) {
+            return Submitted::Taken;
+        }
         if self.slots.len() + self.connecting < limit && !self.is_ending {
             self.connecting += 1;
             Submitted::Grow
@@ -301,7 +309,7 @@ impl State {
         }
     }
 
-    fn hand_out(&mut self, id: u64, ended: usize, depth: usize, jobs: &mut Vec<Box<Job>>) {
+    fn hand_out(&mut self, id: u64, ended: usize, depth: usize, jobs: &mut VecDeque<Box<Job>>) {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) else { return };
         slot.in_flight = slot.in_flight.saturating_sub(ended);
         while slot.is_open && slot.in_flight < depth {
@@ -309,7 +317,7 @@ impl State {
                 Some(job) if job.is_orphan() => {}
                 Some(job) => {
                     slot.in_flight += 1;
-                    jobs.push(job);
+                    jobs.push_back(job);
                 }
                 None => break,
             }

@@ -28,7 +28,7 @@ use self::measure::Measures;
 use self::shapes::Shapes;
 use super::target::Target;
 use super::tls::TlsError;
-use super::wire::connect::Connector;
+use super::wire::connect::{ConnectError, Connector};
 use super::wire::{Access, DbError, Group, Reply};
 
 /// A group whose frames are larger does not go to the shared lane, where it would hold up others.
@@ -104,13 +104,10 @@ impl Lanes {
                 self.hub.measures.pool_timeouts.increment(1);
                 return Err(DbError::PoolTimeout);
             }
-            Err(_) => match tokio::time::timeout(total.saturating_sub(acquire), answer).await {
-                Ok(first) => first,
-                Err(_) => {
-                    self.hub.measures.answer_timeouts.increment(1);
-                    return Err(DbError::Timeout);
-                }
-            },
+            Err(_) => tokio::time::timeout(total.saturating_sub(acquire), answer).await.map_err(|_| {
+                self.hub.measures.answer_timeouts.increment(1);
+                DbError::Timeout
+            })?,
         };
         first.map_err(|_| DbError::Internal("a database connection's task ended early"))?.map(Reply::new)
     }
@@ -194,18 +191,19 @@ impl Hub {
                     pump::run(hub, kind, wire).await;
                 }
                 Err(error) => {
-                    hub.lane(kind).give_up();
-                    hub.connect_failed(&error);
+                    hub.connect_failed(kind, &error);
                 }
             }
         });
     }
 
     /// Fails whoever waits, if no connection is left to serve them.
-    fn connect_failed(&self, error: &super::wire::connect::ConnectError) {
+    fn connect_failed(&self, kind: Kind, error: &ConnectError) {
         self.measures.connect_errors.increment(1);
         let is_down = self.lanes.iter().all(Lane::is_empty);
-        let retry_after = self.health.failed(error, is_down);
+        let pause = self.health.failed(error, is_down);
+        self.lane(kind).give_up(pause.min(keeper::ASKED));
+        let retry_after = pause.max(RETRY_AFTER);
         if is_down {
             for mut job in self.lanes.iter().flat_map(Lane::drain) {
                 job.answer(Err(DbError::unavailable("it cannot be reached", retry_after)));

@@ -208,8 +208,8 @@ fn write_statement(
     };
     script.steps.push(Step { stage, parses });
     if !matches!(how, Use::Ready { .. }) {
-        let typed = params.iter().any(|param| param.oid != 0);
-        let types = params.iter().take(if typed { params.len() } else { 0 }).map(|param| param.oid);
+        let any_typed = params.iter().any(|param| param.oid != 0);
+        let types = params.iter().take(if any_typed { params.len() } else { 0 }).map(|param| param.oid);
         frontend::parse(&name, sql, types, out).map_err(nul)?;
     }
     let any_binary = params.iter().any(|param| param.binary);
@@ -243,7 +243,6 @@ fn bind<'a>(
 }
 
 /// The only text that a frame cannot hold is one with a NUL.
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err(nul)")]
 fn nul(_: std::io::Error) -> DbError {
     DbError::Sql(Box::new(SqlError::local("22021", "invalid byte sequence for encoding \"UTF8\": 0x00")))
 }

@@ -109,7 +109,7 @@ impl Flight {
             Frame::BindComplete | Frame::Skipped => {}
             Frame::NoData if self.stage() == Some(Stage::Query) => self.describe(&Arc::from([]), statements),
             Frame::Columns(columns) if self.stage() == Some(Stage::Query) => {
-                self.describe(&columns, statements)
+                self.describe(&columns, statements);
             }
             Frame::Row(head, last) if self.wants_rows() => {
                 self.count(head.cells.iter().flatten().map(Bytes::len).sum::<usize>() + 16);

@@ -83,6 +83,10 @@ pub struct Group {
     pub access: Access,
     /// How the transaction ends.
     pub finish: Finish,
+    /// Whether the connection is cleaned of session state after the group (settings that outlive the transaction,
+    /// temporary tables, advisory locks, LISTEN). For calls of functions that may leave any; the caller does not wait
+    /// for it. Exclusive lane only, so it has no effect on a proven read.
+    pub resets_session: bool,
     /// The longest wait for a connection; `None`: the lanes' configuration.
     pub acquire_timeout: Option<Duration>,
     /// The longest wait for the first part of the answer, from the call on, queueing included. Guards against a server
@@ -100,6 +104,7 @@ impl Group {
             query,
             access,
             finish: Finish::Commit,
+            resets_session: false,
             acquire_timeout: None,
             answer_timeout: None,
         }

@@ -13,6 +13,7 @@ pub(super) mod flight;
 pub(super) mod frame;
 mod group;
 mod reply;
+mod scram;
 mod spill;
 pub(super) mod statements;
 pub(super) mod stream;

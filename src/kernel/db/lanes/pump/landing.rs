@@ -19,8 +19,11 @@ const FAST: Duration = Duration::from_millis(5);
 const MAX_RETRIES: u8 = 2;
 /// How often a group that never began may find its connection closed.
 const MAX_MOVES: u8 = 8;
-/// The longest wait for a ROLLBACK.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that statements of ours between groups may take.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What DISCARD ALL does, but for the prepared statements.
+const RESET_SESSION: &str = "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; DISCARD TEMP; \
+    SELECT pg_advisory_unlock_all()";
 
 impl Pump {
     /// The head is over: `state` is the transaction state after it.
@@ -39,16 +42,19 @@ impl Pump {
             && let Some(job) = head.job.take_if(|job| job.reply.is_some())
         {
             if self.is_to_repeat(error, job.attempts) {
-                return self.repeat(job, error);
+                self.repeat(job, error);
+                return Ok(());
             }
             head.job = Some(job);
         }
+        let resets = self.kind == Kind::Exclusive && head.resets_session;
         self.settle(&mut head, error).await;
         self.ended += 1;
         match state {
+            b'I' if resets => self.run_idle(RESET_SESSION).await,
             b'I' => Ok(()),
             // A failed BEGIN … COMMIT leaves its transaction open, and only such a group can.
-            _ if explicit && self.aboard.is_empty() => self.roll_back().await,
+            _ if explicit && self.aboard.is_empty() => self.run_idle("ROLLBACK").await,
             _ => Err(invalid("a transaction is open after its group").into()),
         }
     }
@@ -59,7 +65,7 @@ impl Pump {
         attempts < MAX_RETRIES && (is_lane_lock_timeout || error.is_stale_statement())
     }
 
-    fn repeat(&mut self, mut job: Box<super::Job>, error: &SqlError) -> Result<(), Lost> {
+    fn repeat(&mut self, mut job: Box<super::Job>, error: &SqlError) {
         if error.is_stale_statement() {
             self.hub.measures.retries.increment(1);
             self.wire.statements.forget(&mut self.wire.out);
@@ -73,7 +79,6 @@ impl Pump {
             self.ended += 1;
             self.hub.resubmit(job);
         }
-        Ok(())
     }
 
     /// Judges the shape of a read by how it went.
@@ -97,22 +102,27 @@ impl Pump {
         }
     }
 
-    /// Ends the transaction that a failed group left open.
-    async fn roll_back(&mut self) -> Result<(), Lost> {
-        frontend::query("ROLLBACK", &mut self.wire.out)?;
+    /// Runs statements of ours between two groups: ends a transaction left open, or cleans the session.
+    async fn run_idle(&mut self, sql: &'static str) -> Result<(), Lost> {
+        frontend::query(sql, &mut self.wire.out)?;
         let end = async {
             loop {
                 while let Some(frame) = self.wire.reader.next(false)? {
                     match frame {
                         Frame::Ready(b'I') => return Ok(()),
-                        Frame::Complete(_) | Frame::Notice(_) | Frame::Parameter => {}
+                        Frame::Complete(_)
+                        | Frame::Columns(_)
+                        | Frame::Skipped
+                        | Frame::Notice(_)
+                        | Frame::Parameter
+                        | Frame::CloseComplete => {}
                         _ => return Err(Lost),
                     }
                 }
                 self.wire.io().await?;
             }
         };
-        tokio::time::timeout(ROLLBACK_TIMEOUT, end).await.unwrap_or(Err(Lost))
+        tokio::time::timeout(IDLE_TIMEOUT, end).await.unwrap_or(Err(Lost))
     }
 
     /// The connection is lost: repeats what may be repeated, tells the others.

@@ -62,6 +62,7 @@ struct Aboard {
     /// When its turn on the connection began.
     since: Instant,
     access: Access,
+    resets_session: bool,
 }
 
 /// What woke the task.
@@ -139,14 +140,14 @@ impl Pump {
                 Wake::Told => {}
                 Wake::Tick => self.check_head().await?,
                 Wake::Gone => self.caller_left().await?,
-                Wake::Decided(ending) => self.decide(ending.unwrap_or(Ending::Rollback)).await?,
+                Wake::Decided(ending) => self.decide(ending.unwrap_or(Ending::Rollback))?,
             }
         }
     }
 
     /// Tells the lane what ended and boards what it gives in return.
     fn report(&mut self) {
-        let mut jobs = Vec::new();
+        let mut jobs = VecDeque::new();
         while self.ended > 0 {
             if self.is_stuck && self.aboard.is_empty() {
                 self.is_stuck = false;
@@ -239,6 +240,7 @@ impl Pump {
             Ok(script) => self.aboard.push_back(Aboard {
                 flight: Flight::new(script),
                 access: job.group.access,
+                resets_session: job.group.resets_session,
                 job: Some(job),
                 starts_at,
                 stream: None,
@@ -361,7 +363,7 @@ impl Pump {
     }
 
     /// Ends a deciding group as its caller says.
-    async fn decide(&mut self, ending: Ending) -> Result<(), Lost> {
+    fn decide(&mut self, ending: Ending) -> Result<(), Lost> {
         let Some(head) = self.aboard.front_mut() else { return Ok(()) };
         if head.flight.script.undecided {
             head.decide_by = None;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::db::target::{Host, Target};
 
-const BIN: &str = "/usr/lib/postgresql/15/bin";
 const SETTINGS: &str = "fsync = off\nmax_connections = 80\nlogging_collector = off\nautovacuum = off\nssl = on\n\
     ssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\nlog_min_messages = warning\nshared_buffers = 32MB\n";
 const ACCESS: &str = "local all all trust\nhostssl all tls_user 127.0.0.1/32 scram-sha-256\n\
@@ -27,7 +26,12 @@ pub(super) struct Cluster {
     pub(super) folder: PathBuf,
     pub(super) port: u16,
     /// Closing it stops the server and removes the folder.
-    _keeper: (Child, Option<ChildStdin>),
+    keeper: (Child, Option<ChildStdin>),
+}
+
+/// The folder of PostgreSQL's programs.
+pub(super) fn bin() -> String {
+    std::env::var("GOFORWARD_TEST_PG_BIN").unwrap_or_else(|_| "/usr/lib/postgresql/15/bin".to_owned())
 }
 
 fn run(program: &str, args: &[&str]) {
@@ -51,11 +55,12 @@ impl Cluster {
 
     /// A cluster of its own for a test that stops or kills it.
     pub(super) fn start() -> Self {
+        let bin = bin();
         let folder = tempfile::Builder::new().prefix("gf-wire-").tempdir_in("/tmp").unwrap().keep();
         run("chown", &["postgres:", folder.to_str().unwrap()]);
         let data = folder.join("data");
         as_postgres(&[
-            &format!("{BIN}/initdb"),
+            &format!("{bin}/initdb"),
             "-D",
             data.to_str().unwrap(),
             "-A",
@@ -99,7 +104,7 @@ impl Cluster {
         let mut keeper = Command::new("sh")
             .arg("-c")
             .arg(format!(
-                "cat; runuser -u postgres -- {BIN}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
+                "cat; kill -CONT $(head -n 1 {0}/data/postmaster.pid); runuser -u postgres -- {bin}/pg_ctl -D {0}/data -m immediate -s stop; rm -rf {0}",
                 folder.display()
             ))
             .stdin(Stdio::piped())
@@ -108,7 +113,7 @@ impl Cluster {
             .spawn()
             .unwrap();
         let pipe = keeper.stdin.take();
-        let cluster = Self { folder, port, _keeper: (keeper, pipe) };
+        let cluster = Self { folder, port, keeper: (keeper, pipe) };
         cluster.launch();
         cluster.psql("postgres", ROLES);
         cluster
@@ -116,19 +121,13 @@ impl Cluster {
 
     /// Starts the server and waits until it answers.
     pub(super) fn launch(&self) {
+        let bin = bin();
         let data = self.folder.join("data");
         let log = self.folder.join("log");
-        as_postgres(&[
-            &format!("{BIN}/pg_ctl"),
-            "-D",
-            data.to_str().unwrap(),
-            "-l",
-            log.to_str().unwrap(),
-            "-w",
-            "-t",
-            "60",
-            "start",
-        ]);
+        let start = format!("{bin}/pg_ctl -D {} -l {} -w -t 60 start", data.display(), log.display());
+        let output =
+            Command::new("runuser").args(["-u", "postgres", "--", "sh", "-c", &start]).output().unwrap();
+        assert!(output.status.success(), "{}", fs::read_to_string(log).unwrap());
     }
 
     /// Sends a signal to the postmaster and all its processes, and waits for their end if it is KILL.
@@ -147,6 +146,11 @@ impl Cluster {
         };
         while signal == "-KILL" && all.iter().any(is_running) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if signal == "-KILL" {
+            // Where nobody reaps the dead process, its number still looks alive to the next server.
+            let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
+            let _ = fs::remove_file(self.folder.join(format!(".s.PGSQL.{}.lock", self.port)));
         }
     }
 
@@ -201,13 +205,12 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self._keeper.1.take());
-        let _ = self._keeper.0.wait();
+        drop(self.keeper.1.take());
+        let _ = self.keeper.0.wait();
     }
 }
 
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    port
+    listener.local_addr().unwrap().port()
 }

@@ -79,7 +79,7 @@ async fn a_thousand_callers_at_once_exhaust_nothing() {
         callers.spawn(async move {
             let mut group = write("select $1");
             group.query.params = vec![text(&number.to_string())];
-            group.acquire_timeout = Some(Duration::from_secs(60));
+            group.acquire_timeout = Some(Duration::from_mins(1));
             assert_eq!(cell(lanes.run(group).await.unwrap()).await.unwrap(), number.to_string());
         });
     }

@@ -26,11 +26,11 @@ fn dress(mut group: Group, caller: u64, turn: u64) -> Group {
     let (claims, path) = claims(caller, turn);
     group
         .set("role", format!("caller_{}", caller % 10))
-        .set("search_path", if caller % 2 == 0 { "public" } else { "other, public" })
+        .set("search_path", if caller.is_multiple_of(2) { "public" } else { "other, public" })
         .set("request.jwt.claims", claims)
-        .set("statement_timeout", if turn % 7 == 0 { "20ms" } else { "5s" });
+        .set("statement_timeout", if turn.is_multiple_of(7) { "20ms" } else { "5s" });
     // Not every caller sets this one, so a leak from another would show.
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         group.set("request.path", path);
     }
     group
@@ -38,9 +38,9 @@ fn dress(mut group: Group, caller: u64, turn: u64) -> Group {
 
 fn expected(caller: u64, turn: u64, is_read: bool) -> String {
     let (claims, path) = claims(caller, turn);
-    let path = if turn % 3 == 0 { path } else { String::new() };
-    let timeout = if turn % 7 == 0 { "20ms" } else { "5s" };
-    let search_path = if caller % 2 == 0 { "public" } else { "other, public" };
+    let path = if turn.is_multiple_of(3) { path } else { String::new() };
+    let timeout = if turn.is_multiple_of(7) { "20ms" } else { "5s" };
+    let search_path = if caller.is_multiple_of(2) { "public" } else { "other, public" };
     let read_only = if is_read { "on" } else { "off" };
     // The policy shows each role its own row only.
     format!("caller_{}|{claims}|{path}|{timeout}|{search_path}|{read_only}|1", caller % 10)
@@ -93,7 +93,7 @@ async fn act(lanes: &Lanes, caller: u64, turn: u64, dice: &mut Dice) -> bool {
             // With a 20 ms limit on a busy machine the look itself may be cancelled.
             match run(read(SHOW)).await {
                 Ok(reply) => assert_eq!(cell(reply).await.unwrap(), expected(caller, turn, true)),
-                Err(DbError::Sql(error)) if error.code == "57014" && turn % 7 == 0 => {}
+                Err(DbError::Sql(error)) if error.code == "57014" && turn.is_multiple_of(7) => {}
                 Err(error) => panic!("{error:?}"),
             }
             return true;
@@ -150,6 +150,33 @@ async fn ten_thousand_interleaved_groups_of_a_hundred_callers_never_see_each_oth
     let (shared, exclusive) = lanes.state();
     assert!(shared.connections + exclusive.connections <= 20);
     lanes.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_leaves_session_state_is_cleaned_up_after() {
+    let lanes = Running::fresh(LaneConfig { max_connections: 1, ..small() }).await;
+    lanes
+        .execute(
+            "create function leave() returns void language plpgsql as $$ begin \
+             perform set_config('statement_timeout', '1h', false), set_config('app.tenant', 'theirs', false), \
+             set_config('role', 'md5_user', false); create temp table items (id int); \
+             perform pg_advisory_lock(1); end $$",
+        )
+        .await;
+    let mut call = write("select leave()");
+    call.resets_session = true;
+    for _ in 0..3 {
+        lanes.run(call.clone()).await.unwrap().finish().await.unwrap();
+        let left = lanes
+            .cell(
+                "select concat_ws('|', current_user, current_setting('statement_timeout'), \
+                 current_setting('app.tenant', true), to_regclass('items'), (select count(*) from pg_locks \
+                 where locktype = 'advisory' and pid = pg_backend_pid()))",
+            )
+            .await
+            .unwrap();
+        assert_eq!(left, "postgres|0||0");
+    }
 }
 
 #[tokio::test]

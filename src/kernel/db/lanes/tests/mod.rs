@@ -1,5 +1,6 @@
 //! The lanes and the wire client against a real PostgreSQL.
 
+mod bench;
 mod cluster;
 mod departures;
 mod groups;
