@@ -123,7 +123,7 @@ class Rest(unittest.TestCase):
 
     def test_rows_come_as_csv(self):
         text = self.anon.table('genres').select('id,name').order('id').csv().execute().data
-        self.assertEqual(text.split('\n'), ['id,name', '1,science fiction', '2,satire'])
+        self.assertEqual(text.split('\n'), ['id,name', '1,"science fiction"', '2,satire'])
 
     def test_rows_are_inserted_changed_and_deleted(self):
         inserted = self.service.table('books').insert({'author_id': 3, 'title': 'Untitled', 'pages': 1}).execute().data[0]
@@ -153,7 +153,7 @@ class Rest(unittest.TestCase):
     def test_functions_are_called_with_filters_on_their_rows(self):
         self.assertEqual(self.anon.rpc('add', {'a': 2, 'b': 3}).execute().data, 5)
         self.assertEqual(self.anon.rpc('add', {'a': 2, 'b': 3}, get=True).execute().data, 5)
-        rows = self.anon.rpc('books_longer_than', {'least': 200}).select('title').lt('pages', 300).order('title').execute().data
+        rows = self.anon.rpc('books_longer_than', {'minimum': 200}).select('title').lt('pages', 300).order('title').execute().data
         self.assertEqual(rows, [{'title': 'Solaris'}, {'title': 'The Cyberiad'}])
 
     def test_errors_arrive_whole(self):
