@@ -8,7 +8,7 @@ use crate::app::error::AppError;
 use crate::app::secrets::ProjectSecrets;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, DatabaseConfig, Environment, SslMode};
-use crate::kernel::db::bootstrap::{self, AUTHENTICATOR_LOGIN, BootstrapOptions, SERVICE_LOGIN};
+use crate::kernel::db::bootstrap::{self, AUTHENTICATOR_LOGIN, BootstrapOptions, BypassRls, SERVICE_LOGIN};
 use crate::kernel::db::embedded::{EmbeddedConfig, EmbeddedPostgres};
 use crate::kernel::db::target::{Host, Target};
 use crate::kernel::random::Random;
@@ -24,6 +24,8 @@ pub(super) struct Database {
     pub embedded: Option<EmbeddedPostgres>,
     /// The database in words.
     pub description: String,
+    /// How its owner connects, where `service_role` sees rows only by policies that we must make for each table.
+    pub policy_maker: Option<PgConnectOptions>,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
 }
@@ -77,6 +79,7 @@ impl Opening<'_> {
             secrets,
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
+            policy_maker: None,
             embedded: Some(server),
         })
     }
@@ -95,6 +98,7 @@ impl Opening<'_> {
                 description,
                 embedded: None,
                 owner_url: None,
+                policy_maker: None,
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;

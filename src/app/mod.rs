@@ -141,6 +141,11 @@ impl Goforward {
             self.clock.clone(),
             tasks,
         );
+        if let Some(owner) = database.policy_maker.take() {
+            let schemas = merged.config.rest.schemas.clone();
+            let stopping = stop.services.clone();
+            rest::keep_service_role_policies(owner, &rest.catalog, schemas, &stop.tracker, stopping);
+        }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         let health = health(&rest, &database, stop.requests.soft.clone());
         let gateway = self.gateway(&merged.config, identity, &rest, &health, metrics.clone());

@@ -17,6 +17,7 @@ use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::{CatalogHandle, ReloadOptions};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Loaded};
+use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
 use crate::kernel::identity::Identity;
 use crate::kernel::secret::Secret;
@@ -140,6 +141,40 @@ impl Rest {
             }
         });
     }
+}
+
+/// Where `service_role` has no BYPASSRLS of its own, gives it a policy on each protected table, at every change of the
+/// schema, until `stop`.
+pub(super) fn keep_service_role_policies(
+    owner: PgConnectOptions,
+    catalog: &CatalogHandle,
+    schemas: Vec<String>,
+    tracker: &TaskTracker,
+    stop: CancellationToken,
+) {
+    let mut changes = catalog.changes();
+    tracker.spawn(async move {
+        loop {
+            let changed = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = changes.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let made = async {
+                let mut connection = owner.connect().await?;
+                let made = ensure_service_role_policies(&mut connection, &schemas).await;
+                let _ = connection.close().await;
+                made
+            };
+            match made.await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "made policies for service_role"),
+                Err(error) => tracing::error!("cannot make policies for service_role: {error}"),
+            }
+        }
+    });
 }
 
 fn resolve(config: &Config, port: u16) -> RestSettings {

@@ -54,6 +54,8 @@ impl Scope<'_> {
         let mut group = Group::new(query, access);
         group.finish = finish;
         group.isolation = self.isolation();
+        // What a volatile function leaves in its session must not reach the next caller.
+        group.resets_session = effect == Effect::Writes && self.function.is_some();
         group.before.clone_from(&self.settings.pre_request);
         group.settings.reserve(12);
         self.add_settings(&mut group);
