@@ -123,7 +123,15 @@ impl Opening<'_> {
                 missing.consequence
             );
         }
-        Ok(Database { authenticator, secrets, description, embedded: None, owner_url: None })
+        let needs_policies = report.capabilities.bypass_rls == BypassRls::Policies;
+        Ok(Database {
+            authenticator,
+            secrets,
+            description,
+            embedded: None,
+            policy_maker: needs_policies.then_some(owner),
+            owner_url: None,
+        })
     }
 }
 
