@@ -135,7 +135,7 @@ test('single and maybeSingle answer one row, no row or an error', async () => {
 })
 
 test('rows come as CSV', async () => {
-  assert.equal(ok(await anon.from('genres').select('id,name').order('id').csv()), 'id,name\n1,science fiction\n2,satire')
+  assert.equal(ok(await anon.from('genres').select('id,name').order('id').csv()), 'id,name\n1,"science fiction"\n2,satire')
 })
 
 test('rows are inserted, changed and deleted', async () => {

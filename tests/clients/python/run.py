@@ -123,7 +123,7 @@ class Rest(unittest.TestCase):
 
     def test_rows_come_as_csv(self):
         text = self.anon.table('genres').select('id,name').order('id').csv().execute().data
-        self.assertEqual(text.split('\n'), ['id,name', '1,science fiction', '2,satire'])
+        self.assertEqual(text.split('\n'), ['id,name', '1,"science fiction"', '2,satire'])
 
     def test_rows_are_inserted_changed_and_deleted(self):
         inserted = self.service.table('books').insert({'author_id': 3, 'title': 'Untitled', 'pages': 1}).execute().data[0]

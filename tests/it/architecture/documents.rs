@@ -29,11 +29,12 @@ fn codes(file: &Source) -> Vec<String> {
     let functions = file.bodies("fn code(");
     let in_code_function =
         |line: usize| functions.iter().any(|(first, last)| (*first..=*last).contains(&line));
+    let in_code_field = |text: &str| file.code.contains(&format!("code: \"{text}\""));
+    let is_code = |line: usize, text: &str| {
+        is_rest_code(text) || is_own_code(text) && (in_code_function(line) || in_code_field(text))
+    };
     let texts = file.strings.iter();
-    texts
-        .filter(|(line, text)| is_rest_code(text) || (is_own_code(text) && in_code_function(*line)))
-        .map(|(_, text)| text.clone())
-        .collect()
+    texts.filter(|(line, text)| is_code(*line, text)).map(|(_, text)| text.clone()).collect()
 }
 
 #[test]

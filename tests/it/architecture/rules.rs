@@ -15,8 +15,8 @@ const MAY_IMPORT: [(&str, &[&str]); 7] = [
     ("policy", &["kernel", "catalog"]),
     ("gateway", &["kernel"]),
     ("dashboard", &["kernel"]),
-    ("app", &["kernel", "catalog", "policy", "gateway", "dashboard", "SERVICES"]),
-    ("cli", &["app", "kernel"]),
+    ("app", &["kernel", "catalog", "policy", "gateway", "dashboard", "cli", "SERVICES"]),
+    ("cli", &["kernel"]),
 ];
 
 /// What a service may import.
@@ -46,13 +46,14 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Where SQL text may stand.
-const SQL_HOMES: [&str; 8] = [
+const SQL_HOMES: [&str; 9] = [
     "kernel/db/",
     "kernel/sql",
     "catalog/load",
     "catalog/reload",
     "rest/core/render",
     "rest/execute",
+    "rest/openapi/visible",
     "realtime/changes",
     "meta/",
 ];

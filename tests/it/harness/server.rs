@@ -16,6 +16,9 @@ use super::{Client, PATIENCE, eventually};
 /// The executable under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_goforward");
 
+/// What tokens are signed with where the database is external.
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
+
 /// How to start a server. The default has an embedded database; [`Options::database`] gives it one.
 #[derive(Default)]
 pub struct Options {
@@ -28,9 +31,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// An external database.
+    /// An external database. It needs a secret of ours too, where the embedded one has its own.
     pub fn database(self, url: &str) -> Self {
-        self.environment("DATABASE_URL", url)
+        self.set("auth.jwt_secret", SECRET).environment("DATABASE_URL", url)
     }
 
     /// One more environment variable.

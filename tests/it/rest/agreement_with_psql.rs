@@ -137,7 +137,7 @@ fn rows_of_a_table(walk: &mut Walk) -> Step {
     let (table, columns, key) = TABLES[walk.below(TABLES.len())];
     let chosen = choose(walk, columns);
     let (url, condition) = conditions(walk, columns);
-    let (limit, offset) = (walk.below(12), walk.below(4));
+    let (limit, offset) = (1 + walk.below(12), walk.below(4));
     let path = format!(
         "/rest/v1/{table}?select={}{url}&order={key}&limit={limit}&offset={offset}",
         chosen.join(",")

@@ -41,24 +41,27 @@ async fn endless_select_lists_and_addresses_are_refused() {
     let select = format!("/rest/v1/products?select={}", vec!["id"; 1_700].join(","));
     refused(app.anon().get(&select).await.status, start, "1,700 columns");
 
-    let start = Instant::now();
-    let answer = app.anon().get(&format!("/rest/v1/products?id=in.({})", vec!["1"; 100_000].join(","))).await;
-    refused(answer.status, start, "an address of 200 KB");
-    assert_eq!(answer.status, 414);
+    for values in [40_000, 1_000_000] {
+        let start = Instant::now();
+        let path = format!("/rest/v1/products?id=in.({})", vec!["1"; values].join(","));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = raw_request(app.server.port(), request.as_bytes()).await;
+        // 431 where so much is not even read as far as its end.
+        assert!(matches!(answer.status, 414 | 431), "{values} values: {}", answer.text);
+        refused(answer.status, start, "a long address");
+    }
 }
 
 #[tokio::test]
-async fn a_million_values_do_not_hurt() {
-    let app = TestApp::with(Options::default().set("server.max_url_bytes", "1mib")).await;
-    app.sql_then_status(SHOP, "/rest/v1/products?limit=1", 200).await;
-    let path = format!("/rest/v1/products?select=id&id=in.({})", vec!["1"; 500_000].join(","));
+async fn as_many_values_as_fit_into_an_address_do_not_hurt() {
+    let app = TestApp::with_sql(SHOP).await;
+    let path = format!("/rest/v1/products?select=id&id=in.({})", vec!["1"; 30_000].join(","));
     let start = Instant::now();
 
     let answer = app.anon().get(&path).await;
 
-    assert!(answer.status == 200 || (400..500).contains(&answer.status), "{}", answer.status);
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    app.anon().get("/rest/v1/products?limit=1").await.expect_status(200);
+    answer.expect_status(200).expect_json(&json!([{ "id": 1 }]));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn from_nothing_to_an_answer_and_back_after_a_restart() {
     })
     .await;
     let keys = server.keys();
-    assert!(server.log().contains(&keys.api_url), "the first start says where the API is: {}", server.log());
+    assert!(server.log().contains(&server.url()), "the first start says where the API is: {}", server.log());
     assert!(!server.log().contains(&keys.service_role_key), "secret keys go to a terminal only");
     assert!(server.stop().await.success());
 
@@ -82,11 +82,7 @@ async fn a_directory_of_another_major_version_is_left_alone() {
     let status = server.ended().await;
 
     assert!(!status.success());
-    assert!(
-        server.log().contains('9') && server.log().to_lowercase().contains("version"),
-        "{}",
-        server.log()
-    );
+    assert!(server.log().contains("PostgreSQL 9"), "{}", server.log());
 }
 
 fn find(folder: &Path, name: &str) -> Option<std::path::PathBuf> {
