@@ -39,8 +39,8 @@ create policy everyone on books_genres using (true) with check (true);
 create policy own on notes to authenticated using (owner = auth.uid()) with check (owner = auth.uid());
 
 create function add(a int, b int) returns int language sql immutable as 'select a + b';
-create function books_longer_than(least int) returns setof books language sql stable as
-  'select * from books where pages > least';
+create function books_longer_than(minimum int) returns setof books language sql stable as
+  'select * from books where pages > minimum';
 create function whoami() returns json language sql stable as
   $$ select json_build_object('role', auth.role(), 'id', auth.uid(), 'email', auth.email()) $$;
 create function fail_politely() returns void language plpgsql as

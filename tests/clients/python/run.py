@@ -153,7 +153,7 @@ class Rest(unittest.TestCase):
     def test_functions_are_called_with_filters_on_their_rows(self):
         self.assertEqual(self.anon.rpc('add', {'a': 2, 'b': 3}).execute().data, 5)
         self.assertEqual(self.anon.rpc('add', {'a': 2, 'b': 3}, get=True).execute().data, 5)
-        rows = self.anon.rpc('books_longer_than', {'least': 200}).select('title').lt('pages', 300).order('title').execute().data
+        rows = self.anon.rpc('books_longer_than', {'minimum': 200}).select('title').lt('pages', 300).order('title').execute().data
         self.assertEqual(rows, [{'title': 'Solaris'}, {'title': 'The Cyberiad'}])
 
     def test_errors_arrive_whole(self):
