@@ -78,13 +78,6 @@ impl TestApp {
     pub fn client(&self) -> Client {
         Client::new(self.server.url())
     }
-
-    /// Runs SQL as the owner and waits until the API serves `path` with the status.
-    pub async fn sql_then_status(&self, sql: &str, path: &str, status: u16) {
-        self.database.run(sql).await;
-        let service = self.service();
-        eventually(path, async || service.get(path).await.status == status).await;
-    }
 }
 
 /// How long a test waits for another process before it fails.

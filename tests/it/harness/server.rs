@@ -82,8 +82,6 @@ impl Options {
 /// What `goforward keys --json` prints.
 #[derive(Clone, Deserialize)]
 pub struct Keys {
-    /// The API's address.
-    pub api_url: String,
     /// The public key.
     pub anon_key: String,
     /// The key that passes row-level security.
