@@ -25,7 +25,7 @@ use crate::gateway::health::RenderMetrics;
 use crate::gateway::server::{self, Stop};
 use crate::gateway::{Gateway, Health, Middleware, Mount};
 use crate::kernel::clock::Clock;
-use crate::kernel::config::{Config, Loaded};
+use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::identity::Identity;
 use crate::kernel::limits::MemoryLimiter;
@@ -217,7 +217,7 @@ impl Goforward {
             mounts.extend(Self::project_mounts(config, rest));
         }
         if !config.rest.prefix.is_empty() {
-            mounts.push(Self::health_mount(config, health, metrics));
+            mounts.extend(Self::probe_mounts(config, health, metrics));
         }
         mounts
     }
@@ -236,14 +236,16 @@ impl Goforward {
         vec![graphql, functions]
     }
 
-    fn health_mount(config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Mount {
-        let is_development = config.environment() == crate::kernel::config::Environment::Development;
+    /// Health for everybody; metrics too where nobody else can reach the listener or the operator says so.
+    fn probe_mounts(config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Vec<Mount> {
+        let is_development = config.environment() == Environment::Development;
         let shows_metrics =
             config.metrics.public.unwrap_or(config.server.admin_port.is_none() && is_development);
-        match metrics.filter(|_| shows_metrics) {
-            Some(render) => Mount::open("health", "", health.admin_routes(render)),
-            None => Mount::open("health", "", health.public_routes()),
-        }
+        let routes = match metrics.filter(|_| shows_metrics) {
+            Some(render) => health.admin_routes(render),
+            None => health.public_routes(),
+        };
+        vec![Mount::open("health", "/health", routes.clone()), Mount::open("metrics", "/metrics", routes)]
     }
 }
 

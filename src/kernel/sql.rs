@@ -37,17 +37,60 @@ impl Param {
     }
 }
 
-/// The name of a type from a request (`::cast`), of characters that cannot leave a type's place.
+/// The name of a type from a request (`::cast`).
 ///
-/// Unquoted, since names such as `timestamp with time zone` and `int` are grammar and not identifiers.
+/// Names that are grammar and not identifiers (`int`, `timestamp with time zone`) are taken from a fixed list; any other
+/// is an identifier, folded to lower case as PostgreSQL folds it, and quoted. So no keyword or operator comes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeName(String);
+pub enum TypeName {
+    /// A name of the grammar.
+    Grammar(&'static str),
+    /// An identifier.
+    Identifier(String),
+}
+
+/// The type names that are grammar: <https://www.postgresql.org/docs/current/datatype.html>, table 8.1 and synonyms.
+const GRAMMAR_TYPES: &[&str] = &[
+    "bigint",
+    "bit",
+    "bit varying",
+    "boolean",
+    "char",
+    "char varying",
+    "character",
+    "character varying",
+    "dec",
+    "decimal",
+    "double precision",
+    "float",
+    "int",
+    "integer",
+    "interval",
+    "national character",
+    "national character varying",
+    "nchar",
+    "nchar varying",
+    "numeric",
+    "real",
+    "smallint",
+    "time",
+    "time with time zone",
+    "time without time zone",
+    "timestamp",
+    "timestamp with time zone",
+    "timestamp without time zone",
+    "varchar",
+];
 
 impl TypeName {
-    /// `None` where a character occurs that no type name has.
+    /// `None` where the text can be no type name.
     pub fn parse(text: &str) -> Option<Self> {
-        let safe = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '.' | '[' | ']' | '$');
-        (!text.is_empty() && text.chars().all(safe)).then(|| Self(text.to_owned()))
+        let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        let name = words.join(" ");
+        if let Some(known) = GRAMMAR_TYPES.iter().find(|known| **known == name) {
+            return Some(Self::Grammar(known));
+        }
+        (words.len() == 1 && !name.contains('\0')).then_some(Self::Identifier(name))
     }
 }
 
@@ -113,8 +156,10 @@ impl SqlBuf {
 
     /// A type, as in `cast(… as type)`.
     pub fn type_name(&mut self, name: &TypeName) -> &mut Self {
-        self.text.push_str(&name.0);
-        self
+        match name {
+            TypeName::Grammar(name) => self.lit(name),
+            TypeName::Identifier(name) => self.ident(name),
+        }
     }
 
     /// The next placeholder, bound to `param`.
@@ -201,7 +246,17 @@ mod tests {
 
     #[test]
     fn a_cast_cannot_leave_its_place() {
-        assert!(TypeName::parse("timestamp with time zone").is_some());
-        assert!(TypeName::parse("int); drop table x--").is_none());
+        let cast = |text: &str| {
+            let mut sql = SqlBuf::new();
+            sql.type_name(&TypeName::parse(text).unwrap());
+            sql.text().to_owned()
+        };
+        assert_eq!(cast("timestamp  with time ZONE"), "timestamp with time zone");
+        assert_eq!(cast("Text"), "\"text\"");
+        assert_eq!(cast("select"), "\"select\"");
+        assert_eq!(cast("$1"), "\"$1\"");
+        assert_eq!(cast("int);drop\"x"), "\"int);drop\"\"x\"");
+        assert_eq!(TypeName::parse("int); drop table x--"), None);
+        assert_eq!(TypeName::parse(""), None);
     }
 }

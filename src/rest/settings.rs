@@ -52,6 +52,8 @@ pub struct RestSettings {
     pub anon_count_estimates: bool,
     /// The role of callers without a token.
     pub anon_role: Option<String>,
+    /// The role of servers, which may do everything; none where the database was not prepared by us.
+    pub service_role: Option<&'static str>,
     /// The largest body built in one piece, in bytes.
     pub max_result_bytes: u64,
     /// The description at the root.
@@ -88,6 +90,8 @@ pub struct Surroundings {
     pub public_url: Option<String>,
     /// `database.statement_timeout` in milliseconds, if any.
     pub statement_timeout: Option<u64>,
+    /// The role of servers, where the bootstrap made it.
+    pub service_role: Option<&'static str>,
     /// `log.queries`.
     pub log_queries: bool,
     /// `log.slow_query`, if any.
@@ -138,6 +142,7 @@ impl RestSettings {
             verbose_errors: config.verbose_errors,
             anon_count_estimates: config.anon_count_estimates,
             anon_role: config.anon_role.clone(),
+            service_role: around.service_role,
             max_result_bytes: config.max_result_bytes.get(),
             openapi: OpenApiSettings {
                 mode: config.openapi.mode,

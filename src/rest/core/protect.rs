@@ -38,11 +38,8 @@ pub enum Refusal {
     DefinerFunction(QualifiedName),
 }
 
-/// Whether `role` may run `plan`.
-pub fn check(plan: &Plan, catalog: &Catalog, role: &str, options: ProtectOptions) -> Result<(), Refusal> {
-    if catalog.roles.get(role).is_some_and(|role| role.bypass_rls) {
-        return Ok(());
-    }
+/// Whether a caller whom row-level security binds may run `plan`.
+pub fn check(plan: &Plan, catalog: &Catalog, options: ProtectOptions) -> Result<(), Refusal> {
     match plan {
         Plan::Read(action) => {
             check_relation(catalog, &action.target, options)?;

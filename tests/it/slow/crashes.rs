@@ -51,16 +51,23 @@ async fn every_acknowledged_write_survives_twenty_kills() {
         let before = ledger.acknowledged.lock().await.len();
         eventually("writes to go on", async || ledger.acknowledged.lock().await.len() > before + 20).await;
         tokio::time::sleep(Duration::from_millis(walk.below(80) as u64)).await; // anywhere in the work
-        if round % 2 == 0 {
-            server.kill().await;
-            server = Server::start(options()).await;
-        } else {
-            kill_postgres(&data);
-            eventually("the database to return by itself", async || {
-                client.try_get("/rest/v1/writes?limit=1").await.is_some_and(|answer| answer.status == 200)
-            })
-            .await;
+        match round % 3 {
+            0 => server = killed_and_started(server, options()).await,
+            1 => {
+                let killed = kill_postgres(&data);
+                // Its children may still answer for a moment: wait for its successor.
+                eventually("a new PostgreSQL", async || postgres(&data).is_some_and(|pid| pid != killed))
+                    .await;
+            }
+            _ => {
+                kill_postgres(&data);
+                server = killed_and_started(server, options()).await;
+            }
         }
+        eventually("service to return by itself", async || {
+            client.try_get("/rest/v1/writes?limit=1").await.is_some_and(|answer| answer.status == 200)
+        })
+        .await;
     }
 
     ledger.is_over.store(true, Ordering::SeqCst);
@@ -118,12 +125,21 @@ async fn all_ids(client: &Client) -> BTreeSet<i64> {
     }
 }
 
-/// Kills the embedded PostgreSQL by the process id that it wrote down.
-fn kill_postgres(data: &Path) {
-    let file = find_pid_file(data).expect("postmaster.pid");
-    let text = std::fs::read_to_string(file).unwrap();
-    let pid: i32 = text.lines().next().unwrap().trim().parse().unwrap();
+async fn killed_and_started(mut server: Server, options: Options) -> Server {
+    server.kill().await;
+    Server::start(options).await
+}
+
+/// The process id that the embedded PostgreSQL wrote down.
+fn postgres(data: &Path) -> Option<i32> {
+    let text = std::fs::read_to_string(find_pid_file(data)?).ok()?;
+    text.lines().next()?.trim().parse().ok()
+}
+
+fn kill_postgres(data: &Path) -> i32 {
+    let pid = postgres(data).expect("postmaster.pid");
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    pid
 }
 
 fn find_pid_file(data: &Path) -> Option<std::path::PathBuf> {
