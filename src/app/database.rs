@@ -4,6 +4,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::app::edge::SERVICE_ROLE;
 use crate::app::error::AppError;
 use crate::app::secrets::ProjectSecrets;
 use crate::kernel::clock::Clock;
@@ -24,6 +25,8 @@ pub(super) struct Database {
     pub embedded: Option<EmbeddedPostgres>,
     /// The database in words.
     pub description: String,
+    /// The role of servers, where the bootstrap made it.
+    pub service_role: Option<&'static str>,
     /// How its owner connects, where `service_role` sees rows only by policies that we must make for each table.
     pub policy_maker: Option<PgConnectOptions>,
     /// How its owner connects from outside, where that is ours to tell.
@@ -79,6 +82,7 @@ impl Opening<'_> {
             secrets,
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
+            service_role: Some(SERVICE_ROLE),
             policy_maker: None,
             embedded: Some(server),
         })
@@ -98,6 +102,7 @@ impl Opening<'_> {
                 description,
                 embedded: None,
                 owner_url: None,
+                service_role: None,
                 policy_maker: None,
             });
         }
@@ -129,6 +134,7 @@ impl Opening<'_> {
             secrets,
             description,
             embedded: None,
+            service_role: Some(SERVICE_ROLE),
             policy_maker: needs_policies.then_some(owner),
             owner_url: None,
         })

@@ -16,7 +16,7 @@ use crate::kernel::identity::{
 use crate::kernel::limits::Quota;
 
 /// The role of the secret API keys.
-const SERVICE_ROLE: &str = "service_role";
+pub(super) const SERVICE_ROLE: &str = "service_role";
 
 /// Who may call: keys, tokens and the roles that they may name.
 pub(super) fn identity(

@@ -96,7 +96,7 @@ impl Rest {
         let lane_config = lane_config(config, server_limit(&connect).await);
         let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
             .map_err(|error| AppError::Lanes(error.to_string()))?;
-        let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port)));
+        let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, database.service_role)));
         let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
         Ok(Self { service, catalog, lanes, settings, port })
     }
@@ -111,7 +111,7 @@ impl Rest {
         tasks: (&TaskTracker, CancellationToken),
     ) {
         let (tracker, stop) = tasks;
-        let port = self.port;
+        let (port, service_role) = (self.port, database.service_role);
         let connect = database.authenticator.to_sqlx();
         let mut requests = self.catalog.config_requests();
         let (catalog, settings, secrets) =
@@ -135,7 +135,7 @@ impl Rest {
                     Ok((verifier, keys)) => identity.replace(verifier, keys),
                     Err(error) => tracing::error!("the new keys cannot be used, the old ones stay: {error}"),
                 }
-                settings.store(Arc::new(resolve(&merged.config, port)));
+                settings.store(Arc::new(resolve(&merged.config, port, service_role)));
                 catalog.set_load_options(load_options(&merged.config)).await;
                 tracing::info!("the configuration was read again");
             }
@@ -152,12 +152,12 @@ pub(super) fn keep_service_role_policies(
     tracker: &TaskTracker,
     stop: CancellationToken,
 ) {
-    let mut changes = catalog.changes();
+    let mut snapshots = catalog.changes();
     tracker.spawn(async move {
         loop {
             let changed = tokio::select! {
                 () = stop.cancelled() => return,
-                changed = changes.changed() => changed,
+                changed = snapshots.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -177,12 +177,13 @@ pub(super) fn keep_service_role_policies(
     });
 }
 
-fn resolve(config: &Config, port: u16) -> RestSettings {
+fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> RestSettings {
     let timeout = config.database.statement_timeout.get();
     let around = Surroundings {
         host: config.server.host.clone(),
         port,
         public_url: config.server.public_url.clone(),
+        service_role,
         log_queries: config.log.queries,
         slow_query: Some(config.log.slow_query.get()).filter(|limit| !limit.is_zero()),
         statement_timeout: (!timeout.is_zero())

@@ -200,8 +200,7 @@ impl RestService {
 
 /// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.
 fn is_trusted(catalog: &Catalog, settings: &RestSettings, role: &str) -> bool {
-    settings.service_role.as_deref() == Some(role)
-        || catalog.roles.get(role).is_some_and(|role| role.bypass_rls)
+    settings.service_role == Some(role) || catalog.roles.get(role).is_some_and(|role| role.bypass_rls)
 }
 
 /// Whether a newer catalog might know what this one does not.

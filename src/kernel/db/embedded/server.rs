@@ -72,6 +72,7 @@ impl Server {
         let mut retries = 0;
         loop {
             survivors::stop(&self.home.cluster()).await?;
+            self.clear_stale_socket();
             self.tail.clear();
             let mut running = self.spawn()?;
             match self.wait_ready(&mut running, cancel).await {
@@ -88,6 +89,16 @@ impl Server {
                     return Err(error);
                 }
             }
+        }
+    }
+
+    /// Removes the socket of a server that is gone: PostgreSQL refuses to start while a process has the number in its
+    /// lock file, were it another's or one that nobody has reaped. The directory is ours and holds no other server's.
+    fn clear_stale_socket(&self) {
+        for suffix in ["", ".lock"] {
+            let path = self.socket_directory.join(format!(".s.PGSQL.{}{suffix}", self.port));
+            // What cannot be removed is PostgreSQL's to complain of.
+            let _ = std::fs::remove_file(path);
         }
     }
 
