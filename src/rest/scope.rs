@@ -90,8 +90,8 @@ impl Scope<'_> {
         group.set("request.jwt.claims", self.caller.claims_json.clone());
         group.set("request.method", Bytes::copy_from_slice(request.method.as_bytes()));
         group.set("request.path", Bytes::copy_from_slice(request.path.as_bytes()));
-        group.set("request.headers", json_object(&request.headers));
-        group.set("request.cookies", json_object(&request.cookies));
+        group.set("request.headers", request.headers.clone());
+        group.set("request.cookies", request.cookies.clone());
         if let Some(timezone) = &request.preferences.timezone {
             group.set("timezone", Bytes::copy_from_slice(timezone.as_bytes()));
         }
@@ -115,25 +115,4 @@ fn shape(sql: &str, role: &Arc<str>) -> u64 {
     sql.hash(&mut hasher);
     role.hash(&mut hasher);
     hasher.finish()
-}
-
-/// Pairs as the text of a JSON object; of equal names the last counts.
-fn json_object(pairs: &[(String, String)]) -> Bytes {
-    use serde::ser::{SerializeMap, Serializer};
-    let mut text =
-        Vec::with_capacity(pairs.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>() + 2);
-    let mut serializer = serde_json::Serializer::new(&mut text);
-    let written = serializer.serialize_map(None).and_then(|mut map| {
-        for (index, (name, value)) in pairs.iter().enumerate() {
-            if pairs[index + 1..].iter().all(|(later, _)| later != name) {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        map.end()
-    });
-    // Serialising strings into memory cannot fail.
-    if written.is_err() {
-        return Bytes::from_static(b"{}");
-    }
-    Bytes::from(text)
 }

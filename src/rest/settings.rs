@@ -26,8 +26,8 @@ pub struct RestSettings {
     pub tx_end: TransactionEnd,
     /// The call that comes before every query.
     pub pre_request: Option<Arc<str>>,
-    /// `extra_search_path`, quoted, each with a comma and a blank in front.
-    pub search_path_tail: String,
+    /// The `search_path` of requests on each exposed schema.
+    search_paths: Vec<(String, Bytes)>,
     /// `app.settings.*` with their names in full.
     pub app_settings: Vec<(Arc<str>, Bytes)>,
     /// Function settings that hold for the whole request.
@@ -122,7 +122,7 @@ impl RestSettings {
             },
             tx_end: transaction,
             pre_request: config.pre_request.as_deref().map(call_without_arguments),
-            search_path_tail: search_path_tail(&config.extra_search_path),
+            search_paths: search_paths(&config.schemas, &config.extra_search_path),
             app_settings: config
                 .app_settings
                 .iter()
@@ -161,20 +161,24 @@ impl RestSettings {
         }
     }
 
-    /// The `search_path` of a request on `schema`.
-    pub fn search_path(&self, schema: &str) -> String {
-        let mut path = SqlBuf::new();
-        path.ident(schema);
-        format!("{}{}", path.text(), self.search_path_tail)
+    /// The `search_path` of a request on an exposed schema; nothing for any other.
+    pub fn search_path(&self, schema: &str) -> Bytes {
+        let found = self.search_paths.iter().find(|(name, _)| name == schema);
+        found.map(|(_, path)| path.clone()).unwrap_or_default()
     }
 }
 
-fn search_path_tail(schemas: &[String]) -> String {
-    let mut path = SqlBuf::new();
-    for schema in schemas {
-        path.lit(", ").ident(schema);
-    }
-    path.text().to_owned()
+/// Each schema in front of the extra ones, no name twice: PostgreSQL looks all of them up in every transaction.
+fn search_paths(schemas: &[String], extra: &[String]) -> Vec<(String, Bytes)> {
+    let path_of = |schema: &String| {
+        let others = extra.iter().filter(|other| *other != schema);
+        let mut path = SqlBuf::new();
+        path.join(", ", std::iter::once(schema).chain(others), |path, name| {
+            path.ident(name);
+        });
+        (schema.clone(), Bytes::from(path.into_parts().0))
+    };
+    schemas.iter().map(path_of).collect()
 }
 
 /// `schema.function`, or a bare function; only the first dot separates.

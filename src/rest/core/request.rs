@@ -39,10 +39,10 @@ pub struct ApiRequest {
     pub top_range: RowRange,
     /// Rows asked for at each embedded level; the top level is not among them.
     pub ranges: Vec<(EmbedPath, RowRange)>,
-    /// Request headers with lower-case names, without cookies, in the order received.
-    pub headers: Vec<(String, String)>,
-    /// Request cookies, in the order received.
-    pub cookies: Vec<(String, String)>,
+    /// Request headers without cookies as the text of a JSON object, names in lower case; of equal names the last counts.
+    pub headers: Bytes,
+    /// Request cookies likewise.
+    pub cookies: Bytes,
     /// The HTTP method.
     pub method: String,
     /// The path as the client sent it (still percent-encoded).

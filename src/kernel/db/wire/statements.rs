@@ -16,8 +16,13 @@ use super::group::Group;
 
 /// Statements kept on a connection.
 const LIMIT: usize = 256;
+/// Text that the statements of a connection may have together, in bytes. PostgreSQL keeps parse trees and plans of many
+/// times the text, so this bounds what its process grows to.
+const TEXT_BUDGET: usize = 256 * 1024;
 /// Longer text is not kept.
-const MAX_TEXT: usize = 16 * 1024;
+const MAX_TEXT: usize = 4 * 1024;
+/// Statements remembered as seen once.
+const SEEN: usize = 1024;
 /// More settings than this in one group are never prepared.
 const MAX_SETTINGS: usize = 64;
 
@@ -46,6 +51,11 @@ struct Entry {
 pub(in crate::kernel::db) struct Statements {
     hasher: RandomState,
     entries: HashMap<u64, Entry>,
+    /// The text of all entries, in bytes.
+    text: usize,
+    /// Keys of statements that came once, by their place: only what comes again is kept, so that a client whose every
+    /// request is another statement fills nothing.
+    seen: Box<[u64]>,
     /// Whether the settings statement for so many settings is there.
     settings: [Settings; MAX_SETTINGS],
     next: u32,
@@ -68,6 +78,8 @@ impl Statements {
         Self {
             hasher: RandomState::new(),
             entries: HashMap::new(),
+            text: 0,
+            seen: vec![0; SEEN].into_boxed_slice(),
             settings: [Settings::Absent; MAX_SETTINGS],
             next: 0,
             clock: 0,
@@ -97,9 +109,15 @@ impl Statements {
             // Still being parsed for another group, or another statement with the same hash.
             return Use::Unnamed;
         }
-        if self.entries.len() >= LIMIT {
-            self.close_oldest(out);
+        if !self.comes_again(key) {
+            return Use::Unnamed;
         }
+        while self.entries.len() >= LIMIT || self.text + sql.len() > TEXT_BUDGET {
+            if !self.close_oldest(out) {
+                return Use::Unnamed;
+            }
+        }
+        self.text += sql.len();
         self.next = self.next.wrapping_add(1);
         let entry = Entry {
             id: self.next,
@@ -114,13 +132,23 @@ impl Statements {
         Use::Parse(self.next)
     }
 
-    fn close_oldest(&mut self, out: &mut BytesMut) {
+    /// Whether the key was seen before; from now on it was.
+    fn comes_again(&mut self, key: u64) -> bool {
+        let place = usize::try_from(key % self.seen.len() as u64).unwrap_or_default();
+        std::mem::replace(&mut self.seen[place], key) == key
+    }
+
+    /// Closes the least recently used statement; `false` if all are still being parsed.
+    fn close_oldest(&mut self, out: &mut BytesMut) -> bool {
         let oldest = self.entries.iter().filter(|(_, entry)| entry.ready).min_by_key(|(_, entry)| entry.used);
         if let Some(key) = oldest.map(|(key, _)| *key)
             && let Some(entry) = self.entries.remove(&key)
         {
+            self.text -= entry.sql.len();
             close(&query_name(entry.id), out);
+            return true;
         }
+        false
     }
 
     /// The server has parsed the query under this number.
@@ -139,7 +167,14 @@ impl Statements {
 
     /// The group that was to parse the query under this number failed: gone, unless it was confirmed before.
     pub(super) fn abandon(&mut self, id: u32) {
-        self.entries.retain(|_, entry| entry.id != id || entry.ready);
+        let text = &mut self.text;
+        self.entries.retain(|_, entry| {
+            let stays = entry.id != id || entry.ready;
+            if !stays {
+                *text -= entry.sql.len();
+            }
+            stays
+        });
     }
 
     /// How to send `count` settings: the name of the statement (empty: unnamed), and if it must be parsed, what to
@@ -189,6 +224,7 @@ impl Statements {
             close(&query_name(entry.id), out);
         }
         self.entries.clear();
+        self.text = 0;
         for (count, state) in self.settings.iter_mut().enumerate() {
             if *state != Settings::Absent {
                 close(&SettingsTicket { epoch: self.epoch, count }.name(), out);
@@ -241,6 +277,7 @@ mod tests {
     }
 
     fn prepare(statements: &mut Statements, group: &Group, out: &mut BytesMut) -> u32 {
+        assert!(matches!(statements.find(&group.query.sql, group, out), Use::Unnamed));
         let Use::Parse(id) = statements.find(&group.query.sql, group, out) else { panic!("already known") };
         statements.confirm(id);
         id
@@ -251,10 +288,11 @@ mod tests {
         let mut statements = Statements::new();
         let mut out = BytesMut::new();
         let first = prepare(&mut statements, &group("select 1", "a"), &mut out);
-        assert!(matches!(statements.find_for(&group("select 1", "b"), &mut out), Use::Parse(_)));
+        let second = prepare(&mut statements, &group("select 1", "b"), &mut out);
+        assert_ne!(first, second);
         let mut moved = group("select 1", "a");
         moved.set("search_path", "x");
-        assert!(matches!(statements.find(&moved.query.sql, &moved, &mut out), Use::Parse(_)));
+        assert_ne!(first, prepare(&mut statements, &moved, &mut out));
         let again = statements.find_for(&group("select 1", "a"), &mut out);
         assert!(matches!(again, Use::Ready { id, .. } if id == first));
     }
@@ -263,10 +301,34 @@ mod tests {
     fn a_statement_being_parsed_is_not_used_by_others() {
         let mut statements = Statements::new();
         let mut out = BytesMut::new();
+        statements.find_for(&group("select 1", "a"), &mut out);
         let Use::Parse(id) = statements.find_for(&group("select 1", "a"), &mut out) else { panic!() };
         assert!(matches!(statements.find_for(&group("select 1", "a"), &mut out), Use::Unnamed));
         statements.abandon(id);
         assert!(matches!(statements.find_for(&group("select 1", "a"), &mut out), Use::Parse(_)));
+    }
+
+    #[test]
+    fn statements_that_never_come_again_fill_nothing() {
+        let mut statements = Statements::new();
+        let mut out = BytesMut::new();
+        for number in 0..10 * LIMIT {
+            statements.find_for(&group(&format!("select {number}"), "a"), &mut out);
+        }
+        assert!(statements.entries.is_empty());
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn the_text_of_all_statements_together_is_bounded() {
+        let mut statements = Statements::new();
+        let mut out = BytesMut::new();
+        for number in 0..LIMIT {
+            let text = format!("select {number} -- {}", "x".repeat(MAX_TEXT - 40));
+            prepare(&mut statements, &group(&text, "a"), &mut out);
+            assert!(statements.text <= TEXT_BUDGET);
+        }
+        assert!(!out.is_empty());
     }
 
     #[test]

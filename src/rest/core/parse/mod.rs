@@ -6,6 +6,7 @@
 mod action;
 mod cursor;
 mod error;
+mod facts;
 mod failure;
 mod fields;
 mod filter;
@@ -90,8 +91,8 @@ pub fn parse(
         columns,
         top_range,
         ranges,
-        headers: plain_headers(parts.headers),
-        cookies: header_text(parts.headers, &header::COOKIE).map(|value| cookies(&value)).unwrap_or_default(),
+        headers: facts::headers(parts.headers),
+        cookies: facts::cookies(parts.headers),
         method: parts.method.as_str().to_owned(),
         path: parts.path.to_owned(),
         action,
@@ -112,26 +113,4 @@ fn is_info(action: &Action) -> bool {
 
 fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let without_cookies = headers.iter().filter(|(name, _)| **name != header::COOKIE);
-    without_cookies
-        .map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        })
-        .collect()
-}
-
-/// `name=value; name=value`, values untouched.
-fn cookies(header: &str) -> Vec<(String, String)> {
-    let header = header.strip_suffix(';').unwrap_or(header);
-    if header.is_empty() {
-        return Vec::new();
-    }
-    let pair = |cookie: &str| {
-        let (name, value) = cookie.split_once('=').unwrap_or((cookie, ""));
-        (name.trim_start_matches(' ').to_owned(), value.to_owned())
-    };
-    header.split(';').map(pair).collect()
 }

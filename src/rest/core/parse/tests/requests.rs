@@ -170,11 +170,8 @@ fn headers_and_cookies_go_on_as_sent() {
     let headers =
         [("X-One", "1"), ("Cookie", "a=b; c=d=e;f"), ("x-one", "2"), ("Accept", "text/csv, */*;q=0.1")];
     let request = Request::of("GET", "/t%20u", &headers, "").parse().unwrap();
-    let pairs = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
-    };
-    assert_eq!(request.cookies, pairs(&[("a", "b"), ("c", "d=e"), ("f", "")]));
-    assert_eq!(request.headers, pairs(&[("x-one", "1"), ("x-one", "2"), ("accept", "text/csv, */*;q=0.1")]));
+    assert_eq!(request.cookies, r#"{"a":"b","c":"d=e","f":""}"#);
+    assert_eq!(request.headers, r#"{"x-one":"2","accept":"text/csv, */*;q=0.1"}"#);
     assert_eq!(request.accept, [MediaType::Csv, MediaType::Any]);
     assert_eq!((request.path.as_str(), request.action.target()), ("/t%20u", Some("t u")));
     assert_eq!((request.content_type, request.payload), (MediaType::Json, None));
