@@ -122,7 +122,7 @@ impl RestService {
         let started = Instant::now();
         let (plan, catalog) = self.plan(exchange.settings, &request).await?;
         if !is_trusted(&catalog, exchange.settings, &exchange.caller.role) {
-            protect::check(&plan, &catalog, exchange.settings.protect)
+            protect::check(&plan, &catalog, &exchange.caller.role, exchange.settings.protect)
                 .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
         }
         exchange.timing.plan = Some(started.elapsed());

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Disclosure, ErrorParts};
+use super::{DATABASE_QUEUE_FULL, DATABASE_TIMEOUT, Disclosure, ErrorParts};
 use crate::kernel::db::wire::{DbError, SqlError};
 
 /// What the caller sees of `error`.
@@ -32,15 +32,8 @@ pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
             "PGRST003",
             "Timed out acquiring connection from connection pool.",
         ),
-        DbError::QueueFull => ErrorParts::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "GF002",
-            "Too many requests wait for the database",
-        )
-        .header(header::RETRY_AFTER, "1"),
-        DbError::Timeout => {
-            ErrorParts::new(StatusCode::GATEWAY_TIMEOUT, "GF003", "The database did not answer in time")
-        }
+        DbError::QueueFull => ErrorParts::own(&DATABASE_QUEUE_FULL).header(header::RETRY_AFTER, "1"),
+        DbError::Timeout => ErrorParts::own(&DATABASE_TIMEOUT),
         DbError::ClientGone | DbError::Internal(_) => {
             ErrorParts::new(StatusCode::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
         }

@@ -123,6 +123,11 @@ impl ErrorParts {
         Self { status, code, message, details: None, hint: None, headers: Vec::new() }
     }
 
+    /// An error of our own, which PostgREST does not have.
+    fn own(error: &OwnError) -> Self {
+        Self::new(error.status, error.code, error.message)
+    }
+
     fn details(mut self, details: impl Into<String>) -> Self {
         self.details = Some(Value::String(details.into()));
         self
@@ -149,6 +154,34 @@ impl ErrorParts {
         }
     }
 }
+
+/// An error that PostgREST does not have.
+struct OwnError {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+}
+
+const RESULT_TOO_LARGE: OwnError = OwnError {
+    status: StatusCode::BAD_REQUEST,
+    code: "result_too_large",
+    message: "The result is too large for one answer",
+};
+const UNREADABLE_BODY: OwnError = OwnError {
+    status: StatusCode::BAD_REQUEST,
+    code: "unreadable_body",
+    message: "The request body cannot be read",
+};
+const DATABASE_QUEUE_FULL: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "database_queue_full",
+    message: "Too many requests wait for the database",
+};
+const DATABASE_TIMEOUT: OwnError = OwnError {
+    status: StatusCode::GATEWAY_TIMEOUT,
+    code: "database_timeout",
+    message: "The database did not answer in time",
+};
 
 /// The body of an error; alphabetical, as PostgREST writes it.
 #[derive(Serialize)]
@@ -192,13 +225,9 @@ impl RestError {
                 "PGRST115",
                 "Payload values do not match URL in primary key column(s)",
             ),
-            Self::ResultTooLarge { limit } => ErrorParts::new(
-                S::BAD_REQUEST,
-                "GF001",
-                "The result is too large for one answer",
-            )
-            .details(format!("At most {limit} bytes are returned at once"))
-            .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream"),
+            Self::ResultTooLarge { limit } => ErrorParts::own(&RESULT_TOO_LARGE)
+                .details(format!("At most {limit} bytes are returned at once"))
+                .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream"),
             Self::Body(error) => body_parts(*error),
             Self::Unreadable(_) | Self::NotIdentified => {
                 ErrorParts::new(S::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
@@ -242,7 +271,7 @@ impl RestError {
 }
 
 fn body_parts(error: BodyError) -> ErrorParts {
-    let parts = ErrorParts::new(error.status(), "GF004", "The request body cannot be read");
+    let parts = ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) };
     let parts = parts.details(error.to_string());
     match error {
         BodyError::TooLarge(_) => parts.hint("Send fewer rows at a time, or raise server.body_limits.rest"),
