@@ -180,7 +180,8 @@ mod tests {
             assert_eq!(status(&error(code, "", None), true).as_u16(), expected, "{code}");
         }
         let message = r#"{"code":"1","message":"m"}"#;
-        let detail = r#"{"status":409,"headers":{"Transfer-Encoding":"chunked","Content-Length":"9","X-Mine":"1"}}"#;
+        let detail =
+            r#"{"status":409,"headers":{"Transfer-Encoding":"chunked","Content-Length":"9","X-Mine":"1"}}"#;
         let parts = raised(&error("PGRST", message, Some(detail)));
         let names: Vec<&str> = parts.headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((parts.status.as_u16(), names), (409, vec!["x-mine"]));
