@@ -231,7 +231,10 @@ impl Goforward {
             Arc::new(move |request| service.clone().handle_graphql(request)),
         )
         .limits(edge::rest_limits(&config.server))
-        .cors(edge::rest_cors(config));
+        .cors(edge::rest_cors(config))
+        .errors(edge::rest_errors(config))
+        .rate_limits(edge::rate_limits(&config.server))
+        .compress(config.server.compression);
         let functions = Mount::absent("functions", "/functions/v1").cors(edge::rest_cors(config));
         vec![graphql, functions]
     }

@@ -308,12 +308,15 @@ async fn protection_is_judged_with_the_facts_of_hidden_relations_too() {
          create view api.bad with (security_invoker = true) as select * from hidden.open where id in (select 1 from hidden.safe);
          create view api.ruled with (security_invoker = true) as select * from hidden.safe;
          create rule r as on insert to api.ruled do instead insert into hidden.safe values (new.id);
+         create sequence hidden.counter;
+         create view api.counted with (security_invoker) as select last_value from hidden.counter;
+         create view api.sessions with (security_invoker) as select s.pid from pg_stat_activity s, hidden.safe;
          create materialized view api.stored as select * from hidden.safe;",
     )
     .await;
     let catalog = load_from(&database, &exposing(&["api"])).await.expect("loaded");
     assert!(relation(&catalog, "good").protection.is_protected());
-    for open in ["leaky", "bad", "ruled", "stored"] {
+    for open in ["leaky", "bad", "ruled", "stored", "counted", "sessions"] {
         assert!(!relation(&catalog, open).protection.is_protected(), "{open}");
     }
 }

@@ -257,9 +257,8 @@ fn security_facts(
 ) -> HashMap<QualifiedName, RelationSecurity> {
     let mut read_by: HashMap<u32, Vec<QualifiedName>> = HashMap::new();
     for base in bases {
-        if let Some(name) = names.get(&base.base.0) {
-            read_by.entry(base.view.0).or_default().push(name.clone());
-        }
+        let name = interner.name(&base.schema, &base.name);
+        read_by.entry(base.view.0).or_default().push(name);
     }
     rows.iter()
         .filter_map(|row| {

@@ -24,11 +24,12 @@ pub(super) struct RelationRow {
     pub(super) acl: Option<Vec<String>>,
 }
 
-/// A view and a relation that it names.
+/// A view and a relation that it names, of any kind and in any schema: what is left out here would count as safe.
 #[derive(sqlx::FromRow)]
 pub(super) struct BaseRow {
     pub(super) view: Oid,
-    pub(super) base: Oid,
+    pub(super) schema: String,
+    pub(super) name: String,
 }
 
 /// `COMMENT ON SCHEMA`.
@@ -68,11 +69,13 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f')
   and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')";
 
 const BASES: &str = "
-select distinct w.ev_class as view, d.refobjid as base
+select distinct w.ev_class as view, n.nspname::text as schema, c.relname::text as name
 from pg_rewrite w
 join pg_depend d
   on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
   and d.refclassid = 'pg_class'::regclass and d.refobjid <> w.ev_class
+join pg_class c on c.oid = d.refobjid
+join pg_namespace n on n.oid = c.relnamespace
 where w.ev_type = '1' and w.oid >= 16384";
 
 const SCHEMA_COMMENTS: &str = "

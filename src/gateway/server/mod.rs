@@ -5,6 +5,7 @@
 
 mod connection;
 mod guarded_stream;
+mod request_target;
 
 #[cfg(test)]
 mod tests;

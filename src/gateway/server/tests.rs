@@ -107,6 +107,21 @@ async fn send(running: &Running, request: &[u8]) -> String {
 }
 
 #[tokio::test]
+async fn targets_with_quotes_and_angles_are_read_on_a_kept_connection_too() {
+    let running = start(ServerOptions::default()).await;
+    let mut stream = connect(&running).await;
+    let long = (format!("/{}", ">".repeat(20_000)), format!("/{}", "%3E".repeat(20_000)));
+    for (target, expected) in
+        [("/a?b", "/a"), ("/j->>k\"", "/j-%3E%3Ek%22"), ("/<", "/%3C"), (&long.0, &long.1)]
+    {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(expected), "{target}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn requests_that_two_parsers_could_read_differently_are_refused() {
     let running = start(quick()).await;
     let post = "POST /first HTTP/1.1\r\nHost: a\r\n";

@@ -247,14 +247,36 @@ fn override_by_settings(response: &mut ResponseHead, head: &ResultHead) -> Resul
     if let Some(text) = &head.status {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
         let code = digits.parse().map_err(|_| ResponseError::StatusSetting)?;
-        response.status = StatusCode::from_u16(code).map_err(|_| ResponseError::StatusSetting)?;
+        response.status = final_status(code).ok_or(ResponseError::StatusSetting)?;
     }
     if let Some(text) = &head.headers {
-        let set = headers_setting(text).ok_or(ResponseError::HeadersSetting)?;
+        let mut set = headers_setting(text).ok_or(ResponseError::HeadersSetting)?;
+        set.retain(|(name, _)| !frames_messages(name));
         response.headers.retain(|(name, _)| set.iter().all(|(other, _)| other != name));
         response.headers.extend(set);
     }
     Ok(())
+}
+
+/// A status that can end an answer: an interim one (1xx) would leave the client waiting, or switch protocols.
+pub fn final_status(code: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())
+}
+
+/// Whether a header says how messages follow each other on the connection (RFC 9110 section 7.6.1, RFC 9112 section 6).
+///
+/// Those are the server's own: set by the database, they would cut an answer short or make two of one.
+pub fn frames_messages(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
 /// `[{"Name": "value"}, …]`; a line break or another byte that a header cannot hold makes it invalid.
@@ -292,4 +314,36 @@ fn collect_target_names(node: &ReadNode, replacements: &mut Vec<String>) {
         replacements.push(format!("`{}` to `{alias}`", node.name));
     }
     node.children.iter().for_each(|child| collect_target_names(child, replacements));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overridden(headers: &str, status: &str) -> Result<ResponseHead, ResponseError> {
+        let mut response = ResponseHead::new(StatusCode::OK);
+        let (headers, status) = (Some(headers.to_owned()), Some(status.to_owned()));
+        let head = ResultHead { headers, status, ..ResultHead::default() };
+        override_by_settings(&mut response, &head).map(|()| response)
+    }
+
+    #[test]
+    fn the_database_cannot_set_how_messages_are_framed() {
+        let set = r#"[{"Transfer-Encoding":"chunked"},{"content-length":"3"},{"Connection":"upgrade"},
+            {"Upgrade":"websocket"},{"Keep-Alive":"timeout=1"},{"X-Mine":"1"}]"#;
+        let response = overridden(set, "418").unwrap();
+        assert_eq!(response.status, StatusCode::IM_A_TEAPOT);
+        let names: Vec<&str> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-mine"]);
+    }
+
+    #[test]
+    fn an_interim_status_and_a_line_break_in_a_header_are_refused() {
+        for status in ["99", "100", "101", "199", "1000", "x"] {
+            assert_eq!(overridden("[]", status).unwrap_err(), ResponseError::StatusSetting, "{status}");
+        }
+        for headers in [r#"[{"X":"a\r\nSet-Cookie: b"}]"#, r#"[{"X\r\nY":"a"}]"#, r#"[{"X":"a\u0000"}]"#] {
+            assert_eq!(overridden(headers, "200").unwrap_err(), ResponseError::HeadersSetting, "{headers}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{DATABASE_QUEUE_FULL, DATABASE_TIMEOUT, Disclosure, ErrorParts};
 use crate::kernel::db::wire::{DbError, SqlError};
+use crate::rest::core::response::{final_status, frames_messages};
 
 /// What the caller sees of `error`.
 pub(super) fn parts(error: &DbError, disclosure: Disclosure) -> ErrorParts {
@@ -90,7 +91,7 @@ fn class_status(code: &str) -> StatusCode {
         | "XX" => S::INTERNAL_SERVER_ERROR,
         "PT" => code
             .get(2..)
-            .and_then(|digits| S::from_bytes(digits.as_bytes()).ok())
+            .and_then(|digits| final_status(digits.parse().ok()?))
             .unwrap_or(S::INTERNAL_SERVER_ERROR),
         _ => S::BAD_REQUEST,
     }
@@ -127,7 +128,7 @@ fn raised(error: &SqlError) -> ErrorParts {
     };
     let parsed = serde_json::from_str::<RaisedDetail>(detail).ok();
     let Some((parsed, status)) =
-        parsed.and_then(|parsed| StatusCode::from_u16(parsed.status).ok().map(|status| (parsed, status)))
+        parsed.and_then(|parsed| final_status(parsed.status).map(|status| (parsed, status)))
     else {
         return invalid_raise(format!("Invalid JSON value for DETAIL: '{detail}'"), detail_hint);
     };
@@ -140,6 +141,7 @@ fn raised(error: &SqlError) -> ErrorParts {
         .filter_map(|(name, value)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         })
+        .filter(|(name, _)| !frames_messages(name))
         .collect();
     parts
 }
@@ -152,4 +154,31 @@ fn invalid_raise(details: String, hint: &'static str) -> ErrorParts {
     )
     .details(details)
     .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_functions_raise_can_neither_be_interim_nor_frame_messages() {
+        let error = |code: &str, message: &str, detail: Option<&str>| SqlError {
+            severity: "ERROR".to_owned(),
+            code: code.to_owned(),
+            message: message.to_owned(),
+            detail: detail.map(str::to_owned),
+            ..SqlError::default()
+        };
+        for (code, expected) in [("PT101", 500), ("PT099", 500), ("PT404", 404), ("PT204", 204)] {
+            assert_eq!(status(&error(code, "", None), true).as_u16(), expected, "{code}");
+        }
+        let message = r#"{"code":"1","message":"m"}"#;
+        let detail =
+            r#"{"status":409,"headers":{"Transfer-Encoding":"chunked","Content-Length":"9","X-Mine":"1"}}"#;
+        let parts = raised(&error("PGRST", message, Some(detail)));
+        let names: Vec<&str> = parts.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((parts.status.as_u16(), names), (409, vec!["x-mine"]));
+        let interim = r#"{"status":101,"headers":{}}"#;
+        assert_eq!(raised(&error("PGRST", message, Some(interim))).code, "PGRST121");
+    }
 }

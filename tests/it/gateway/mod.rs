@@ -109,6 +109,12 @@ async fn too_many_requests_are_told_when_to_come_back() {
     let spoofed = app.anon().header("x-forwarded-for", "203.0.113.7").get("/rest/v1/").await;
     assert_eq!(spoofed.status, 429);
     app.client().get("/health/live").await.expect_status(200);
+    // The other way to the same tables is limited as well.
+    let mut graphql = Vec::new();
+    for _ in 0..20 {
+        graphql.push(app.anon().get("/graphql/v1").await.status);
+    }
+    assert!(graphql.contains(&429), "{graphql:?}");
 }
 
 #[tokio::test]
