@@ -25,6 +25,8 @@ pub use role::IsolationLevel;
 #[cfg(test)]
 mod reload_tests;
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod test_database;
 #[cfg(test)]
 mod tests;

@@ -5,37 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::catalog::model::QualifiedName;
+use crate::kernel::config::DATABASE_SETTINGS;
 use crate::kernel::sql::SqlBuf;
-
-/// The parameters that may be set in the database, without the prefix `pgrst.`.
-const NAMES: &[&str] = &[
-    "client_error_verbosity",
-    "db_aggregates_enabled",
-    "db_anon_role",
-    "db_extra_search_path",
-    "db_hoisted_tx_settings",
-    "db_max_rows",
-    "db_plan_enabled",
-    "db_pre_config",
-    "db_pre_request",
-    "db_prepared_statements",
-    "db_root_spec",
-    "db_schemas",
-    "db_tx_end",
-    "jwt_aud",
-    "jwt_cache_max_entries",
-    "jwt_cache_max_lifetime",
-    "jwt_role_claim_key",
-    "jwt_secret",
-    "jwt_secret_is_base64",
-    "openapi_mode",
-    "openapi_security_active",
-    "openapi_server_proxy_uri",
-    "server_cors_allowed_origins",
-    "server_timing_enabled",
-    "server_trace_header",
-    "url_use_legacy_target_names",
-];
 
 const PREFIX: &str = "pgrst.";
 
@@ -68,7 +39,7 @@ pub async fn in_database_settings(
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     let mut add = |name: &str, value: String| {
         if let Some(bare) = name.strip_prefix(PREFIX)
-            && NAMES.contains(&bare)
+            && DATABASE_SETTINGS.contains(&bare)
         {
             found.insert(bare.to_owned(), value);
         }
@@ -78,7 +49,7 @@ pub async fn in_database_settings(
         let mut call = SqlBuf::new();
         call.lit("select ").name(&function.schema, &function.name).lit("()");
         sqlx::raw_sql(sqlx::AssertSqlSafe(call.text().to_owned())).execute(&mut *transaction).await?;
-        let names: Vec<String> = NAMES.iter().map(|name| format!("{PREFIX}{name}")).collect();
+        let names: Vec<String> = DATABASE_SETTINGS.iter().map(|name| format!("{PREFIX}{name}")).collect();
         let current: Vec<(String, Option<String>)> = sqlx::query_as(CURRENT_SETTINGS)
             .persistent(false)
             .bind(names)

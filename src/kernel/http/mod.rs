@@ -4,7 +4,6 @@
 pub mod body;
 pub mod client_address;
 pub mod context;
-pub mod cookies;
 pub mod query_secrets;
 pub mod request_id;
 

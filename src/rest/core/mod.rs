@@ -13,3 +13,5 @@ pub mod range;
 pub mod render;
 pub mod request;
 pub mod response;
+#[cfg(test)]
+mod samples;

@@ -168,3 +168,116 @@ fn collect_names<'a>(logic: &'a Logic, names: &mut Vec<&'a Arc<str>>) {
         Logic::EmbedIsNull { .. } => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rest::core::samples::{Request, name, shop};
+
+    const CLOSED: ProtectOptions =
+        ProtectOptions { relations: true, unfiltered_writes: true, definer_functions: true };
+    const OPEN: ProtectOptions =
+        ProtectOptions { relations: false, unfiltered_writes: false, definer_functions: false };
+
+    /// The shop with relations that nothing protects.
+    fn shop_with_open(relations: &[&str]) -> Catalog {
+        let mut catalog = shop();
+        for relation in relations {
+            let unprotected = Protection::Unprotected { reason: "has no lock".into(), fix: "lock it".into() };
+            catalog.relations.get_mut(&name(relation)).unwrap().protection = unprotected;
+        }
+        catalog
+    }
+
+    fn checked(method: &str, url: &str, catalog: &Catalog, options: ProtectOptions) -> Result<(), Refusal> {
+        check(&Request::of(method, url, &[], "{}").plan().unwrap(), catalog, options)
+    }
+
+    fn unprotected(relation: &str) -> Result<(), Refusal> {
+        let (reason, fix) = ("has no lock".to_owned(), "lock it".to_owned());
+        Err(Refusal::Unprotected { relation: name(relation), reason, fix })
+    }
+
+    #[test]
+    fn every_relation_of_a_plan_must_be_protected() {
+        for (open, method, url) in [
+            ("clients", "GET", "/clients"),
+            ("clients", "HEAD", "/clients"),
+            ("clients", "POST", "/clients"),
+            ("clients", "PATCH", "/clients?id=eq.1"),
+            ("clients", "DELETE", "/clients?id=eq.1"),
+            ("invoices", "GET", "/clients?select=invoices(id)"),
+            // An embed that only filters reads too.
+            ("invoices", "GET", "/clients?select=id,invoices()&invoices=not.is.null"),
+            ("invoices", "GET", "/clients?select=...invoices(id)"),
+            ("products", "GET", "/clients?select=invoices(products(id))"),
+            ("line_items", "GET", "/invoices?select=products(id)"),
+            ("invoices", "POST", "/clients?select=invoices(id)"),
+            ("invoices", "GET", "/rpc/search?term=a&select=invoices(id)"),
+        ] {
+            let catalog = shop_with_open(&[open]);
+            assert_eq!(checked(method, url, &catalog, CLOSED), unprotected(open), "{method} {url}");
+            assert_eq!(checked(method, url, &catalog, OPEN), Ok(()), "{method} {url} when open");
+            assert_eq!(checked(method, url, &shop(), CLOSED), Ok(()), "{method} {url} when protected");
+        }
+    }
+
+    #[test]
+    fn functions_follow_their_execute_grants() {
+        let catalog = shop_with_open(&["clients", "invoices"]);
+        for url in ["/rpc/search?term=a", "/rpc/numbers"] {
+            assert_eq!(checked("GET", url, &catalog, CLOSED), Ok(()), "{url}");
+        }
+        // A computed relationship is a function as well.
+        let catalog = shop_with_open(&["invoices"]);
+        assert_eq!(checked("GET", "/clients?select=latest_invoice(id)", &catalog, CLOSED), Ok(()));
+    }
+
+    #[test]
+    fn a_junction_that_is_not_exposed_is_not_read_through() {
+        let mut catalog = shop();
+        catalog.relations.remove(&name("line_items"));
+
+        let refusal = checked("GET", "/invoices?select=products(id)", &catalog, CLOSED).unwrap_err();
+
+        assert!(
+            matches!(&refusal, Refusal::Unprotected { relation, .. } if *relation == name("line_items")),
+            "{refusal:?}"
+        );
+    }
+
+    #[test]
+    fn an_update_or_delete_of_every_row_is_refused() {
+        for (method, url, verb) in [
+            ("PATCH", "/clients", Some("UPDATE")),
+            ("DELETE", "/clients", Some("DELETE")),
+            ("DELETE", "/clients?id=eq.1", None),
+            ("DELETE", "/clients?or=(id.eq.1,id.eq.2)", None),
+            ("POST", "/clients", None),
+        ] {
+            let expected = verb.map_or(Ok(()), |verb| Err(Refusal::Unfiltered { verb }));
+            assert_eq!(checked(method, url, &shop(), CLOSED), expected, "{method} {url}");
+            assert_eq!(checked(method, url, &shop(), OPEN), Ok(()), "{method} {url} when open");
+        }
+    }
+
+    #[test]
+    fn a_function_with_the_rights_of_its_owner_is_refused() {
+        let mut plan = Request::of("POST", "/rpc/reset", &[], "").plan().unwrap();
+        let Plan::Call(action) = &mut plan else { panic!("a call") };
+        Arc::make_mut(&mut action.function).security_definer = true;
+
+        assert_eq!(check(&plan, &shop(), CLOSED), Err(Refusal::DefinerFunction(name("reset"))));
+        assert_eq!(check(&plan, &shop(), OPEN), Ok(()));
+    }
+
+    #[test]
+    fn what_reads_no_rows_is_not_checked() {
+        let catalog = shop_with_open(&["clients"]);
+        for (method, url) in [("OPTIONS", "/clients"), ("GET", "/")] {
+            assert_eq!(checked(method, url, &catalog, CLOSED), Ok(()), "{method} {url}");
+        }
+    }
+}

@@ -8,8 +8,6 @@ mod address;
 mod definitions;
 mod parameters;
 mod paths;
-#[cfg(test)]
-mod samples;
 mod swagger;
 #[cfg(test)]
 mod tests;

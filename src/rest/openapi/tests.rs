@@ -3,8 +3,8 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use super::samples::{column, function, parameter, relation, sample_catalog, with_columns};
 use super::*;
+use crate::catalog::samples::{column, function, parameter, relation, sample_catalog, with_columns};
 use crate::catalog::{Cardinality, Column, QualifiedName, Relationship, Volatility};
 
 fn input<'a>(catalog: &'a Catalog, schema: &'a str) -> DocumentInput<'a> {

@@ -136,8 +136,8 @@ pub fn all_objects<'a>(catalog: &'a Catalog, schema: &str) -> (Vec<&'a Relation>
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{function, parameter, relation, sample_catalog};
     use super::*;
+    use crate::catalog::samples::{function, parameter, relation, sample_catalog};
 
     fn names(relations: &[&Relation]) -> Vec<String> {
         relations.iter().map(|relation| relation.name.to_string()).collect()

@@ -94,13 +94,12 @@ async fn times_of_the_wrong_type_are_a_refusal_not_an_absence() {
 
 /// Signs claims that no JSON library would write.
 fn sign_text(claims: &str, secret: &str) -> String {
+    use aws_lc_rs::hmac;
     use base64::Engine;
-    use hmac::{KeyInit, Mac};
     let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let text = format!("{}.{}", base64.encode(r#"{"alg":"HS256","typ":"JWT"}"#), base64.encode(claims));
-    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(text.as_bytes());
-    format!("{text}.{}", base64.encode(mac.finalize().into_bytes()))
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("{text}.{}", base64.encode(hmac::sign(&key, text.as_bytes())))
 }
 
 #[tokio::test]

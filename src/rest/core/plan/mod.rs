@@ -19,6 +19,8 @@ mod mutate;
 mod negotiate;
 mod resolve;
 mod spread;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use draft::Draft;

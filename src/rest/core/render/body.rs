@@ -46,7 +46,7 @@ impl BodyRows<'_> {
         });
         sql.lit(" FROM ");
         self.rows(sql, source);
-        sql.lit(") ").lit(BODY).lit(" ");
+        sql.lit(") ").lit(BODY);
     }
 
     fn rows(&self, sql: &mut SqlBuf, source: &'static str) {

@@ -17,6 +17,8 @@ mod call;
 mod field;
 mod output;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 /// The columns before the body, by position. Reads and calls have the first four, writes all.

@@ -69,7 +69,7 @@ fn insert_conditions(sql: &mut SqlBuf, conditions: &[Logic], on_conflict: Option
     if conditions.is_empty() && !merges {
         return;
     }
-    sql.lit("WHERE ").lit(COUNT_INSERT);
+    sql.lit(" WHERE ").lit(COUNT_INSERT);
     let body = QualifiedName::new("", BODY);
     for logic in conditions {
         sql.lit(" AND ");

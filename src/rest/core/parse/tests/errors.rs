@@ -1,7 +1,8 @@
 //! What a client is told when a parameter does not follow the grammar.
 
-use super::{Request, encode};
+use super::encode;
 use crate::rest::core::parse::RequestError;
+use crate::rest::core::samples::Request;
 
 /// Message and details for one wrong parameter.
 fn complaint(name: &str, value: &str) -> (String, String) {

@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{Request, encode, query};
+use super::{encode, query};
 use crate::rest::core::parse::params;
 use crate::rest::core::query::{
     Field, Filter, JsonOperand, JsonOperation, LogicOperator, LogicTree, Operation, OperatorExpression,
     QuantifiedOperator, SelectItem, SelectNode,
 };
+use crate::rest::core::samples::Request;
 
 /// Pieces of the grammar, so that random text gets past its first character.
 fn fragments() -> impl Strategy<Value = String> {

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Request, encode, query};
+use super::{encode, query};
 use crate::rest::core::parse::{MAX_DEPTH, MAX_SELECT_ITEMS, RequestError, params};
 use crate::rest::core::query::Operation;
+use crate::rest::core::samples::Request;
 
 /// Runs `parse` and checks that it took nowhere near quadratic time.
 fn quickly<T>(parse: impl FnOnce() -> T) -> T {

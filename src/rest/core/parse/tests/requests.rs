@@ -1,10 +1,10 @@
 //! Whole requests: what is addressed, in which schema, which rows, and what the body gives.
 
-use super::{Request, config};
 use crate::rest::core::media::MediaType;
 use crate::rest::core::parse::ParseConfig;
 use crate::rest::core::range::RowRange;
 use crate::rest::core::request::{Action, CallMethod, Mutation};
+use crate::rest::core::samples::{Request, config};
 
 /// Status and code of a refused request.
 fn refusal(request: &Request<'_>) -> (u16, &'static str) {

@@ -1,14 +1,14 @@
-//! Small hand-built catalogs for the tests of this module.
+//! Small hand-built catalogs for tests that need no database. Pure.
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Generated, Identity};
-use crate::catalog::{
+use super::model::{Generated, Identity};
+use super::{
     Catalog, Column, Function, Parameter, Protection, QualifiedName, Relation, RelationKind,
     RelationSecurity, ReturnType, ReturnValue, Volatility,
 };
 
-pub(super) fn column(name: &str, data_type: &str) -> Column {
+pub(crate) fn column(name: &str, data_type: &str) -> Column {
     Column {
         name: name.into(),
         comment: None,
@@ -26,7 +26,7 @@ pub(super) fn column(name: &str, data_type: &str) -> Column {
     }
 }
 
-pub(super) fn relation(schema: &str, name: &str) -> Relation {
+pub(crate) fn relation(schema: &str, name: &str) -> Relation {
     Relation {
         name: QualifiedName::new(schema, name),
         kind: RelationKind::Table,
@@ -50,12 +50,12 @@ pub(super) fn relation(schema: &str, name: &str) -> Relation {
     }
 }
 
-pub(super) fn with_columns(mut relation: Relation, columns: Vec<Column>) -> Relation {
+pub(crate) fn with_columns(mut relation: Relation, columns: Vec<Column>) -> Relation {
     relation.columns = columns.into_iter().map(|column| (Arc::clone(&column.name), column)).collect();
     relation
 }
 
-pub(super) fn parameter(name: &str, data_type: &str) -> Parameter {
+pub(crate) fn parameter(name: &str, data_type: &str) -> Parameter {
     Parameter {
         name: name.into(),
         data_type: data_type.into(),
@@ -65,7 +65,7 @@ pub(super) fn parameter(name: &str, data_type: &str) -> Parameter {
     }
 }
 
-pub(super) fn function(schema: &str, name: &str, params: Vec<Parameter>) -> Function {
+pub(crate) fn function(schema: &str, name: &str, params: Vec<Parameter>) -> Function {
     Function {
         name: QualifiedName::new(schema, name),
         comment: None,
@@ -82,7 +82,7 @@ pub(super) fn function(schema: &str, name: &str, params: Vec<Parameter>) -> Func
 }
 
 /// A catalog of these; overloads stay in the order given.
-pub(super) fn sample_catalog(relations: Vec<Relation>, functions: Vec<Function>) -> Catalog {
+pub(crate) fn sample_catalog(relations: Vec<Relation>, functions: Vec<Function>) -> Catalog {
     let relations = relations.into_iter().map(|relation| (relation.name.clone(), relation)).collect();
     let mut catalog = Catalog { relations, ..Catalog::default() };
     for function in functions {
