@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn checked(method: &str, url: &str, catalog: &Catalog, options: ProtectOptions) -> Result<(), Refusal> {
-        check(&Request::of(method, url, &[], "{}").plan().unwrap(), catalog, options)
+        check(&Request::of(method, url, &[], "{}").plan().unwrap(), catalog, "anon", options)
     }
 
     fn unprotected(relation: &str) -> Result<(), Refusal> {
@@ -269,8 +269,22 @@ mod tests {
         let Plan::Call(action) = &mut plan else { panic!("a call") };
         Arc::make_mut(&mut action.function).security_definer = true;
 
-        assert_eq!(check(&plan, &shop(), CLOSED), Err(Refusal::DefinerFunction(name("reset"))));
-        assert_eq!(check(&plan, &shop(), OPEN), Ok(()));
+        assert_eq!(check(&plan, &shop(), "anon", CLOSED), Err(Refusal::DefinerFunction(name("reset"))));
+        assert_eq!(check(&plan, &shop(), "anon", OPEN), Ok(()));
+    }
+
+    #[test]
+    fn policies_that_do_not_bind_the_callers_own_role_protect_nothing() {
+        let mut catalog = shop();
+        let relation = catalog.relations.get_mut(&name("clients")).unwrap();
+        relation.security.owner = "anon".into();
+        let refused = checked("GET", "/clients", &catalog, CLOSED).unwrap_err();
+        assert!(
+            matches!(refused, Refusal::Unprotected { fix, .. } if fix.contains("FORCE ROW LEVEL SECURITY"))
+        );
+
+        catalog.relations.get_mut(&name("clients")).unwrap().security.rls_forced = true;
+        assert_eq!(checked("GET", "/clients", &catalog, CLOSED), Ok(()));
     }
 
     #[test]
