@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod embedding;
 mod gateway;
 mod harness;
 mod harness_rules;
