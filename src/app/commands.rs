@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sqlx::{ConnectOptions, Connection};
 
+use crate::app::address;
 use crate::app::database::{external_target, owner_options};
 use crate::app::error::AppError;
 use crate::app::secrets::ProjectSecrets;
@@ -47,6 +48,8 @@ impl Actions for Commands {
     async fn keys(&self, loaded: Loaded) -> Result<Keys, ActionError> {
         let config = &loaded.config;
         let random = Random::system();
+        let running =
+            address::of_running(&config.embedded.data_dir).filter(|_| config.database.is_embedded());
         let (secrets, owner_url) = if config.database.is_embedded() {
             let directory = &config.embedded.data_dir;
             let secrets = ProjectSecrets::existing_in(directory, &config.auth, &random)?;
@@ -54,7 +57,7 @@ impl Actions for Commands {
         } else {
             (ProjectSecrets::from_config(&config.auth, false, &random), None)
         };
-        Ok(keys_of(config, default_url(config), &secrets, owner_url))
+        Ok(keys_of(config, running.unwrap_or_else(|| default_url(config)), &secrets, owner_url))
     }
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {

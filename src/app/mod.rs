@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows all services. [`Goforward`] puts a server together and starts it;
 //! [`commands`] does what the command line asks.
 
+mod address;
 mod commands;
 mod database;
 mod edge;
@@ -32,6 +33,7 @@ use crate::kernel::limits::MemoryLimiter;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
+use address::AddressFile;
 use database::{Database, Opening};
 use rest::Rest;
 use secrets::ProjectSecrets;
@@ -151,7 +153,11 @@ impl Goforward {
         let gateway = self.gateway(&merged.config, identity, &rest, &health, metrics.clone());
         serve(listener, admin_listener, gateway, &merged.config, &health, metrics, stop);
         wait_until_ready(&rest).await;
+        let url = api_url(&merged.config, address);
+        let directory = &merged.config.embedded.data_dir;
+        let address_file = database.embedded.as_ref().map(|_| AddressFile::write(directory, &url));
         Ok(Running {
+            address_file,
             config: merged.config,
             address,
             admin_address,
@@ -264,6 +270,7 @@ struct Stopping {
 
 /// A running server.
 pub struct Running {
+    address_file: Option<AddressFile>,
     config: Config,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
@@ -282,10 +289,7 @@ impl Running {
 
     /// The URL for clients.
     pub fn api_url(&self) -> String {
-        match &self.config.server.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", self.address),
-        }
+        api_url(&self.config, self.address)
     }
 
     /// The API key of anonymous callers, where there is one.
@@ -300,6 +304,7 @@ impl Running {
 
     /// Stops in order: requests in flight are finished, then services and database end.
     pub async fn stop(self) {
+        drop(self.address_file);
         self.stop.requests.soft.cancel();
         self.stop.listeners.close();
         self.stop.listeners.wait().await;
@@ -315,6 +320,14 @@ impl Running {
     /// Cuts what is in flight; [`Running::stop`] then ends soon.
     pub fn stop_hard(&self) -> CancellationToken {
         self.stop.requests.hard.clone()
+    }
+}
+
+/// The public URL, or the listener's own.
+fn api_url(config: &Config, address: SocketAddr) -> String {
+    match &config.server.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("http://{address}"),
     }
 }
 

@@ -82,6 +82,8 @@ impl Options {
 /// What `goforward keys --json` prints.
 #[derive(Clone, Deserialize)]
 pub struct Keys {
+    /// Where the API is.
+    pub api_url: String,
     /// The public key.
     pub anon_key: String,
     /// The key that passes row-level security.

@@ -43,6 +43,7 @@ async fn from_nothing_to_an_answer_and_back_after_a_restart() {
     })
     .await;
     let keys = server.keys();
+    assert_eq!(keys.api_url, server.url(), "keys tell where the server really answers");
     assert!(server.log().contains(&server.url()), "the first start says where the API is: {}", server.log());
     assert!(!server.log().contains(&keys.service_role_key), "secret keys go to a terminal only");
     assert!(server.stop().await.success());
