@@ -12,6 +12,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -192,6 +193,10 @@ fn refuse_unreachable(directory: &Path, account: &Account) -> Result<(), Embedde
     }
 }
 
+/// How often a lock that is taken is tried again, and how long to wait in between.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 fn take_lock(home: &Path) -> Result<File, EmbeddedError> {
     let path = home.join("goforward.lock");
     let failed = || io_error("lock", &path);
@@ -203,7 +208,7 @@ fn take_lock(home: &Path) -> Result<File, EmbeddedError> {
         .mode(0o600)
         .open(&path)
         .map_err(failed())?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    match try_lock(&file) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut pid = String::new();
@@ -217,6 +222,19 @@ fn take_lock(home: &Path) -> Result<File, EmbeddedError> {
     file.rewind().map_err(failed())?;
     writeln!(file, "{}", std::process::id()).map_err(failed())?;
     Ok(file)
+}
+
+/// Takes the lock, with a little patience: a child of the process that held it shares the lock until it has become the
+/// program that it was started for.
+fn try_lock(file: &File) -> rustix::io::Result<()> {
+    let lock = || rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    for _ in 0..LOCK_TRIES {
+        match lock() {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    lock()
 }
 
 /// Sets the permission bits of a path.

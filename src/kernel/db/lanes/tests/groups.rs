@@ -234,6 +234,8 @@ async fn a_statement_that_no_longer_fits_is_prepared_anew_without_a_word() {
 async fn statements_stay_within_their_limit_and_are_forgotten_on_request() {
     let lanes = Running::fresh(LaneConfig { max_connections: 1, ..small() }).await;
     for number in 0..300 {
+        // What comes a second time is kept.
+        lanes.execute(&format!("select {number}")).await;
         lanes.execute(&format!("select {number}")).await;
     }
     let mut count = write("select count(*) from pg_prepared_statements");
