@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::catalog::model::{Cardinality, Catalog, Function, Protection, QualifiedName, Relationship};
 use crate::kernel::sql::SqlBuf;
-use crate::rest::core::plan::model::{Logic, Plan, ReadNode};
+use crate::rest::core::plan::model::{Logic, Plan, ReadNode, Spread};
 
 /// The switches of protection.
 #[derive(Clone, Copy, Debug)]
@@ -45,17 +45,24 @@ pub enum Refusal {
 pub fn check(plan: &Plan, catalog: &Catalog, role: &str, options: ProtectOptions) -> Result<(), Refusal> {
     let guard = Guard { catalog, role, options };
     match plan {
-        Plan::Read(action) => guard.tree(&action.tree, Some(&action.target)),
+        Plan::Read(action) => {
+            guard.relation(&action.target)?;
+            guard.tree(&action.tree, Some(&action.target))
+        }
         Plan::Mutate(action) => {
             if options.unfiltered_writes && action.write.is_unfiltered() {
                 let verb = if action.write.is_update() { "UPDATE" } else { "DELETE" };
                 return Err(Refusal::Unfiltered { verb });
             }
+            guard.relation(&action.target)?;
+            let mut names = Vec::new();
+            action.write.conditions().iter().for_each(|logic| collect_names(logic, &mut names));
+            guard.computed_columns(names, &action.target)?;
             guard.tree(&action.tree, Some(&action.target))
         }
         Plan::Call(action) => {
             guard.function(&action.function)?;
-            guard.tree(&action.tree, None)
+            guard.tree(&action.tree, action.function.row_type())
         }
         Plan::Inspect { .. } | Plan::Info { .. } => Ok(()),
     }
@@ -70,27 +77,25 @@ struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// A node that reads `relation` (none: the rows of a function), and everything below it.
-    fn tree(&self, node: &ReadNode, relation: Option<&QualifiedName>) -> Result<(), Refusal> {
-        if let Some(relation) = relation {
-            self.relation(relation)?;
-            self.computed_columns(node, relation)?;
+    /// What a node does with rows of the type `rows_of` (none: no rows of a relation), and everything below it.
+    fn tree(&self, node: &ReadNode, rows_of: Option<&QualifiedName>) -> Result<(), Refusal> {
+        if let Some(relation) = rows_of {
+            self.computed_columns(own_names(node), relation)?;
         }
         for child in &node.children {
-            match child.relationship.as_deref() {
-                Some(Relationship::ForeignKey { foreign_relation, cardinality, .. }) => {
+            let Some(relationship) = child.relationship.as_deref() else { continue };
+            match relationship {
+                Relationship::ForeignKey { foreign_relation, cardinality, .. } => {
+                    self.relation(foreign_relation)?;
                     if let Cardinality::ManyToMany(junction) = cardinality {
                         self.relation(&junction.relation)?;
                     }
-                    self.tree(child, Some(foreign_relation))?;
                 }
-                // A computed relationship is a function: EXECUTE decides, and row policies inside it.
-                Some(Relationship::Computed { function, .. }) => {
-                    self.functions(function)?;
-                    self.tree(child, None)?;
-                }
-                None => self.tree(child, None)?,
+                // It is a function: EXECUTE decides, and row policies inside it.
+                Relationship::Computed { function, .. } => self.functions(function)?,
             }
+            self.computed_columns(names_of_child(node, child), relationship.foreign_relation())?;
+            self.tree(child, Some(relationship.foreign_relation()))?;
         }
         Ok(())
     }
@@ -139,13 +144,10 @@ impl Guard<'_> {
     }
 
     /// A name that is no column of the relation may be a function of its row.
-    fn computed_columns(&self, node: &ReadNode, relation: &QualifiedName) -> Result<(), Refusal> {
+    fn computed_columns(&self, names: Vec<&Arc<str>>, relation: &QualifiedName) -> Result<(), Refusal> {
         if !self.options.definer_functions {
             return Ok(());
         }
-        let mut names: Vec<&Arc<str>> = node.select.iter().map(|item| &item.field.name).collect();
-        names.extend(node.order.iter().map(|term| &term.field.name));
-        node.filters.iter().for_each(|logic| collect_names(logic, &mut names));
         let columns = self.catalog.relations.get(relation).map(|relation| &relation.columns);
         let is_column = |name: &Arc<str>| columns.is_some_and(|columns| columns.contains_key(name));
         for name in names.into_iter().filter(|name| !is_column(name)) {
@@ -155,6 +157,34 @@ impl Guard<'_> {
         }
         Ok(())
     }
+}
+
+/// The names that a node uses of its own relation, wherever they stand.
+fn own_names(node: &ReadNode) -> Vec<&Arc<str>> {
+    let mut names: Vec<&Arc<str>> = node.select.iter().map(|item| &item.field.name).collect();
+    names.extend(node.order.iter().filter(|term| term.relation.is_none()).map(|term| &term.field.name));
+    if let Some(Spread::ToMany { extra_select, .. }) = &node.spread {
+        let own = extra_select.iter().filter(|(relation, _)| relation.is_none());
+        names.extend(own.map(|(_, item)| &item.field.name));
+    }
+    node.filters.iter().for_each(|logic| collect_names(logic, &mut names));
+    names
+}
+
+/// The names of `child`'s relation that its parent orders by.
+fn names_of_child<'a>(node: &'a ReadNode, child: &ReadNode) -> Vec<&'a Arc<str>> {
+    let is_child = |relation: Option<&Arc<str>>| relation == Some(&child.aggregate_alias);
+    let mut names: Vec<&Arc<str>> = node
+        .order
+        .iter()
+        .filter(|term| is_child(term.relation.as_ref()))
+        .map(|term| &term.field.name)
+        .collect();
+    if let Some(Spread::ToMany { extra_select, .. }) = &node.spread {
+        let of_child = extra_select.iter().filter(|(relation, _)| is_child(relation.as_ref()));
+        names.extend(of_child.map(|(_, item)| &item.field.name));
+    }
+    names
 }
 
 fn collect_names<'a>(logic: &'a Logic, names: &mut Vec<&'a Arc<str>>) {
@@ -174,6 +204,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::catalog::samples::function;
     use crate::rest::core::samples::{Request, name, shop};
 
     const CLOSED: ProtectOptions =
@@ -274,17 +305,46 @@ mod tests {
     }
 
     #[test]
-    fn policies_that_do_not_bind_the_callers_own_role_protect_nothing() {
+    fn a_function_of_a_row_must_not_have_the_rights_of_its_owner_wherever_it_stands() {
         let mut catalog = shop();
-        let relation = catalog.relations.get_mut(&name("clients")).unwrap();
-        relation.security.owner = "anon".into();
-        let refused = checked("GET", "/clients", &catalog, CLOSED).unwrap_err();
+        let definer = Function { security_definer: true, ..function("test", "latest_invoice", vec![]) };
+        catalog.functions.insert(definer.name.clone(), vec![definer]);
+        let refusal = Err(Refusal::DefinerFunction(name("latest_invoice")));
+        for (method, url) in [
+            ("GET", "/clients?select=latest_invoice(id)"),
+            ("GET", "/clients?select=id,latest_invoice"),
+            ("GET", "/clients?order=latest_invoice"),
+            ("GET", "/clients?or=(id.eq.1,latest_invoice.is.true)"),
+            ("GET", "/invoices?select=clients(id)&clients.latest_invoice=is.true"),
+            ("GET", "/invoices?select=clients(id)&order=clients(latest_invoice)"),
+            // The order of a to-many spread moves into its arrays.
+            ("GET", "/clients?select=...invoices(id)&invoices.order=latest_invoice"),
+            // So do the rows that a function returns have functions.
+            ("GET", "/rpc/search?term=a&select=latest_invoice"),
+            ("GET", "/rpc/search?term=a&latest_invoice=is.true"),
+            ("PATCH", "/clients?latest_invoice=is.true"),
+            ("DELETE", "/clients?latest_invoice=is.true"),
+        ] {
+            assert_eq!(checked(method, url, &catalog, CLOSED), refusal, "{method} {url}");
+            assert_eq!(checked(method, url, &catalog, OPEN), Ok(()), "{method} {url} when open");
+            assert_eq!(checked(method, url, &shop(), CLOSED), Ok(()), "{method} {url} when it is no definer");
+        }
+    }
+
+    #[test]
+    fn the_role_that_owns_a_table_reads_it_only_if_policies_are_forced() {
+        let mut catalog = shop();
+        let plan = Request::get("/clients").plan().unwrap();
+        let refusal = check(&plan, &catalog, "owner", CLOSED).unwrap_err();
         assert!(
-            matches!(refused, Refusal::Unprotected { fix, .. } if fix.contains("FORCE ROW LEVEL SECURITY"))
+            matches!(&refusal, Refusal::Unprotected { fix, .. }
+                if fix == r#"ALTER TABLE "test"."clients" FORCE ROW LEVEL SECURITY;"#),
+            "{refusal:?}"
         );
 
         catalog.relations.get_mut(&name("clients")).unwrap().security.rls_forced = true;
-        assert_eq!(checked("GET", "/clients", &catalog, CLOSED), Ok(()));
+
+        assert_eq!(check(&plan, &catalog, "owner", CLOSED), Ok(()));
     }
 
     #[test]

@@ -106,6 +106,7 @@ pub(super) fn shop() -> Catalog {
         table("staff", &["id"], &[("id", "integer"), ("boss_id", "integer")]),
         table("addresses", &["id"], &[("id", "integer"), ("city", "text")]),
         table("orders", &["id"], &[("id", "integer"), ("bill_to", "integer"), ("ship_to", "integer")]),
+        table("notes", &[], &[("id", "integer")]),
         read_only("report", &[("month", "date"), ("total", "numeric")]),
     ];
     let mut catalog = sample_catalog(relations, functions());

@@ -387,12 +387,18 @@ impl Write {
         matches!(self, Self::Update { .. })
     }
 
+    /// Its conditions: on the rows it touches, or for PUT on the new row.
+    pub fn conditions(&self) -> &[Logic] {
+        match self {
+            Self::Insert { conditions, .. }
+            | Self::Update { conditions, .. }
+            | Self::Delete { conditions, .. } => conditions,
+        }
+    }
+
     /// Whether an update or delete names no rows at all.
     pub fn is_unfiltered(&self) -> bool {
-        match self {
-            Self::Insert { .. } => false,
-            Self::Update { conditions, .. } | Self::Delete { conditions, .. } => conditions.is_empty(),
-        }
+        !matches!(self, Self::Insert { .. }) && self.conditions().is_empty()
     }
 }
 
