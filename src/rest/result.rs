@@ -143,15 +143,15 @@ struct Pieces {
     reply: Reply,
     shape: Shape,
     skip: usize,
-    /// Rows whose cell has been read to its end.
-    rows_read: usize,
+    /// The row being read, from 0.
+    row: usize,
     is_done: bool,
 }
 
 impl Pieces {
     fn new(running: Running) -> Self {
         let Running { reply, shape, skip, .. } = running;
-        Self { reply, shape, skip, rows_read: 0, is_done: false }
+        Self { reply, shape, skip, row: 0, is_done: false }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, DbError> {
@@ -184,38 +184,72 @@ impl Pieces {
                 lines.extend_from_slice(&piece);
                 continue;
             }
-            self.end_cell(&mut lines);
+            if ends_line(self.shape, self.row) {
+                lines.put_u8(b'\n');
+            }
             if self.reply.next_row().await?.is_none() {
                 self.is_done = true;
                 break;
             }
-            self.start_cell(&mut lines);
+            self.row += 1;
+            if begins_line(self.shape, self.row) {
+                lines.put_u8(b'\n');
+            }
         }
         Ok((!lines.is_empty()).then(|| lines.freeze()))
     }
 
-    /// CSV puts line ends between lines and one after the header; the others end every line.
-    fn end_cell(&mut self, lines: &mut BytesMut) {
-        let is_first = self.rows_read == 0;
-        self.rows_read += 1;
-        let ends = match self.shape {
-            Shape::Lines { has_header: true } => is_first,
-            Shape::Lines { has_header: false } => !is_first,
-            Shape::PlanText => true,
-            Shape::Whole => false,
-        };
-        if ends {
-            lines.put_u8(b'\n');
-        }
-    }
-
-    fn start_cell(&self, lines: &mut BytesMut) {
-        if self.shape == (Shape::Lines { has_header: true }) && self.rows_read > 1 {
-            lines.put_u8(b'\n');
-        }
-    }
-
     async fn finish(self) -> Result<(), DbError> {
         self.reply.finish().await.map(drop)
+    }
+}
+
+/// Whether a line end stands before the cell of a row. CSV puts line ends between lines, so that none follows the last.
+fn begins_line(shape: Shape, row: usize) -> bool {
+    shape == Shape::Lines { has_header: true } && row > 1
+}
+
+/// Whether a line end follows the cell of a row. The first row of lines is the header: CSV ends it always, NDJSON has
+/// none.
+fn ends_line(shape: Shape, row: usize) -> bool {
+    match shape {
+        Shape::Whole => false,
+        Shape::Lines { has_header: true } => row == 0,
+        Shape::Lines { has_header: false } => row > 0,
+        Shape::PlanText => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The body that these cells make.
+    fn body(shape: Shape, cells: &[&str]) -> String {
+        let end = |is_there: bool| if is_there { "\n" } else { "" };
+        let cell =
+            |(row, cell)| format!("{}{cell}{}", end(begins_line(shape, row)), end(ends_line(shape, row)));
+        cells.iter().enumerate().map(cell).collect()
+    }
+
+    #[test]
+    fn csv_has_line_ends_between_lines_and_one_after_the_header() {
+        let csv = Shape::Lines { has_header: true };
+        assert_eq!(body(csv, &["id,name"]), "id,name\n");
+        assert_eq!(body(csv, &["id,name", "1,a"]), "id,name\n1,a");
+        assert_eq!(body(csv, &["id,name", "1,a", "2,b"]), "id,name\n1,a\n2,b");
+    }
+
+    #[test]
+    fn ndjson_ends_every_line_and_has_no_header() {
+        let ndjson = Shape::Lines { has_header: false };
+        assert_eq!(body(ndjson, &[""]), "");
+        assert_eq!(body(ndjson, &["", "{}", "{}"]), "{}\n{}\n");
+    }
+
+    #[test]
+    fn an_execution_plan_ends_every_line_and_a_whole_body_none() {
+        assert_eq!(body(Shape::PlanText, &["a", "b"]), "a\nb\n");
+        assert_eq!(body(Shape::Whole, &["[]"]), "[]");
     }
 }

@@ -4,9 +4,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::rest::core::plan::model::{MutateAction, Output, Plan, ReadNode, Write};
-use crate::rest::core::preferences::{Preferences, Representation, Resolution};
+use crate::rest::core::preferences::{CountMode, Preferences, Representation, Resolution};
 use crate::rest::core::range::{RangeStatus, answer_range, content_range};
 use crate::rest::core::request::{ApiRequest, Mutation};
+
+#[cfg(test)]
+mod tests;
 
 /// The leading columns of a result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,7 +165,7 @@ fn content_location(relation: &str, query: &str) -> Option<String> {
 fn mutated(action: &MutateAction, plan: &Plan, request: &ApiRequest, head: &ResultHead) -> ResponseHead {
     let preferences = &request.preferences;
     let is_full = preferences.representation == Some(Representation::Full);
-    let total = preferences.counts().then(|| i128::from(head.rows));
+    let total = preferences.count.is_some_and(CountMode::counts).then(|| i128::from(head.rows));
     let mut response = ResponseHead::new(if is_full { StatusCode::OK } else { StatusCode::NO_CONTENT });
     match action.mutation {
         Mutation::Create => {
@@ -320,43 +323,4 @@ fn collect_target_names(node: &ReadNode, replacements: &mut Vec<String>) {
         replacements.push(format!("`{}` to `{alias}`", node.name));
     }
     node.children.iter().for_each(|child| collect_target_names(child, replacements));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn overridden(headers: &str, status: &str) -> Result<ResponseHead, ResponseError> {
-        let mut response = ResponseHead::new(StatusCode::OK);
-        let (headers, status) = (Some(headers.to_owned()), Some(status.to_owned()));
-        let head = ResultHead { headers, status, ..ResultHead::default() };
-        override_by_settings(&mut response, &head).map(|()| response)
-    }
-
-    #[test]
-    fn the_database_cannot_set_how_messages_are_framed() {
-        let set = r#"[{"Transfer-Encoding":"chunked"},{"content-length":"3"},{"Connection":"upgrade"},
-            {"Upgrade":"websocket"},{"Keep-Alive":"timeout=1"},{"X-Mine":"1"}]"#;
-        let response = overridden(set, "418").unwrap();
-        assert_eq!(response.status, StatusCode::IM_A_TEAPOT);
-        let names: Vec<&str> = response.headers.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["x-mine"]);
-    }
-
-    #[test]
-    fn a_location_that_clients_could_not_read_is_left_out() {
-        assert_eq!(content_location("t", "").as_deref(), Some("/t"));
-        assert_eq!(content_location("t", "id=eq.1").as_deref(), Some("/t?id=eq.1"));
-        assert_eq!(content_location("t", &"x".repeat(60_000)), None);
-    }
-
-    #[test]
-    fn an_interim_status_and_a_line_break_in_a_header_are_refused() {
-        for status in ["99", "100", "101", "199", "1000", "x"] {
-            assert_eq!(overridden("[]", status).unwrap_err(), ResponseError::StatusSetting, "{status}");
-        }
-        for headers in [r#"[{"X":"a\r\nSet-Cookie: b"}]"#, r#"[{"X\r\nY":"a"}]"#, r#"[{"X":"a\u0000"}]"#] {
-            assert_eq!(overridden(headers, "200").unwrap_err(), ResponseError::HeadersSetting, "{headers}");
-        }
-    }
 }
