@@ -45,22 +45,23 @@ mod tests {
 
     use super::*;
 
-    fn with(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn with(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
     }
 
     #[test]
     fn of_equal_names_the_last_counts() {
-        assert_eq!(headers(&with(header::ACCEPT, &["one", "t\"wo"])), r#"{"accept":"t\"wo"}"#);
-        assert_eq!(cookies(&with(header::COOKIE, &["a=1; b=2; a=3; c"])), r#"{"a":"3","b":"2","c":""}"#);
+        assert_eq!(headers(&with(&header::ACCEPT, &["one", "t\"wo"])), r#"{"accept":"t\"wo"}"#);
+        assert_eq!(cookies(&with(&header::COOKIE, &["a=1; b=2; a=3; c"])), r#"{"a":"3","b":"2","c":""}"#);
         assert_eq!(cookies(&HeaderMap::new()), "{}");
     }
 
     #[test]
     fn thousands_of_cookies_are_read_in_linear_time() {
-        let text: String = (0..50_000).map(|name| format!("{name}=x;")).collect();
+        let pairs: Vec<String> = (0..50_000).map(|name| format!("{name}=x")).collect();
+        let text = pairs.join(";");
         let started = std::time::Instant::now();
-        assert!(cookies(&with(header::COOKIE, &[&text])).len() > 500_000);
+        assert!(cookies(&with(&header::COOKIE, &[&text])).len() > 500_000);
         assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }

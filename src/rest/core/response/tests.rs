@@ -6,7 +6,7 @@ use crate::rest::core::samples::{OPTIONS, Request};
 
 /// A result of `rows` rows, of `total` where they were counted.
 fn result(rows: i64, total: Option<i64>) -> ResultHead {
-    ResultHead { rows, total, ..ResultHead::default() }
+    ResultHead { total, rows, ..ResultHead::default() }
 }
 
 /// The answer to `METHOD /url | preferences`, as its status and then its headers, with `no body` where there is none.
