@@ -102,18 +102,6 @@ impl CatalogHandle {
         Self { shared, commands }
     }
 
-    /// A handle on a fixed catalog that nothing reloads, for tests and tools.
-    pub fn fixed(catalog: Catalog) -> Self {
-        let (commands, _) = mpsc::channel(1);
-        let shared = Shared {
-            version: watch::Sender::new(catalog.version),
-            current: ArcSwap::from_pointee(catalog),
-            config_requests: watch::Sender::new(0),
-            stale: AtomicBool::new(false),
-        };
-        Self { shared: Arc::new(shared), commands }
-    }
-
     /// The current snapshot for a short look; not to be held across an await.
     pub fn load(&self) -> Guard<Arc<Catalog>> {
         self.shared.current.load()

@@ -44,13 +44,4 @@ impl IsolationLevel {
             Self::ReadCommitted
         }
     }
-
-    /// The words after `ISOLATION LEVEL`.
-    pub fn as_sql(self) -> &'static str {
-        match self {
-            Self::ReadCommitted => "READ COMMITTED",
-            Self::RepeatableRead => "REPEATABLE READ",
-            Self::Serializable => "SERIALIZABLE",
-        }
-    }
 }

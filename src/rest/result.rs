@@ -21,6 +21,19 @@ const SETTLED_MEMORY: usize = 1 << 20;
 /// The OID of `jsonb`, whose binary form starts with a version byte.
 const JSONB_OID: u32 = 3802;
 
+/// Runs a statement whose one column is small and for ourselves, and reads all of it.
+pub(super) async fn read_all(lanes: &Lanes, group: Group) -> Result<Vec<u8>, DbError> {
+    let mut reply = lanes.run(group).await?;
+    let mut text = Vec::new();
+    while reply.next_row().await?.is_some() {
+        while let Some(piece) = reply.chunk().await? {
+            text.extend_from_slice(&piece);
+        }
+    }
+    reply.finish().await?;
+    Ok(text)
+}
+
 /// The body of an answer.
 pub(super) struct ResultBody {
     /// Its length in bytes, if known.

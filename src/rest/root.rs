@@ -14,7 +14,7 @@ use crate::rest::error::RestError;
 use crate::rest::openapi::{
     DocumentInput, ServerAddress, Visible, all_objects, document, visible_objects_query,
 };
-use crate::rest::result::ResultBody;
+use crate::rest::result::{ResultBody, read_all};
 use crate::rest::run::{Run, assemble};
 use crate::rest::scope::{Effect, Scope};
 
@@ -55,14 +55,7 @@ pub(super) async fn describe(
 async fn visible(run: &Run<'_>, schema: &str) -> Result<Visible, RestError> {
     let query = Query::new(visible_objects_query(schema), 1);
     let group = run.scope.statement_group(query, Effect::Reads, Finish::Commit);
-    let mut reply = run.lanes.run(group).await?;
-    let mut text = Vec::new();
-    while reply.next_row().await?.is_some() {
-        while let Some(piece) = reply.chunk().await? {
-            text.extend_from_slice(&piece);
-        }
-    }
-    reply.finish().await?;
+    let text = read_all(run.lanes, group).await?;
     Visible::parse(&text).map_err(|_| RestError::Unreadable("the list of visible objects"))
 }
 
@@ -83,7 +76,6 @@ fn render(
     let base_path = if settings.base_path.is_empty() { "/" } else { settings.base_path.as_str() };
     ResultBody::whole(document(&DocumentInput {
         catalog: scope.catalog,
-        schema,
         relations,
         functions,
         schema_comment: comment,

@@ -16,14 +16,9 @@ use crate::rest::core::render::{CountOptions, Rendered, Shape, render_call, rend
 use crate::rest::core::request::Mutation;
 use crate::rest::core::response::{BodyUse, ResponseHead, ResultHead, respond};
 use crate::rest::error::RestError;
-use crate::rest::result::{ResultBody, Running};
+use crate::rest::result::{ResultBody, Running, read_all};
 use crate::rest::scope::{Effect, Scope};
 use crate::rest::timing::ServerTiming;
-
-/// Leading columns and body of reads and calls.
-const READ_COLUMNS: u16 = 5;
-/// Leading columns and body of writes.
-const WRITE_COLUMNS: u16 = 7;
 
 /// A plan about to run.
 pub(super) struct Run<'a> {
@@ -79,13 +74,13 @@ impl Run<'_> {
                 if action.read_only {
                     self.read(plan, rendered, &action.output, checks).await
                 } else {
-                    self.write(plan, rendered, READ_COLUMNS, &action.output, checks).await
+                    self.write(plan, rendered, &action.output, checks).await
                 }
             }
             Plan::Mutate(action) => {
                 let rendered = render_mutate(action, &self.scope.request.preferences);
                 let checks = self.write_checks(action);
-                self.write(plan, rendered, WRITE_COLUMNS, &action.output, checks).await
+                self.write(plan, rendered, &action.output, checks).await
             }
             Plan::Inspect { .. } | Plan::Info { .. } => Err(RestError::Unreadable("a plan without a query")),
         }
@@ -105,7 +100,7 @@ impl Run<'_> {
     fn count_options(&self, plan: &Plan) -> CountOptions {
         let scope = &self.scope;
         let mut mode = scope.request.preferences.count;
-        let guesses = matches!(mode, Some(CountMode::Planned | CountMode::Estimated));
+        let guesses = mode.is_some_and(CountMode::guesses);
         let is_anonymous = scope.settings.anon_role.as_deref() == Some(&*scope.caller.role);
         if guesses && is_anonymous && !scope.settings.anon_count_estimates && matches!(plan, Plan::Read(_)) {
             mode = Some(CountMode::Exact);
@@ -131,7 +126,7 @@ impl Run<'_> {
             Some(sql) => Some(self.estimate(sql).await?),
             None => None,
         };
-        let query = self.query(rendered.sql, columns(rendered.shape, READ_COLUMNS));
+        let query = self.query(rendered.sql, rendered.columns);
         let text = Arc::clone(&query.sql);
         let group = self.scope.statement_group(query, Effect::Reads, Finish::Commit);
         let running = Running::start(self.lanes, group, rendered.shape).await;
@@ -163,7 +158,6 @@ impl Run<'_> {
         mut self,
         plan: &Plan,
         rendered: Rendered,
-        column_count: u16,
         output: &Output,
         checks: Checks,
     ) -> Result<Response<Body>, RestError> {
@@ -174,7 +168,7 @@ impl Run<'_> {
             (false, true) => Finish::Rollback,
             (false, false) => Finish::Commit,
         };
-        let query = self.query(rendered.sql, columns(rendered.shape, column_count));
+        let query = self.query(rendered.sql, rendered.columns);
         let text = Arc::clone(&query.sql);
         let group = self.scope.statement_group(query, Effect::Writes, finish);
         let mut running = Running::start(self.lanes, group, rendered.shape).await?;
@@ -240,14 +234,7 @@ impl Run<'_> {
     /// The planner's guess at the number of rows, in a group of its own.
     async fn estimate(&self, sql: SqlBuf) -> Result<i64, RestError> {
         let group = self.scope.statement_group(self.query(sql, 1), Effect::Reads, Finish::Commit);
-        let mut reply = self.lanes.run(group).await?;
-        let mut text = Vec::new();
-        while reply.next_row().await?.is_some() {
-            while let Some(piece) = reply.chunk().await? {
-                text.extend_from_slice(&piece);
-            }
-        }
-        reply.finish().await?;
+        let text = read_all(self.lanes, group).await?;
         let plan: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         Ok(plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_i64).unwrap_or_default())
     }
@@ -267,10 +254,6 @@ impl Run<'_> {
 
 fn is_singular(output: &Output) -> bool {
     matches!(output.media, MediaType::Singular { .. })
-}
-
-fn columns(shape: Shape, otherwise: u16) -> u16 {
-    if shape == Shape::PlanText { 1 } else { otherwise }
 }
 
 /// The answer to a request for an execution plan.

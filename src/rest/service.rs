@@ -72,7 +72,17 @@ impl RestService {
         let disclosure = self.disclosure(&exchange);
         let mut response = match self.answer(&mut exchange, &head, body, &context).await {
             Ok(response) => response,
-            Err(error) => error.into_response(disclosure),
+            Err(error) => {
+                if let Some(cause) = error.fault() {
+                    let request_id = context.request_id.as_str();
+                    tracing::error!(
+                        kind = "error",
+                        request_id,
+                        "a request failed inside the server: {cause}"
+                    );
+                }
+                error.into_response(disclosure)
+            }
         };
         if settings.server_timing && response.status() != StatusCode::UNAUTHORIZED {
             exchange.timing.write(response.headers_mut());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderName;
 
 use crate::kernel::config::{ErrorVerbosity, OpenApiMode, Permission, RestConfig, TransactionEnd};
 use crate::kernel::sql::SqlBuf;
@@ -42,8 +41,6 @@ pub struct RestSettings {
     pub slow_query: Option<Duration>,
     /// Whether answers carry `Server-Timing`.
     pub server_timing: bool,
-    /// The header that is repeated in the answer.
-    pub trace_header: Option<HeaderName>,
     /// Whether errors have code and message only.
     pub minimal_errors: bool,
     /// Whether errors may quote rows, and names that were not asked for.
@@ -137,7 +134,6 @@ impl RestSettings {
             log_queries: around.log_queries,
             slow_query: around.slow_query,
             server_timing: config.server_timing,
-            trace_header: config.trace_header.as_deref().and_then(|name| HeaderName::try_from(name).ok()),
             minimal_errors: config.client_error_verbosity == ErrorVerbosity::Minimal,
             verbose_errors: config.verbose_errors,
             anon_count_estimates: config.anon_count_estimates,

@@ -53,8 +53,6 @@ pub enum LimitSubject {
     Key(std::sync::Arc<str>),
     /// A user, by id.
     User(std::sync::Arc<str>),
-    /// Everybody together.
-    Everyone,
 }
 
 impl LimitSubject {

@@ -1,5 +1,5 @@
-//! The metrics: their names in one table, the recorder, and the text for Prometheus. Whoever counts uses the
-//! names of this table with the `metrics` macros; labels hold templates and words of ours, never what clients send.
+//! The metrics: their names in one table, the recorder, and the text for Prometheus. Whoever counts something adds it to
+//! this table, which a test compares with the code; labels hold templates and words of ours, never what clients send.
 
 use std::fmt::{Display, Write as _};
 use std::sync::OnceLock;
@@ -56,41 +56,36 @@ macro_rules! metric_table {
 metric_table! {
     BUILD_INFO = "goforward_build_info", Gauge, ["version"], "Always 1, with the version as its label.";
     HTTP_REQUESTS = "goforward_http_requests_total", Counter, ["service", "route", "method", "status"],
-        "Requests that were answered.";
-    HTTP_DURATION = "goforward_http_request_duration_seconds", Histogram, ["service", "route", "method"],
+        "Requests that were answered (status: 1xx to 5xx, or gone where the client left first).";
+    HTTP_DURATION = "goforward_http_request_duration_seconds", Histogram, ["service", "route"],
         "Time from the head of a request to the end of its answer.";
-    HTTP_IN_FLIGHT = "goforward_http_requests_in_flight", Gauge, [], "Requests being worked on.";
-    HTTP_ERRORS = "goforward_http_errors_total", Counter, ["service", "code"],
-        "Answers that were errors, by error code.";
-    HTTP_CONNECTIONS = "goforward_http_connections", Gauge, [], "Open sockets of clients.";
-    HTTP_RATE_LIMITED = "goforward_http_rate_limited_total", Counter, ["scope"],
-        "Requests refused by a rate limit (scope: ip, key or user).";
-    AUTH_FAILURES = "goforward_auth_failures_total", Counter, ["reason"], "Credentials that were refused.";
-    DATABASE_QUERY_DURATION = "goforward_database_query_duration_seconds", Histogram, ["lane"],
-        "Time of a statement group in the database.";
-    DATABASE_CONNECTIONS = "goforward_database_connections", Gauge, ["pool", "state"],
-        "Connections to the database by pool or lane (state: open, busy).";
-    DATABASE_CONNECTION_BUDGET = "goforward_database_connection_budget", Gauge, [],
-        "Connections that all pools and lanes may have together.";
-    DATABASE_QUEUE = "goforward_database_queue_length", Gauge, ["pool"], "Requests waiting for a connection.";
-    DATABASE_QUEUE_WAIT = "goforward_database_queue_wait_seconds", Histogram, ["pool"],
-        "Time that requests waited for a connection.";
-    DATABASE_REFUSED = "goforward_database_refused_total", Counter, ["pool", "reason"],
-        "Requests that got no connection (reason: queue_full, timeout, down).";
-    DATABASE_CANCELS = "goforward_database_cancels_total", Counter, [], "Queries cancelled because their client left.";
-    DATABASE_RECONNECTS = "goforward_database_reconnects_total", Counter, ["pool"],
-        "Connections that were lost and made again.";
-    DATABASE_UP = "goforward_database_up", Gauge, [], "1 while the database answers, 0 otherwise.";
-    LANE_MOVES = "goforward_lane_moves_total", Counter, ["to"], "Query shapes that changed lanes.";
+    HTTP_IN_FLIGHT = "goforward_http_requests_in_flight", Gauge, ["service"], "Requests being worked on.";
+    HTTP_PANICS = "goforward_http_panics_total", Counter, ["service"], "Requests whose handler panicked.";
+    ACCEPT_PAUSES = "goforward_accept_pauses_total", Counter, [],
+        "Times that no connection was accepted for a moment because descriptors or memory ran out.";
+    DATABASE_SECONDS = "goforward_db_seconds", Histogram, ["lane"],
+        "Time of a request's statements on their connection (lane: shared, exclusive).";
+    DATABASE_CONNECTIONS = "goforward_db_connections", Gauge, ["lane", "state"],
+        "Connections to the database (state: busy, idle).";
+    DATABASE_IN_FLIGHT = "goforward_db_in_flight", Gauge, ["lane"], "Requests in flight on connections.";
+    DATABASE_WAITING = "goforward_db_waiting", Gauge, ["lane"], "Requests waiting for a connection.";
+    DATABASE_TIMEOUTS = "goforward_db_timeouts_total", Counter, ["kind"],
+        "Requests that waited too long (kind: acquire, answer) or found the queue full (queue_full).";
+    DATABASE_RETRIES = "goforward_db_retries_total", Counter, [],
+        "Reads sent again after a lost connection or a stale statement.";
+    DATABASE_REISSUES = "goforward_db_reissues_total", Counter, [], "Reads moved from a slow shared connection.";
+    DATABASE_CANCELS = "goforward_db_cancels_total", Counter, [], "Cancel requests sent to PostgreSQL.";
+    DATABASE_CONNECT_ERRORS = "goforward_db_connect_errors_total", Counter, [],
+        "Connections that could not be opened.";
+    DATABASE_LOST = "goforward_db_connections_lost_total", Counter, [], "Connections lost while open.";
     CATALOG_RELATIONS = "goforward_catalog_relations", Gauge, [], "Relations in the catalog.";
-    CATALOG_FUNCTIONS = "goforward_catalog_functions", Gauge, [], "Functions in the catalog.";
+    CATALOG_FUNCTIONS = "goforward_catalog_functions", Gauge, [], "Functions in the catalog, overloads as one.";
+    CATALOG_RELATIONSHIPS = "goforward_catalog_relationships", Gauge, [], "Relationships in the catalog.";
     CATALOG_VERSION = "goforward_catalog_version", Gauge, [], "Number of the catalog in force, from 1.";
+    CATALOG_STALE = "goforward_catalog_stale", Gauge, [], "1 while a change of the schema is still to be loaded.";
     CATALOG_RELOADS = "goforward_catalog_reloads_total", Counter, ["result"],
-        "Reloads of the catalog (result: changed, same, failed).";
-    CATALOG_LOAD_DURATION = "goforward_catalog_load_duration_seconds", Histogram, [], "Time to load the catalog.";
-    CACHE_REQUESTS = "goforward_cache_requests_total", Counter, ["cache", "result"],
-        "Look-ups in a cache (cache: token, plan, statement; result: hit, miss).";
-    CACHE_ENTRIES = "goforward_cache_entries", Gauge, ["cache"], "Entries of a cache.";
+        "Loads of the catalog (result: ok, error).";
+    CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
         "Log lines dropped because the log could not be written fast enough.";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [], "CPU time of the process in seconds.";
@@ -204,7 +199,7 @@ mod tests {
         metrics::histogram!(names::HTTP_DURATION, "service" => "rest").record(0.003);
         let text = metrics.render(None);
         for line in [
-            "# HELP goforward_http_requests_total Requests that were answered.",
+            "# HELP goforward_http_requests_total Requests that were answered (status: 1xx to 5xx, or gone where the client left first).",
             "# TYPE goforward_http_requests_total counter",
             "goforward_http_request_duration_seconds_bucket{service=\"rest\",le=\"0.005\"} 1",
             "# TYPE process_resident_memory_bytes gauge",
@@ -229,6 +224,36 @@ mod tests {
                 assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
             }
         }
+    }
+
+    /// Every Rust file below a folder.
+    fn sources(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| match path.extension() {
+                Some(extension) if extension == "rs" => vec![std::fs::read_to_string(&path).unwrap()],
+                _ if path.is_dir() => sources(&path),
+                _ => Vec::new(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_table_holds_exactly_the_metrics_that_are_recorded() {
+        let recorded: std::collections::BTreeSet<String> =
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+                .iter()
+                .flat_map(|text| ["counter!(", "gauge!(", "histogram!("].map(|call| (text, call)))
+                .flat_map(|(text, call)| text.split(call).skip(1))
+                .filter_map(|rest| rest.trim_start().strip_prefix("\"goforward_")?.split('"').next())
+                .map(|tail| format!("goforward_{tail}"))
+                .collect();
+        // Recorded here, by their constants.
+        let by_constant = [names::BUILD_INFO, names::LOG_DROPPED];
+        let listed = METRICS.iter().map(|metric| metric.name);
+        let listed = listed.filter(|name| name.starts_with("goforward_") && !by_constant.contains(name));
+
+        assert_eq!(recorded, listed.map(str::to_owned).collect());
     }
 
     #[test]

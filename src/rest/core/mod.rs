@@ -14,4 +14,4 @@ pub mod render;
 pub mod request;
 pub mod response;
 #[cfg(test)]
-mod samples;
+pub(in crate::rest) mod samples;

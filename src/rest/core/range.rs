@@ -54,11 +54,6 @@ impl RowRange {
         self.upper.map(|upper| upper - self.lower + 1)
     }
 
-    /// Number of the last row, if bounded.
-    pub fn upper(&self) -> Option<i128> {
-        self.upper
-    }
-
     /// Whether no row can be in it.
     pub fn is_empty(&self) -> bool {
         self.upper.is_some_and(|upper| upper < self.lower)
@@ -188,17 +183,6 @@ pub enum RangeStatus {
     OutOfBounds,
 }
 
-impl RangeStatus {
-    /// The HTTP status code.
-    pub fn code(self) -> u16 {
-        match self {
-            Self::Complete => 200,
-            Self::Partial => 206,
-            Self::OutOfBounds => 416,
-        }
-    }
-}
-
 /// Status of an answer that holds the rows `lower` to `upper` of `total`.
 pub fn range_status(lower: i128, upper: i128, total: Option<i128>) -> RangeStatus {
     match total {
@@ -288,10 +272,10 @@ mod tests {
 
     #[test]
     fn the_status_follows_from_rows_and_total() {
-        assert_eq!(answer_range(RowRange::ALL, 3, None).0.code(), 200);
-        assert_eq!(answer_range(RowRange::ALL, 3, Some(3)).0.code(), 200);
-        assert_eq!(answer_range(RowRange::ALL, 3, Some(4)).0.code(), 206);
-        assert_eq!(answer_range(RowRange::from_offset(5), 0, Some(4)).0.code(), 416);
+        assert_eq!(answer_range(RowRange::ALL, 3, None).0, RangeStatus::Complete);
+        assert_eq!(answer_range(RowRange::ALL, 3, Some(3)).0, RangeStatus::Complete);
+        assert_eq!(answer_range(RowRange::ALL, 3, Some(4)).0, RangeStatus::Partial);
+        assert_eq!(answer_range(RowRange::from_offset(5), 0, Some(4)).0, RangeStatus::OutOfBounds);
         assert_eq!(
             answer_range(RowRange::from_offset(4), 0, Some(4)),
             (RangeStatus::Partial, "*/4".to_owned())

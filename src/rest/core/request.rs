@@ -97,28 +97,6 @@ impl Action {
     pub fn is_read_call(&self) -> bool {
         matches!(self, Self::Call { method: CallMethod::Read { .. }, .. })
     }
-
-    /// Whether only headers are answered (`HEAD`).
-    pub fn headers_only(&self) -> bool {
-        match self {
-            Self::RelationRead { headers_only, .. }
-            | Self::SchemaRead { headers_only }
-            | Self::Call { method: CallMethod::Read { headers_only }, .. } => *headers_only,
-            _ => false,
-        }
-    }
-
-    /// The relation or function addressed, if any.
-    pub fn target(&self) -> Option<&str> {
-        match self {
-            Self::RelationRead { target, .. }
-            | Self::RelationMutate { target, .. }
-            | Self::Call { target, .. }
-            | Self::RelationInfo { target }
-            | Self::CallInfo { target } => Some(target),
-            Self::SchemaRead { .. } | Self::SchemaInfo => None,
-        }
-    }
 }
 
 /// A change to a relation.

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::rest::core::plan::model::{MutateAction, Output, Plan, ReadNode, Write};
-use crate::rest::core::preferences::{Preferences, Representation, Resolution};
+use crate::rest::core::preferences::{CountMode, Preferences, Representation, Resolution};
 use crate::rest::core::range::{RangeStatus, answer_range, content_range};
 use crate::rest::core::request::{ApiRequest, Mutation};
 
@@ -165,7 +165,7 @@ fn content_location(relation: &str, query: &str) -> Option<String> {
 fn mutated(action: &MutateAction, plan: &Plan, request: &ApiRequest, head: &ResultHead) -> ResponseHead {
     let preferences = &request.preferences;
     let is_full = preferences.representation == Some(Representation::Full);
-    let total = preferences.counts().then(|| i128::from(head.rows));
+    let total = preferences.count.is_some_and(CountMode::counts).then(|| i128::from(head.rows));
     let mut response = ResponseHead::new(if is_full { StatusCode::OK } else { StatusCode::NO_CONTENT });
     match action.mutation {
         Mutation::Create => {

@@ -22,10 +22,10 @@ use crate::catalog::samples::{column, function, parameter, relation, sample_cata
 const SCHEMA: &str = "test";
 
 /// Everything is switched on and nothing limited.
-pub(super) const OPTIONS: PlanOptions =
+pub(in crate::rest) const OPTIONS: PlanOptions =
     PlanOptions { max_rows: None, aggregates: true, plans: true, target_names: false };
 
-pub(super) fn config() -> ParseConfig {
+pub(in crate::rest) fn config() -> ParseConfig {
     ParseConfig {
         schemas: vec![SCHEMA.to_owned()],
         root_function: None,
@@ -35,27 +35,32 @@ pub(super) fn config() -> ParseConfig {
 }
 
 /// A request as a test writes it.
-pub(super) struct Request<'a> {
-    pub(super) method: Method,
-    pub(super) url: &'a str,
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) body: &'a [u8],
+pub(in crate::rest) struct Request<'a> {
+    pub(in crate::rest) method: Method,
+    pub(in crate::rest) url: &'a str,
+    pub(in crate::rest) headers: &'a [(&'a str, &'a str)],
+    pub(in crate::rest) body: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn get(url: &'a str) -> Self {
+    pub(in crate::rest) fn get(url: &'a str) -> Self {
         Self { method: Method::GET, url, headers: &[], body: b"" }
     }
 
-    pub(super) fn of(method: &str, url: &'a str, headers: &'a [(&'a str, &'a str)], body: &'a str) -> Self {
+    pub(in crate::rest) fn of(
+        method: &str,
+        url: &'a str,
+        headers: &'a [(&'a str, &'a str)],
+        body: &'a str,
+    ) -> Self {
         Self { method: method.parse().unwrap(), url, headers, body: body.as_bytes() }
     }
 
-    pub(super) fn parse(&self) -> Result<ApiRequest, RequestError> {
+    pub(in crate::rest) fn parse(&self) -> Result<ApiRequest, RequestError> {
         self.parse_with(&config())
     }
 
-    pub(super) fn parse_with(&self, config: &ParseConfig) -> Result<ApiRequest, RequestError> {
+    pub(in crate::rest) fn parse_with(&self, config: &ParseConfig) -> Result<ApiRequest, RequestError> {
         let (path, query) = self.url.split_once('?').unwrap_or((self.url, ""));
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers {
@@ -70,11 +75,11 @@ impl<'a> Request<'a> {
     }
 
     /// The plan on [`shop`], for a request that parses.
-    pub(super) fn plan(&self) -> Result<Plan, PlanError> {
+    pub(in crate::rest) fn plan(&self) -> Result<Plan, PlanError> {
         self.plan_with(&OPTIONS)
     }
 
-    pub(super) fn plan_with(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
+    pub(in crate::rest) fn plan_with(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
         plan(&self.parse().unwrap(), &shop(), options)
     }
 }
@@ -82,7 +87,7 @@ impl<'a> Request<'a> {
 /// A shop: clients have invoices (to-many), a profile (one-to-one) and a computed `latest_invoice`; invoices have
 /// products through `line_items` (many-to-many); staff refer to themselves; orders refer to addresses twice.
 /// The color of a product is a domain with representations.
-pub(super) fn shop() -> Catalog {
+pub(in crate::rest) fn shop() -> Catalog {
     let relations = vec![
         table("clients", &["id"], &[("id", "integer"), ("name", "text")]),
         table(
@@ -125,7 +130,7 @@ pub(super) fn shop() -> Catalog {
     catalog
 }
 
-pub(super) fn name(name: &str) -> QualifiedName {
+pub(in crate::rest) fn name(name: &str) -> QualifiedName {
     QualifiedName::new(SCHEMA, name)
 }
 

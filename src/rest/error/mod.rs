@@ -18,6 +18,8 @@ use crate::rest::core::response::ResponseError;
 
 mod database;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 /// Why a request fails.
 #[derive(Clone, Debug)]
@@ -238,6 +240,14 @@ impl RestError {
                 "Could not query the database for the schema cache. Retrying.",
             )
             .header(header::RETRY_AFTER, "1"),
+        }
+    }
+
+    /// What went wrong inside the server, for the log; none where the answer says it all.
+    pub fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable(cause) | Self::Database(DbError::Internal(cause)) => Some(cause),
+            _ => None,
         }
     }
 

@@ -41,11 +41,9 @@ const SECURITY_NAME: &str = "JWT";
 pub struct DocumentInput<'a> {
     /// Where foreign keys are looked up.
     pub catalog: &'a Catalog,
-    /// The schema that the document describes.
-    pub schema: &'a str,
-    /// The relations to describe, of `schema` only, in any order (see [`Visible::select`] and [`all_objects`]).
+    /// The relations to describe, all of one schema, in any order (see [`Visible::select`] and [`all_objects`]).
     pub relations: Vec<&'a Relation>,
-    /// The functions to describe, of `schema` only. Of overloads, the one with most parameters is shown.
+    /// The functions to describe, of the same schema. Of overloads, the one with most parameters is shown.
     pub functions: Vec<&'a Function>,
     /// The comment of the schema: its first line is the title, the rest the description.
     pub schema_comment: Option<&'a str>,

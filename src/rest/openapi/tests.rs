@@ -11,7 +11,6 @@ fn input<'a>(catalog: &'a Catalog, schema: &'a str) -> DocumentInput<'a> {
     let (relations, functions) = all_objects(catalog, schema);
     DocumentInput {
         catalog,
-        schema,
         relations,
         functions,
         schema_comment: None,

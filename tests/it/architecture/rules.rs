@@ -46,13 +46,12 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Where SQL text may stand.
-const SQL_HOMES: [&str; 9] = [
+const SQL_HOMES: [&str; 8] = [
     "kernel/db/",
     "kernel/sql",
     "catalog/load",
     "catalog/reload",
     "rest/core/render",
-    "rest/execute",
     "rest/openapi/visible",
     "realtime/changes",
     "meta/",

@@ -60,9 +60,24 @@ pub struct Rendered {
     pub sql: SqlBuf,
     /// Its result.
     pub shape: Shape,
+    /// How many columns the result has, the body included.
+    pub columns: u16,
     /// An EXPLAIN whose `Plan Rows` estimates the total.
     pub estimate: Option<SqlBuf>,
 }
+
+impl Rendered {
+    fn new(sql: SqlBuf, output: &Output, columns: u16) -> Self {
+        let shape = shape_of(output);
+        let columns = if shape == Shape::PlanText { 1 } else { columns };
+        Self { sql, shape, columns, estimate: None }
+    }
+}
+
+/// Leading columns and body of reads and calls.
+const READ_COLUMNS: u16 = 5;
+/// Leading columns and body of writes.
+const WRITE_COLUMNS: u16 = 7;
 
 /// What counting needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +90,7 @@ pub struct CountOptions {
 
 impl CountOptions {
     fn counts_rows(&self) -> bool {
-        matches!(self.mode, Some(CountMode::Exact | CountMode::Estimated))
+        self.mode.is_some_and(CountMode::counts)
     }
 }
 
@@ -84,19 +99,19 @@ const RESPONSE_SETTINGS: &str = "nullif(current_setting('response.headers', true
 /// The statement for a read.
 pub fn render_read(action: &ReadAction, count: CountOptions) -> Rendered {
     let sql = rows_statement(None, &action.tree, &action.output, count);
-    let estimate = matches!(count.mode, Some(CountMode::Planned | CountMode::Estimated)).then(|| {
+    let estimate = count.mode.is_some_and(CountMode::guesses).then(|| {
         let mut explain = SqlBuf::new();
         explain.lit("EXPLAIN (FORMAT JSON) ");
         read::count_query(&mut explain, &action.tree);
         explain
     });
-    Rendered { shape: shape_of(&action.output), sql, estimate }
+    Rendered { estimate, ..Rendered::new(sql, &action.output, READ_COLUMNS) }
 }
 
 /// The statement for a call.
 pub fn render_call(action: &CallAction, count: CountOptions) -> Rendered {
     let sql = rows_statement(Some(action), &action.tree, &action.output, count);
-    Rendered { shape: shape_of(&action.output), sql, estimate: None }
+    Rendered::new(sql, &action.output, READ_COLUMNS)
 }
 
 /// The statement for a write.
@@ -130,7 +145,7 @@ pub fn render_mutate(action: &MutateAction, preferences: &Preferences) -> Render
         }
         sql.lit(") _postgrest_t");
     }
-    Rendered { shape: shape_of(&action.output), sql, estimate: None }
+    Rendered::new(sql, &action.output, WRITE_COLUMNS)
 }
 
 /// The opening line, then the rows of [`LINES`] one by one behind `blanks` for the leading columns.

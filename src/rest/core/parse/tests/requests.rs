@@ -173,7 +173,8 @@ fn headers_and_cookies_go_on_as_sent() {
     assert_eq!(request.cookies, r#"{"a":"b","c":"d=e","f":""}"#);
     assert_eq!(request.headers, r#"{"x-one":"2","accept":"text/csv, */*;q=0.1"}"#);
     assert_eq!(request.accept, [MediaType::Csv, MediaType::Any]);
-    assert_eq!((request.path.as_str(), request.action.target()), ("/t%20u", Some("t u")));
+    assert_eq!(request.path, "/t%20u");
+    assert!(matches!(&request.action, Action::RelationRead { target, .. } if target == "t u"));
     assert_eq!((request.content_type, request.payload), (MediaType::Json, None));
 }
 
