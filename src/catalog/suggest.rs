@@ -13,6 +13,9 @@ const NAME_MIN_SCORE: f64 = 0.75;
 const LOOSE_MIN_SCORE: f64 = 0.33;
 /// Above this many relations in a schema no table is suggested: scoring them would cost more than the hint is worth.
 const MAX_TABLES: usize = 500;
+/// Longer names and lists, in characters, are like no candidate: names in PostgreSQL have at most 63 bytes. Bounds the
+/// work that a request can cause.
+const LONGEST_ASKED: usize = 512;
 /// How many candidates by cosine are ranked by distance.
 const RANKED: usize = 50;
 
@@ -82,6 +85,9 @@ fn best_match<'a>(candidates: &[&'a str], asked: &str, min_score: f64) -> Option
 
 /// The candidates at or above `min_score`, best first; an equal one (case aside) alone with score 1.
 fn scored<'a>(candidates: &[&'a str], asked: &str, min_score: f64) -> Vec<(f64, &'a str)> {
+    if asked.chars().nth(LONGEST_ASKED).is_some() {
+        return Vec::new();
+    }
     let asked = asked.to_lowercase();
     let mut entries: Vec<(String, &'a str)> =
         candidates.iter().map(|candidate| (candidate.to_lowercase(), *candidate)).collect();
@@ -104,10 +110,11 @@ fn scored_by<'a>(
     size: usize,
 ) -> Vec<(f64, &'a str)> {
     let wanted = groups(asked, size);
+    let wanted_norm = norm(&wanted);
     let mut similar: Vec<(f64, &(String, &'a str))> = entries
         .iter()
         .filter_map(|entry| {
-            let similarity = cosine(&wanted, &groups(&entry.0, size));
+            let similarity = cosine(&wanted, wanted_norm, &groups(&entry.0, size));
             (similarity > 0.0).then_some((similarity, entry))
         })
         .collect();
@@ -120,8 +127,10 @@ fn scored_by<'a>(
     ranked
 }
 
+type Groups = HashMap<Vec<char>, u32>;
+
 /// How often each group of `size` characters occurs in the text without punctuation, a hyphen on either side.
-fn groups(text: &str, size: usize) -> HashMap<Vec<char>, u32> {
+fn groups(text: &str, size: usize) -> Groups {
     let plain = text.chars().filter(|c| c.is_alphanumeric() || c.is_whitespace() || *c == ',');
     let padded: Vec<char> = std::iter::once('-').chain(plain).chain(std::iter::once('-')).collect();
     let mut counts = HashMap::new();
@@ -131,11 +140,15 @@ fn groups(text: &str, size: usize) -> HashMap<Vec<char>, u32> {
     counts
 }
 
-fn cosine(left: &HashMap<Vec<char>, u32>, right: &HashMap<Vec<char>, u32>) -> f64 {
-    let product: u32 = left.iter().map(|(group, count)| count * right.get(group).copied().unwrap_or(0)).sum();
-    let norm =
-        |vector: &HashMap<Vec<char>, u32>| f64::from(vector.values().map(|count| count * count).sum::<u32>());
-    if product == 0 { 0.0 } else { f64::from(product) / (norm(left) * norm(right)).sqrt() }
+/// The angle between two counts; looks up the groups of the candidate, which is the shorter where it matters.
+fn cosine(asked: &Groups, asked_norm: f64, candidate: &Groups) -> f64 {
+    let product: u32 =
+        candidate.iter().map(|(group, count)| count * asked.get(group).copied().unwrap_or(0)).sum();
+    if product == 0 { 0.0 } else { f64::from(product) / (asked_norm * norm(candidate)).sqrt() }
+}
+
+fn norm(groups: &Groups) -> f64 {
+    f64::from(groups.values().map(|count| count * count).sum::<u32>())
 }
 
 /// 1 minus the edit distance in relation to the longer text.
@@ -164,6 +177,21 @@ mod tests {
 
     fn best(candidates: &[&str], asked: &str, min_score: f64) -> Option<String> {
         best_match(candidates, asked, min_score).map(str::to_owned)
+    }
+
+    #[test]
+    fn what_is_far_too_long_for_a_name_costs_nothing() {
+        let functions: Vec<String> =
+            (0..5000).map(|number| format!("{:x}_function", number * 7919)).collect();
+        let functions: Vec<&str> = functions.iter().map(String::as_str).collect();
+        let varied: String =
+            (0..60_000_u32).filter_map(|number| char::from_u32(0x4e00 + number % 20_000)).collect();
+        let started = std::time::Instant::now();
+        for asked in [&"a".repeat(1_000_000), &varied] {
+            assert_eq!(best(&functions, asked, NAME_MIN_SCORE), None);
+        }
+        assert!(started.elapsed() < std::time::Duration::from_millis(500), "{:?}", started.elapsed());
+        assert_eq!(best(&["aaaa"], &"a".repeat(LONGEST_ASKED), LOOSE_MIN_SCORE), None);
     }
 
     #[test]
