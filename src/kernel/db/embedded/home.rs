@@ -47,7 +47,12 @@ impl Home {
         if let Some(account) = &account {
             refuse_unreachable(directory, account)?;
         }
-        fs::create_dir_all(directory).map_err(io_error("create", directory))?;
+        // Never writable for others, whatever the file-creation mask: it holds the project's secrets.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .map_err(io_error("create", directory))?;
         let path = fs::canonicalize(directory).map_err(io_error("open", directory))?;
         let lock = take_lock(&path)?;
         if let Some(account) = &account {
