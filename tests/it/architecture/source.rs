@@ -200,8 +200,13 @@ fn without_unit_tests(text: &str, path: &str) -> String {
     if path.ends_with("/tests.rs") || path.contains("/tests/") {
         return String::new();
     }
-    match text.find("\n#[cfg(test)]\nmod ") {
-        Some(at) => text[..=at].to_owned(),
+    // A module in a file of its own ends with its line; one in braces ends the file.
+    let mark = "\n#[cfg(test)]\nmod ";
+    let inline = text
+        .match_indices(mark)
+        .find(|(at, _)| text[at + mark.len()..].lines().next().is_some_and(|line| line.ends_with('{')));
+    match inline {
+        Some((at, _)) => text[..=at].to_owned(),
         None => text.to_owned(),
     }
 }
