@@ -204,7 +204,7 @@ fn without_unit_tests(text: &str, path: &str) -> String {
     let mark = "\n#[cfg(test)]\nmod ";
     let inline = text
         .match_indices(mark)
-        .find(|(at, _)| text[at + mark.len()..].lines().next().is_some_and(|line| line.ends_with('{')));
+        .find(|(at, _)| text[at + mark.len()..].lines().next().is_some_and(|line| !line.ends_with(';')));
     match inline {
         Some((at, _)) => text[..=at].to_owned(),
         None => text.to_owned(),
