@@ -267,6 +267,12 @@ mod scanner {
     }
 
     #[test]
+    fn a_declaration_of_unit_tests_hides_nothing_behind_it() {
+        let file = parse("rest/mod.rs", "//! A\n\n#[cfg(test)]\nmod tests;\n\nuse crate::auth::x;\n");
+        assert_eq!(file.imports(), [(6, "auth".to_owned())]);
+    }
+
+    #[test]
     fn comments_strings_and_unit_tests_do_not_count() {
         let text = "// crate::rest\nlet a = \"crate::auth\"; let b = '\"'; /* crate::meta */\n#[cfg(test)]\nmod tests { use crate::jobs; }\n";
         let file = parse("kernel/sql.rs", text);

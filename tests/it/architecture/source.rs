@@ -200,15 +200,10 @@ fn without_unit_tests(text: &str, path: &str) -> String {
     if path.ends_with("/tests.rs") || path.contains("/tests/") {
         return String::new();
     }
-    // A module in a file of its own ends with its line; one in braces ends the file.
-    let mark = "\n#[cfg(test)]\nmod ";
-    let inline = text
-        .match_indices(mark)
-        .find(|(at, _)| text[at + mark.len()..].lines().next().is_some_and(|line| !line.ends_with(';')));
-    match inline {
-        Some((at, _)) => text[..=at].to_owned(),
-        None => text.to_owned(),
-    }
+    // Unit tests end the file; a mere declaration of them may stand anywhere.
+    let is_block = |at: &usize| text[*at..].lines().nth(2).is_some_and(|line| !line.ends_with(';'));
+    let end = text.match_indices("\n#[cfg(test)]\nmod ").map(|(at, _)| at).find(is_block);
+    end.map_or_else(|| text.to_owned(), |at| text[..=at].to_owned())
 }
 
 /// Blanks comments (and, in the second text, the inside of strings) and collects the string literals.
