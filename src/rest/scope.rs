@@ -54,10 +54,10 @@ impl Scope<'_> {
         let mut group = Group::new(query, access);
         group.finish = finish;
         group.isolation = self.isolation();
-        // What a volatile function leaves in its session must not reach the next caller.
-        group.resets_session = effect == Effect::Writes && self.function.is_some();
+        // What a function leaves in its session must not reach the next caller.
+        group.resets_session = self.function.is_some();
         group.before.clone_from(&self.settings.pre_request);
-        group.settings.reserve(12);
+        group.settings.reserve(14);
         self.add_settings(&mut group);
         group
     }
@@ -87,6 +87,9 @@ impl Scope<'_> {
             group.set("statement_timeout", timeout.clone());
         }
         group.set("role", Bytes::copy_from_slice(self.caller.role.as_bytes()));
+        // A function may have left them in the session; they are headers and status of this answer only.
+        group.set("response.headers", Bytes::new());
+        group.set("response.status", Bytes::new());
         group.set("request.jwt.claims", self.caller.claims_json.clone());
         group.set("request.method", Bytes::copy_from_slice(request.method.as_bytes()));
         group.set("request.path", Bytes::copy_from_slice(request.path.as_bytes()));

@@ -106,3 +106,28 @@ async fn anonymous_callers_do_not_inherit_the_claims_before_them() {
         assert_eq!(anonymous["claims"], json!({ "role": "anon" }));
     }
 }
+
+#[tokio::test]
+async fn what_a_function_leaves_in_its_session_reaches_no_other_request() {
+    let app = TestApp::with_sql(
+        "create function leave() returns text language plpgsql stable as $$ begin
+           perform set_config('app.left', 'something', false);
+           perform set_config('response.headers', '[{\"X-Left\": \"1\"}]', false);
+           perform set_config('statement_timeout', '1', false);
+           return 'left'; end $$;
+         create function look() returns text language sql stable as $$ select current_setting('app.left', true) $$;
+         create table plain (id int primary key); alter table plain enable row level security;
+         create policy p on plain using (true);",
+    )
+    .await;
+    let client = app.anon();
+
+    for _ in 0..20 {
+        client.get("/rest/v1/rpc/leave").await.expect_status(200);
+        let looked = client.get("/rest/v1/rpc/look").await;
+        assert!(!looked.text().contains("something"), "{}", looked.text());
+        let read = client.get("/rest/v1/plain").await;
+        assert_eq!(read.status, 200);
+        assert_eq!(read.header("x-left"), "");
+    }
+}

@@ -140,6 +140,7 @@ impl Hub {
             Access::Read { shape }
                 if self.shapes.is_proven(shape)
                     && !job.group.is_explicit()
+                    && !job.group.resets_session
                     && job.attempts < 2
                     && self.lane(Kind::Shared).exists()
                     && job.group.size() <= SHARED_GROUP_BYTES =>
