@@ -6,6 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::edge::SERVICE_ROLE;
 use crate::app::error::AppError;
+use crate::app::reach::reach;
 use crate::app::secrets::ProjectSecrets;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, DatabaseConfig, Environment, SslMode};
@@ -50,9 +51,14 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Starts or reaches the database and prepares it.
-    pub(super) async fn open(&self) -> Result<Database, AppError> {
-        if self.config.database.is_embedded() { self.embedded().await } else { self.external().await }
+    /// Starts or reaches the database and prepares it. An external one that is down is waited for; `on_failure` hears
+    /// of it.
+    pub(super) async fn open(&self, on_failure: impl FnMut()) -> Result<Database, AppError> {
+        if self.config.database.is_embedded() {
+            self.embedded().await
+        } else {
+            self.external(on_failure).await
+        }
     }
 
     async fn embedded(&self) -> Result<Database, AppError> {
@@ -88,13 +94,15 @@ impl Opening<'_> {
         })
     }
 
-    async fn external(&self) -> Result<Database, AppError> {
+    async fn external(&self, on_failure: impl FnMut()) -> Result<Database, AppError> {
         let database = &self.config.database;
         let target = external_target(database)?;
         let is_development = self.config.environment() == Environment::Development;
         let generate = self.prepares && is_development;
         let secrets = ProjectSecrets::from_config(&self.config.auth, generate, self.random);
         let description = format!("PostgreSQL at {}", places(&target));
+        let login = if self.prepares { owner_options(database, &target)? } else { target.to_sqlx() };
+        reach(&login, target.connect_timeout, &description, on_failure).await?;
         if !self.prepares {
             return Ok(Database {
                 authenticator: target,
@@ -107,7 +115,7 @@ impl Opening<'_> {
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
-        let owner = owner_options(database, &target)?;
+        let owner = login;
         let options = BootstrapOptions {
             is_embedded: false,
             goforward_password: secrets.login_password(SERVICE_LOGIN),

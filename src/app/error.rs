@@ -32,6 +32,16 @@ pub enum AppError {
     /// The lanes cannot be set up.
     #[error("database: {0}")]
     Lanes(String),
+    /// The database is there, but not for us; no waiting helps.
+    #[error("the {place} refuses us: {cause}; {advice}")]
+    Refused {
+        /// Which database.
+        place: String,
+        /// What it says.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The address is taken or not ours.
     #[error(
         "cannot listen on {address}: {cause}; set server.host and server.port (--host, --port) to a free address"

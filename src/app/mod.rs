@@ -6,6 +6,8 @@ mod commands;
 mod database;
 mod edge;
 mod error;
+mod front;
+mod reach;
 mod rest;
 mod secrets;
 mod signals;
@@ -26,7 +28,7 @@ use crate::gateway::health::RenderMetrics;
 use crate::gateway::server::{self, Stop};
 use crate::gateway::{Gateway, Health, Middleware, Mount};
 use crate::kernel::clock::Clock;
-use crate::kernel::config::{Config, Environment, Loaded};
+use crate::kernel::config::{Config, Environment, Loaded, ServerConfig};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::identity::Identity;
 use crate::kernel::limits::MemoryLimiter;
@@ -34,7 +36,8 @@ use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
-use database::{Database, Opening};
+use database::Opening;
+use front::{Front, Readiness};
 use rest::Rest;
 use secrets::ProjectSecrets;
 
@@ -91,12 +94,16 @@ impl Goforward {
         self
     }
 
-    /// Starts the database and the services, and answers from when this returns.
+    /// Starts the database and the services, and answers from when this returns. An external database that cannot be
+    /// reached is waited for; requests get 503 meanwhile.
     pub async fn start(self) -> Result<Running, AppError> {
         let stop = Stopping::default();
         match self.start_with(&stop).await {
             Ok(running) => Ok(running),
             Err(error) => {
+                stop.requests.hard.cancel();
+                stop.listeners.close();
+                stop.listeners.wait().await;
                 stop.services.cancel();
                 stop.database.cancel();
                 stop.tracker.close();
@@ -109,14 +116,10 @@ impl Goforward {
     async fn start_with(self, stop: &Stopping) -> Result<Running, AppError> {
         let config = &self.loaded.config;
         // Taking the addresses first tells of a server that runs already before anything is touched.
-        let listener = listen(&config.server.host, config.server.port).await?;
-        let admin_listener = match config.server.admin_port {
-            Some(port) => Some(listen(&config.server.admin_host, port).await?),
-            None => None,
-        };
-        let address = local_address(&listener, &config.server.host)?;
+        let listeners = Listeners::bind(&config.server).await?;
+        let address = local_address(&listeners.public, &config.server.host)?;
         let admin_address =
-            admin_listener.as_ref().map(|it| local_address(it, &config.server.admin_host)).transpose()?;
+            listeners.admin.as_ref().map(|it| local_address(it, &config.server.admin_host)).transpose()?;
         // Before anything counts: instruments belong to the recorder that is there when they are made.
         let metrics = self.metrics(config, stop);
         let opening = Opening {
@@ -127,7 +130,17 @@ impl Goforward {
             tracker: &stop.tracker,
             stop: &stop.database,
         };
-        let mut database = opening.open().await?;
+        let readiness = Readiness::default();
+        let health = readiness.health(stop.requests.soft.clone());
+        let front = Front::new(&health);
+        // At the first failure to reach the database, else when everything is there.
+        let mut unserved = Some(listeners);
+        let mut serve = || {
+            if let Some(listeners) = unserved.take() {
+                listeners.serve(&config.server, front.clone(), &health, metrics.clone(), stop);
+            }
+        };
+        let mut database = opening.open(&mut serve).await?;
         let merged = rest::with_database_settings(&self.loaded, &database.authenticator.to_sqlx()).await;
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
@@ -149,9 +162,9 @@ impl Goforward {
             rest::keep_service_role_policies(owner, &rest.catalog, schemas, &stop.tracker, stopping);
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
-        let health = health(&rest, &database, stop.requests.soft.clone());
-        let gateway = self.gateway(&merged.config, identity, &rest, &health, metrics.clone());
-        serve(listener, admin_listener, gateway, &merged.config, &health, metrics, stop);
+        readiness.follow(&rest, &database);
+        front.open(self.gateway(&merged.config, identity, &rest, &health, metrics.clone()));
+        serve();
         wait_until_ready(&rest).await;
         let url = api_url(&merged.config, address);
         let directory = &merged.config.embedded.data_dir;
@@ -355,47 +368,39 @@ fn local_address(listener: &TcpListener, host: &str) -> Result<SocketAddr, AppEr
     listener.local_addr().map_err(|cause| AppError::Listen { address: host.to_owned(), cause })
 }
 
-fn health(rest: &Rest, database: &Database, stopping: CancellationToken) -> Health {
-    let (catalog, lanes) = (rest.catalog.clone(), rest.lanes.clone());
-    let embedded = database.embedded.as_ref().map(EmbeddedPostgres::state);
-    let check = move || {
-        let (catalog, lanes, embedded) = (catalog.clone(), lanes.clone(), embedded.clone());
-        let checked: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> =
-            Box::pin(async move {
-                if embedded.is_some_and(|state| *state.borrow() != crate::kernel::db::embedded::State::Ready)
-                {
-                    return Err("PostgreSQL is being started again".to_owned());
-                }
-                if !catalog.is_ready() {
-                    return Err("the database schema has not been read yet".to_owned());
-                }
-                if !*lanes.is_up().borrow() {
-                    return Err("the database does not answer".to_owned());
-                }
-                Ok(())
-            });
-        checked
-    };
-    Health::new(Arc::new(check), stopping)
+/// The listeners before anything is accepted on them.
+struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
 }
 
-/// Starts the listeners. The admin listener goes on until the services end, so that probes see the stop.
-fn serve(
-    listener: TcpListener,
-    admin_listener: Option<TcpListener>,
-    gateway: Gateway,
-    config: &Config,
-    health: &Health,
-    metrics: Option<RenderMetrics>,
-    stop: &Stopping,
-) {
-    let options = edge::server_options(&config.server);
-    let requests = stop.requests.clone();
-    stop.listeners.spawn(server::serve(listener, Arc::new(gateway), options, requests));
-    if let Some(listener) = admin_listener {
-        let render = metrics.unwrap_or_else(|| Arc::new(String::new));
-        let routes = health.admin_routes(render);
-        let until = Stop { soft: stop.services.clone(), hard: stop.services.clone() };
-        stop.tracker.spawn(server::serve(listener, routes, options, until));
+impl Listeners {
+    async fn bind(config: &ServerConfig) -> Result<Self, AppError> {
+        let public = listen(&config.host, config.port).await?;
+        let admin = match config.admin_port {
+            Some(port) => Some(listen(&config.admin_host, port).await?),
+            None => None,
+        };
+        Ok(Self { public, admin })
+    }
+
+    /// Starts to answer. The admin listener goes on until the services end, so that probes see the stop.
+    fn serve(
+        self,
+        config: &ServerConfig,
+        front: Front,
+        health: &Health,
+        metrics: Option<RenderMetrics>,
+        stop: &Stopping,
+    ) {
+        let options = edge::server_options(config);
+        let requests = stop.requests.clone();
+        stop.listeners.spawn(server::serve(self.public, front, options, requests));
+        if let Some(listener) = self.admin {
+            let render = metrics.unwrap_or_else(|| Arc::new(String::new));
+            let routes = health.admin_routes(render);
+            let until = Stop { soft: stop.services.clone(), hard: stop.services.clone() };
+            stop.tracker.spawn(server::serve(listener, routes, options, until));
+        }
     }
 }

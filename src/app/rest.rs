@@ -23,8 +23,9 @@ use crate::kernel::identity::Identity;
 use crate::kernel::secret::Secret;
 use crate::rest::{RestService, RestSettings, Surroundings};
 
-/// Connections that the catalog keeps for itself: one listens, one loads.
-const CATALOG_CONNECTIONS: u32 = 2;
+/// Connections beside the lanes: the catalog's two (one listens, one loads), and one for what is done now and then
+/// (reading the settings again, making policies).
+const CONNECTIONS_BESIDE_LANES: u32 = 3;
 
 /// The REST service and the parts that others look at.
 pub(super) struct Rest {
@@ -212,7 +213,7 @@ async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
 /// The lanes' part of the connection budget: never more than half of what the server allows.
 fn lane_config(config: &Config, server_limit: Option<u32>) -> LaneConfig {
     let database = &config.database;
-    let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(CATALOG_CONNECTIONS + 1));
+    let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(CONNECTIONS_BESIDE_LANES + 1));
     let all = database.max_connections.min(half);
     if all < database.max_connections {
         tracing::warn!(
@@ -222,7 +223,7 @@ fn lane_config(config: &Config, server_limit: Option<u32>) -> LaneConfig {
         );
     }
     LaneConfig {
-        max_connections: usize::try_from(all.saturating_sub(CATALOG_CONNECTIONS).max(1)).unwrap_or(1),
+        max_connections: usize::try_from(all.saturating_sub(CONNECTIONS_BESIDE_LANES).max(1)).unwrap_or(1),
         queue_limit: database.queue_limit,
         acquire_timeout: database.acquire_timeout.get(),
         reader_timeout: config.server.write_timeout.get(),

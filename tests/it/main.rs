@@ -12,6 +12,7 @@
 
 mod architecture;
 mod embedding;
+mod external;
 mod gateway;
 mod harness;
 mod harness_rules;

@@ -177,7 +177,8 @@ fn answers(child: &mut Child, data: &Path) -> bool {
     false
 }
 
-fn as_account(mut command: Command, account: Option<(u32, u32)>, home: &Path) -> Command {
+/// The command as that account, in `home`, with nothing of this process's environment.
+pub fn as_account(mut command: Command, account: Option<(u32, u32)>, home: &Path) -> Command {
     command.env_clear().env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir(home);
     if let Some((user, group)) = account {
         command.uid(user).gid(group);
@@ -186,7 +187,7 @@ fn as_account(mut command: Command, account: Option<(u32, u32)>, home: &Path) ->
 }
 
 /// The unprivileged account for PostgreSQL when the tests run as root.
-pub(super) fn account() -> Option<(u32, u32)> {
+pub fn account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -200,7 +201,7 @@ pub(super) fn account() -> Option<(u32, u32)> {
 }
 
 /// The folder of the PostgreSQL to test with: `GOFORWARD_TEST_POSTGRES`, else the newest installed.
-pub(super) fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     if let Ok(given) = std::env::var("GOFORWARD_TEST_POSTGRES") {
         return PathBuf::from(given);
     }

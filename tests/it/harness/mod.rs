@@ -14,6 +14,7 @@ mod tokens;
 use std::time::Duration;
 
 pub use client::{Answer, Client, raw_request};
+pub use cluster::{account, as_account, binaries};
 pub use database::Database;
 pub use random_walk::Walk;
 pub use server::{Options, Server, free_port, run as run_command};

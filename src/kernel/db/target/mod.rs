@@ -233,6 +233,7 @@ impl Target {
                 SslMode::Disable => PgSslMode::Disable,
                 SslMode::Allow => PgSslMode::Allow,
                 SslMode::Prefer => PgSslMode::Prefer,
+                SslMode::Require if self.ssl_root_cert.is_some() => PgSslMode::VerifyCa,
                 SslMode::Require => PgSslMode::Require,
                 SslMode::VerifyCa => PgSslMode::VerifyCa,
                 SslMode::VerifyFull => PgSslMode::VerifyFull,
