@@ -115,6 +115,9 @@ impl Goforward {
 
     async fn start_with(self, stop: &Stopping) -> Result<Running, AppError> {
         let config = &self.loaded.config;
+        // A secret that cannot sign is told of before a database is made with it.
+        let configured = ProjectSecrets::from_config(&config.auth, false, &self.random);
+        edge::credentials(config, &configured, &self.clock)?;
         // Taking the addresses first tells of a server that runs already before anything is touched.
         let listeners = Listeners::bind(&config.server).await?;
         let address = local_address(&listeners.public, &config.server.host)?;

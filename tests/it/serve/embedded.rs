@@ -71,6 +71,20 @@ async fn a_second_server_on_the_same_directory_is_refused_with_one_line() {
 }
 
 #[tokio::test]
+async fn a_secret_too_short_to_sign_is_refused_before_a_database_is_made() {
+    let home = folder();
+    let data = home.path().join("data");
+
+    let mut server =
+        Server::spawn(Options::default().data(&data).environment("GOFORWARD_AUTH__JWT_SECRET", "short"));
+    let status = server.ended().await;
+
+    assert!(!status.success());
+    assert!(server.log().contains("at least 32"), "{}", server.log());
+    assert!(find(&data, "PG_VERSION").is_none(), "no cluster was made");
+}
+
+#[tokio::test]
 async fn a_directory_of_another_major_version_is_left_alone() {
     let home = folder();
     let data = home.path().join("data");
