@@ -330,7 +330,10 @@ impl Running {
         }
         self.stop.database.cancel();
         self.stop.tracker.close();
-        self.stop.tracker.wait().await;
+        if tokio::time::timeout(LAST_WAIT, self.stop.tracker.wait()).await.is_err() {
+            // A connection whose other end says nothing must not keep the process.
+            tracing::warn!(tasks = self.stop.tracker.len(), "ending with tasks that have not stopped");
+        }
     }
 
     /// Cuts what is in flight; [`Running::stop`] then ends soon.
@@ -346,6 +349,9 @@ fn api_url(config: &Config, address: SocketAddr) -> String {
         None => format!("http://{address}"),
     }
 }
+
+/// How long a stop waits for the tasks that still talk to the database once every request is answered.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the database to answer; without it requests get 503 until it does.
 const READY_WAIT: Duration = Duration::from_secs(5);
