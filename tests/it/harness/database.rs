@@ -55,9 +55,10 @@ impl Database {
         execute(&self.url_as(SUPERUSER), sql).await;
     }
 
-    /// The first column of the first row as text; empty for null or no row.
+    /// The first column of the first row as text; empty for null or no row. Asked as the superuser of the cluster, who sees
+    /// everything.
     pub async fn value(&self, sql: &str) -> String {
-        let mut connection = connect(&self.url()).await;
+        let mut connection = connect(&self.url_as(SUPERUSER)).await;
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_optional(&mut connection).await.unwrap();
         row.map(|row| text(&row)).unwrap_or_default()
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::harness::{Caller, Options, Server, TestApp};
+use crate::harness::{Caller, Options, Server, TestApp, eventually};
 use crate::rest::{ALICE, SHOP};
 
 #[tokio::test]
@@ -22,6 +22,8 @@ async fn keys_and_tokens_do_not_show_in_the_log() {
         .expect_status(404);
     app.client().apikey(&keys.service_role_key).get("/rest/v1/nope").await.expect_status(404);
 
+    // Lines are written in batches.
+    eventually("the log", async || app.server.log().matches("/rest/v1/nope").count() >= 2).await;
     // The first line of a start shows the anon key, which is public, on purpose.
     let log: String = app.server.log().lines().filter(|line| !line.contains("goforward is ready")).collect();
     assert!(log.contains("/rest/v1/"), "the access log is on: {log}");
