@@ -27,6 +27,7 @@ pub mod catalog;
 pub mod cli;
 pub mod gateway;
 pub mod kernel;
+pub mod policy;
 pub mod rest;
 
 pub use app::{AppError, Goforward, Running};

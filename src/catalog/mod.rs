@@ -1,8 +1,9 @@
 //! The catalog: what the database holds, as an immutable snapshot with all relationships, and how it is kept fresh.
 //!
-//! `model`, `function`, `role`, `relations`, `protection` and `suggest` are pure; SQL is in `load` only; `reload`
+//! `model`, `access`, `function`, `role`, `relations`, `protection` and `suggest` are pure; SQL is in `load` only; `reload`
 //! owns the background task. Services read a [`Catalog`] through a handle and never query `pg_catalog` themselves.
 
+pub mod access;
 pub mod function;
 pub mod load;
 pub mod model;
@@ -13,6 +14,7 @@ mod reload_task;
 pub mod role;
 pub mod suggest;
 mod view_tree;
+mod view_uses;
 
 pub use model::{
     Cardinality, Catalog, Column, Function, HandlerTarget, Junction, MediaHandler, Parameter, Protection,

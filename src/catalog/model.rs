@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub use super::access::{ColumnAccess, ColumnName, Mask, ReadAccess, ViewLineage};
 pub use super::function::{Function, Parameter, ReturnType, ReturnValue, Volatility};
 pub use super::protection::{Protection, RelationSecurity};
 pub use super::role::{IsolationLevel, Role};
@@ -44,16 +45,16 @@ impl fmt::Display for QualifiedName {
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// Tables, views, materialised views and foreign tables of the exposed schemas.
-    pub relations: HashMap<QualifiedName, Relation>,
+    pub relations: HashMap<QualifiedName, Arc<Relation>>,
     /// Relationships by (origin, schema of the foreign relation), each list in a fixed order (see [`Relationship`]).
-    pub relationships: HashMap<(QualifiedName, Arc<str>), Vec<Relationship>>,
+    pub relationships: HashMap<(QualifiedName, Arc<str>), Arc<Vec<Relationship>>>,
     /// Functions of the exposed schemas that can be called by name; overloads with fewest parameters first.
-    pub functions: HashMap<QualifiedName, Vec<Function>>,
+    pub functions: Arc<HashMap<QualifiedName, Vec<Function>>>,
     /// Domain representations: implicit casts with a function between a domain and `json` or `text`, keyed by
     /// (source type, target type) as `format_type` writes them with an empty search path.
-    pub representations: HashMap<(Arc<str>, Arc<str>), Representation>,
+    pub representations: Arc<HashMap<(Arc<str>, Arc<str>), Representation>>,
     /// Custom media type handlers, keyed by what they apply to and the lower-case media type (`*/*` included).
-    pub media_handlers: HashMap<(HandlerTarget, MediaTypeText), MediaHandler>,
+    pub media_handlers: Arc<HashMap<(HandlerTarget, MediaTypeText), MediaHandler>>,
     /// Names of `pg_timezone_names`. Shared between snapshots, as reading them is slow and they do not change.
     pub timezones: Arc<HashSet<Arc<str>>>,
     /// Comments of the exposed schemas.
@@ -61,11 +62,40 @@ pub struct Catalog {
     /// `server_version_num`: 150018 is PostgreSQL 15.18.
     pub server_version: u32,
     /// The roles that the authenticator login may switch to, and every other role with `settable` false.
-    pub roles: HashMap<Arc<str>, Role>,
+    pub roles: Arc<HashMap<Arc<str>, Role>>,
+    /// What views of every schema do with the columns that they read, by view.
+    pub lineage: Arc<HashMap<QualifiedName, ViewLineage>>,
+    /// The rows of `goforward.table_security`, for `policy` to read.
+    pub table_security: Arc<TableSecurityRows>,
+    /// The marks of the policies that goforward made, of relations whose row-level security is on (see `policy`).
+    pub own_policies: Arc<HashMap<QualifiedName, Vec<Arc<str>>>>,
+    /// Columns that settable roles may not select, in relations where grants differ by column.
+    pub not_granted: Arc<HashMap<QualifiedName, Vec<ColumnRefusal>>>,
     /// The exposed schemas, in configuration order; the first is the default.
     pub schemas: Vec<Arc<str>>,
     /// Counts snapshots of this process, starting at 1. Plans and prepared shapes are valid for one version.
     pub version: u64,
+}
+
+/// The stored rules of tables: what one read of the database found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TableSecurityRows {
+    /// The database has no such table: it was not prepared by goforward.
+    #[default]
+    Absent,
+    /// The rows, each as a JSON object.
+    Read(HashMap<QualifiedName, Arc<str>>),
+    /// The table is there, but cannot be read; why.
+    Unreadable(Arc<str>),
+}
+
+/// A column that a role may not select.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRefusal {
+    /// The role.
+    pub role: Arc<str>,
+    /// The column.
+    pub column: Arc<str>,
 }
 
 /// The text of a media type in lower case without parameters, such as `text/csv`.
@@ -74,12 +104,14 @@ pub type MediaTypeText = Arc<str>;
 impl Catalog {
     /// The relation of that name, if an exposed schema has it.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
-        self.relations.get(&QualifiedName::new(schema, name))
+        self.relations.get(&QualifiedName::new(schema, name)).map(|relation| &**relation)
     }
 
     /// All relationships from `origin` to relations of `foreign_schema`.
     pub fn relationships_of(&self, origin: &QualifiedName, foreign_schema: &str) -> &[Relationship] {
-        self.relationships.get(&(origin.clone(), Arc::from(foreign_schema))).map_or(&[], Vec::as_slice)
+        self.relationships
+            .get(&(origin.clone(), Arc::from(foreign_schema)))
+            .map_or(&[], |found| found.as_slice())
     }
 
     /// All overloads of a function, fewest parameters first.
@@ -152,6 +184,20 @@ pub struct Relation {
     pub protection: Protection,
     /// Table-wide grants, as stored; empty means that only the owner has any.
     pub grants: Vec<Grant>,
+    /// What `policy` decided about the names and rows of it for a class of callers.
+    pub restriction: Restriction,
+}
+
+/// Limits on a relation beyond those on single columns. None, as the catalog is loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restriction {
+    /// Set where a column is protected: only the columns listed, and these computed fields, may be named. PostgreSQL
+    /// takes any other name for a function of the whole row.
+    pub closed: Option<Vec<Arc<str>>>,
+    /// Conditions on its rows that PostgreSQL does not enforce by itself, as SQL text over its columns.
+    pub rows: Option<Arc<str>>,
+    /// Set on a view that uses a protected column otherwise than by showing it, and has no rules of its own.
+    pub uses_protected_column: bool,
 }
 
 impl Relation {
@@ -163,6 +209,17 @@ impl Relation {
     /// Whether it is a view or a materialised view.
     pub fn is_view(&self) -> bool {
         self.kind.is_view()
+    }
+
+    /// Whether row policies can hold it: tables only.
+    pub fn has_row_policies(&self) -> bool {
+        matches!(self.kind, RelationKind::Table | RelationKind::PartitionedTable)
+    }
+
+    /// Whether `*` is not simply all columns.
+    pub fn is_restricted(&self) -> bool {
+        self.restriction.closed.is_some()
+            || self.columns.values().any(|column| column.access.read != ReadAccess::Plain)
     }
 }
 
@@ -228,6 +285,8 @@ pub struct Column {
     pub is_composite: bool,
     /// Grants on this column alone.
     pub grants: Vec<Grant>,
+    /// What the caller may do with it.
+    pub access: ColumnAccess,
 }
 
 /// A cast function between a domain and `json` or `text`.

@@ -1,5 +1,5 @@
 //! Whether a relation is protected, for an API that is closed by default: pure facts to a verdict with its reason and
-//! the SQL that changes it. Does not know callers or table-security rows (see `policy`).
+//! the SQL that changes it. Knows that a relation has a row of table security, not what it says (see `policy`).
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -27,6 +27,8 @@ pub struct RelationSecurity {
     pub base_relations: Vec<QualifiedName>,
     /// The role that owns it.
     pub owner: Arc<str>,
+    /// Whether it has a row in `goforward.table_security`.
+    pub has_rules: bool,
 }
 
 /// The verdict on a relation.
@@ -57,7 +59,7 @@ const MAX_DEPTH: usize = 64;
 ///
 /// Tables are protected by row-level security. A view is protected if it is a `security_invoker` view and everything
 /// it reads is; before PostgreSQL 15 there are none such. Materialised views and foreign tables never are by themselves.
-/// `server_version` is `server_version_num`.
+/// Any of them is by a row of table security (`has_rules` in its facts). `server_version` is `server_version_num`.
 pub fn protection<S: BuildHasher>(
     name: &QualifiedName,
     facts: &HashMap<QualifiedName, RelationSecurity, S>,
@@ -67,6 +69,7 @@ pub fn protection<S: BuildHasher>(
         return unprotected("is not known to the catalog", "-- reload the schema".to_owned());
     };
     match own.kind {
+        _ if own.has_rules => Protection::Protected,
         RelationKind::Table | RelationKind::PartitionedTable if own.rls_enabled => Protection::Protected,
         RelationKind::Table | RelationKind::PartitionedTable => {
             unprotected("has no row-level security", enable_row_security(name))
@@ -125,6 +128,7 @@ fn first_open_base<S: BuildHasher>(
     view.base_relations.iter().find_map(|base| {
         let Some(security) = facts.get(base) else { return Some((base.clone(), None)) };
         match security.kind {
+            _ if security.has_rules => None,
             RelationKind::Table | RelationKind::PartitionedTable if security.rls_enabled => None,
             RelationKind::View if security.security_invoker && !security.owner_rules && depth < MAX_DEPTH => {
                 first_open_base(security, facts, depth + 1)
@@ -181,6 +185,7 @@ mod tests {
                     owner_rules: false,
                     base_relations: bases.iter().map(|base| name(base)).collect(),
                     owner: Arc::from("owner"),
+                    has_rules: false,
                 };
                 (name(relation), security)
             })

@@ -372,7 +372,7 @@ fn publish_metrics(catalog: &Catalog) {
     metrics::gauge!("goforward_catalog_relations").set(count(catalog.relations.len()));
     metrics::gauge!("goforward_catalog_functions").set(count(catalog.functions.len()));
     metrics::gauge!("goforward_catalog_relationships")
-        .set(count(catalog.relationships.values().map(Vec::len).sum()));
+        .set(count(catalog.relationships.values().map(|found| found.len()).sum()));
     metrics::gauge!("goforward_catalog_version")
         .set(f64::from(u32::try_from(catalog.version).unwrap_or(u32::MAX)));
 }

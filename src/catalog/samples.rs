@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::model::{Generated, Identity};
+use super::model::{ColumnAccess, Generated, Identity, Restriction};
 use super::{
     Catalog, Column, Function, Parameter, Protection, QualifiedName, Relation, RelationKind,
     RelationSecurity, ReturnType, ReturnValue, Volatility,
@@ -23,6 +23,7 @@ pub(crate) fn column(name: &str, data_type: &str) -> Column {
         is_array: data_type.ends_with("[]"),
         is_composite: false,
         grants: Vec::new(),
+        access: ColumnAccess::FULL,
     }
 }
 
@@ -44,9 +45,11 @@ pub(crate) fn relation(schema: &str, name: &str) -> Relation {
             security_invoker: false,
             base_relations: Vec::new(),
             owner: "owner".into(),
+            has_rules: false,
         },
         protection: Protection::Protected,
         grants: Vec::new(),
+        restriction: Restriction::default(),
     }
 }
 
@@ -83,10 +86,11 @@ pub(crate) fn function(schema: &str, name: &str, params: Vec<Parameter>) -> Func
 
 /// A catalog of these; overloads stay in the order given.
 pub(crate) fn sample_catalog(relations: Vec<Relation>, functions: Vec<Function>) -> Catalog {
-    let relations = relations.into_iter().map(|relation| (relation.name.clone(), relation)).collect();
+    let relations =
+        relations.into_iter().map(|relation| (relation.name.clone(), Arc::new(relation))).collect();
     let mut catalog = Catalog { relations, ..Catalog::default() };
     for function in functions {
-        catalog.functions.entry(function.name.clone()).or_default().push(function);
+        Arc::make_mut(&mut catalog.functions).entry(function.name.clone()).or_default().push(function);
     }
     catalog
 }

@@ -35,12 +35,17 @@ pub(super) fn shown_columns(ev_action: &str) -> Vec<ShownColumn> {
 }
 
 /// Walks the text by tokens; a bracketed group counts as one token.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
+    /// A reader of what stands between the brackets of a group.
+    pub(super) fn inside(group: &'a [u8]) -> Self {
+        Self { text: group, at: 1 }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -58,7 +63,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token of the current node, `None` at its end. Inside names, brackets and spaces stand behind a `\`.
-    fn next_token(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn next_token(&mut self) -> Option<&'a [u8]> {
         self.skip_spaces();
         let start = self.at;
         match self.peek()? {
@@ -130,7 +135,7 @@ impl<'a> Reader<'a> {
         true
     }
 
-    fn number<N: std::str::FromStr>(&mut self) -> Option<N> {
+    pub(super) fn number<N: std::str::FromStr>(&mut self) -> Option<N> {
         std::str::from_utf8(self.next_token()?).ok()?.parse().ok()
     }
 }

@@ -7,14 +7,16 @@ use indexmap::IndexMap;
 
 use super::assemble_functions::functions;
 use super::columns::ColumnRow;
-use super::functions::{ComputedRow, HandlerRow};
+use super::functions::{ComputedRow, HandlerRow, RepresentationRow};
 use super::keys::KeyRow;
+use super::lineage::lineage;
 use super::relations::{BaseRow, RelationRow};
 use super::roles::{RoleRow, RoleSettingRow};
+use super::table_security::{NotGrantedRow, OwnPolicyRow};
 use super::{Interner, LoadOptions, Rows, views};
 use crate::catalog::model::{
-    Catalog, Column, Generated, Grant, HandlerTarget, Identity, MediaHandler, QualifiedName, Relation,
-    RelationKind, Relationship, Representation,
+    Catalog, Column, ColumnAccess, ColumnRefusal, Generated, Grant, HandlerTarget, Identity, MediaHandler,
+    QualifiedName, Relation, RelationKind, Relationship, Representation, Restriction, TableSecurityRows,
 };
 use crate::catalog::protection::{RelationSecurity, protection};
 use crate::catalog::relations::{ForeignKey, KeyUse, ViewKey, derive};
@@ -45,7 +47,16 @@ pub(super) fn assemble(
         rows.computed.iter().map(|row| computed(row, &mut interner)).collect(),
         &exposed,
     );
-    let facts = security_facts(&rows.relations, &rows.bases, &names, &mut interner);
+    let relationships = relationships.into_iter().map(|(key, found)| (key, Arc::new(found))).collect();
+    let lineage = lineage(
+        &rows.views,
+        &rows.read_columns,
+        &rows.bases,
+        &names,
+        |relation, number| columns.get(&relation)?.1.get(&number).cloned(),
+        &mut interner,
+    );
+    let facts = security_facts(&rows.relations, &rows.bases, &names, &rows.table_security, &mut interner);
     let relations = rows
         .relations
         .into_iter()
@@ -64,29 +75,18 @@ pub(super) fn assemble(
                 protection: protection(&name, &facts, server_version),
                 security,
                 grants: grants(row.acl.as_deref(), &mut interner),
+                restriction: Restriction::default(),
                 name: name.clone(),
             };
-            Some((name, relation))
+            Some((name, Arc::new(relation)))
         })
         .collect();
     Catalog {
         relations,
         relationships,
-        functions: functions(rows.functions, &mut interner),
-        representations: rows
-            .representations
-            .into_iter()
-            .map(|row| {
-                let (source_type, target_type) =
-                    (interner.text(&row.source_type), interner.text(&row.target_type));
-                let function = Arc::from(row.function);
-                (
-                    (source_type.clone(), target_type.clone()),
-                    Representation { source_type, target_type, function },
-                )
-            })
-            .collect(),
-        media_handlers: rows.handlers.iter().map(|row| handler(row, &mut interner)).collect(),
+        functions: Arc::new(functions(rows.functions, &mut interner)),
+        representations: Arc::new(representations(rows.representations, &mut interner)),
+        media_handlers: Arc::new(rows.handlers.iter().map(|row| handler(row, &mut interner)).collect()),
         timezones,
         schema_comments: rows
             .comments
@@ -94,10 +94,52 @@ pub(super) fn assemble(
             .map(|row| (interner.text(&row.schema), Arc::from(row.comment)))
             .collect(),
         server_version,
-        roles: roles(rows.roles, rows.role_settings, &mut interner),
+        roles: Arc::new(roles(rows.roles, rows.role_settings, &mut interner)),
+        lineage: Arc::new(lineage),
+        table_security: Arc::new(rows.table_security),
+        own_policies: Arc::new(own_policies(&rows.own_policies, &mut interner)),
+        not_granted: Arc::new(not_granted(&rows.not_granted, &mut interner)),
         schemas: interner.texts(&options.schemas),
         version: 0,
     }
+}
+
+fn representations(
+    rows: Vec<RepresentationRow>,
+    interner: &mut Interner,
+) -> HashMap<(Arc<str>, Arc<str>), Representation> {
+    rows.into_iter()
+        .map(|row| {
+            let (source_type, target_type) =
+                (interner.text(&row.source_type), interner.text(&row.target_type));
+            let function = Arc::from(row.function);
+            let key = (source_type.clone(), target_type.clone());
+            (key, Representation { source_type, target_type, function })
+        })
+        .collect()
+}
+
+fn own_policies(rows: &[OwnPolicyRow], interner: &mut Interner) -> HashMap<QualifiedName, Vec<Arc<str>>> {
+    let mut found: HashMap<QualifiedName, Vec<Arc<str>>> = HashMap::new();
+    for row in rows {
+        found
+            .entry(interner.name(&row.schema, &row.relation))
+            .or_default()
+            .push(Arc::from(row.mark.as_str()));
+    }
+    found
+}
+
+fn not_granted(
+    rows: &[NotGrantedRow],
+    interner: &mut Interner,
+) -> HashMap<QualifiedName, Vec<ColumnRefusal>> {
+    let mut found: HashMap<QualifiedName, Vec<ColumnRefusal>> = HashMap::new();
+    for row in rows {
+        let refusal = ColumnRefusal { role: interner.text(&row.role), column: interner.text(&row.column) };
+        found.entry(interner.name(&row.schema, &row.relation)).or_default().push(refusal);
+    }
+    found
 }
 
 fn columns_by_relation(rows: Vec<ColumnRow>, interner: &mut Interner) -> HashMap<u32, Columns> {
@@ -128,6 +170,7 @@ fn columns_by_relation(rows: Vec<ColumnRow>, interner: &mut Interner) -> HashMap
             is_array: row.is_array,
             is_composite: row.is_composite,
             grants: grants(row.acl.as_deref(), interner),
+            access: ColumnAccess::FULL,
         };
         columns.insert(name, column);
     }
@@ -253,6 +296,7 @@ fn security_facts(
     rows: &[RelationRow],
     bases: &[BaseRow],
     names: &HashMap<u32, QualifiedName>,
+    rules: &TableSecurityRows,
     interner: &mut Interner,
 ) -> HashMap<QualifiedName, RelationSecurity> {
     let mut read_by: HashMap<u32, Vec<QualifiedName>> = HashMap::new();
@@ -272,6 +316,7 @@ fn security_facts(
                 owner_rules: row.owner_rules,
                 base_relations,
                 owner: interner.text(&row.owner),
+                has_rules: matches!(rules, TableSecurityRows::Read(rows) if rows.contains_key(&names[&row.oid.0])),
             };
             Some((names[&row.oid.0].clone(), security))
         })

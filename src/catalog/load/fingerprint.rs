@@ -6,6 +6,8 @@
 
 use sqlx::PgConnection;
 
+use super::table_security;
+
 /// The state of everything that the catalog is made from. Equal means unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
@@ -33,6 +35,7 @@ select concat_ws(' ',
   (select concat(count(*), ':', sum(xmin::text::bigint)) from pg_description
    where objoid >= 16384 or classoid = 'pg_namespace'::regclass),
   (select concat(count(*), ':', sum(xmin::text::bigint)) from pg_cast where oid >= 16384),
+  (select concat(count(*), ':', sum(xmin::text::bigint)) from pg_policy),
   (select concat(count(*), ':', sum(xmin::text::bigint)) from pg_auth_members),
   (select concat(count(*), ':', sum(xmin::text::bigint)) from pg_db_role_setting),
   (select concat(count(*), ':', sum(hashtextextended(r::text, 0))) from pg_roles r)
@@ -40,7 +43,9 @@ select concat_ws(' ',
 
 /// The present state. Some milliseconds per thousand tables; ask [`snapshot_text`] first.
 pub async fn fingerprint(connection: &mut PgConnection) -> Result<Fingerprint, sqlx::Error> {
-    sqlx::query_scalar(FINGERPRINT).fetch_one(connection).await.map(Fingerprint)
+    let schema: String = sqlx::query_scalar(FINGERPRINT).fetch_one(&mut *connection).await?;
+    let rules = table_security::state(connection).await?;
+    Ok(Fingerprint(format!("{schema} {rules}")))
 }
 
 /// Which transactions have ended. While it stays the same nothing was written at all, the schema included.

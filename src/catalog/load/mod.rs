@@ -10,9 +10,11 @@ mod columns;
 mod fingerprint;
 mod functions;
 mod keys;
+mod lineage;
 mod relations;
 mod roles;
 mod settings;
+mod table_security;
 mod views;
 
 use std::collections::HashSet;
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::model::{Catalog, QualifiedName};
+use super::model::{Catalog, QualifiedName, TableSecurityRows};
 
 pub use fingerprint::{Fingerprint, event_trigger_present, fingerprint, snapshot_text};
 pub use settings::{in_database_settings, server_version};
@@ -70,6 +72,10 @@ struct Rows {
     columns: Vec<columns::ColumnRow>,
     keys: Vec<keys::KeyRow>,
     views: Vec<views::ViewRow>,
+    read_columns: Vec<views::ReadColumnRow>,
+    table_security: TableSecurityRows,
+    not_granted: Vec<table_security::NotGrantedRow>,
+    own_policies: Vec<table_security::OwnPolicyRow>,
     functions: Vec<functions::FunctionRow>,
     computed: Vec<functions::ComputedRow>,
     handlers: Vec<functions::HandlerRow>,
@@ -129,6 +135,10 @@ async fn read_all(
         columns: columns::columns(connection, schemas).await?,
         keys: keys::keys(connection).await?,
         views: views::views(connection, &traced).await?,
+        read_columns: views::read_columns(connection).await?,
+        not_granted: table_security::not_granted(connection, schemas, authenticator, server_version).await?,
+        own_policies: table_security::own_policies(connection).await?,
+        table_security: table_security::rows(connection).await?,
         functions: functions::functions(connection, schemas).await?,
         computed: functions::computed(connection).await?,
         handlers: functions::handlers(connection, schemas).await?,

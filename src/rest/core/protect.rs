@@ -217,7 +217,7 @@ mod tests {
         let mut catalog = shop();
         for relation in relations {
             let unprotected = Protection::Unprotected { reason: "has no lock".into(), fix: "lock it".into() };
-            catalog.relations.get_mut(&name(relation)).unwrap().protection = unprotected;
+            Arc::make_mut(catalog.relations.get_mut(&name(relation)).unwrap()).protection = unprotected;
         }
         catalog
     }
@@ -308,7 +308,7 @@ mod tests {
     fn a_function_of_a_row_must_not_have_the_rights_of_its_owner_wherever_it_stands() {
         let mut catalog = shop();
         let definer = Function { security_definer: true, ..function("test", "latest_invoice", vec![]) };
-        catalog.functions.insert(definer.name.clone(), vec![definer]);
+        Arc::make_mut(&mut catalog.functions).insert(definer.name.clone(), vec![definer]);
         let refusal = Err(Refusal::DefinerFunction(name("latest_invoice")));
         for (method, url) in [
             ("GET", "/clients?select=latest_invoice(id)"),
@@ -342,7 +342,7 @@ mod tests {
             "{refusal:?}"
         );
 
-        catalog.relations.get_mut(&name("clients")).unwrap().security.rls_forced = true;
+        Arc::make_mut(catalog.relations.get_mut(&name("clients")).unwrap()).security.rls_forced = true;
 
         assert_eq!(check(&plan, &catalog, "owner", CLOSED), Ok(()));
     }

@@ -123,9 +123,13 @@ pub(in crate::rest) fn shop() -> Catalog {
         .map(|relation| (relation.name.clone(), relation.primary_key.clone()))
         .collect();
     let exposed = HashSet::from([Arc::from(SCHEMA)]);
-    catalog.relationships = derive(&foreign_keys(), &[], &primary_keys, computed(), &exposed);
+    catalog.relationships = derive(&foreign_keys(), &[], &primary_keys, computed(), &exposed)
+        .into_iter()
+        .map(|(key, found)| (key, Arc::new(found)))
+        .collect();
     for (source, target) in [("test.color", "json"), ("json", "test.color"), ("text", "test.color")] {
-        catalog.representations.insert((source.into(), target.into()), representation(source, target));
+        Arc::make_mut(&mut catalog.representations)
+            .insert((source.into(), target.into()), representation(source, target));
     }
     catalog
 }

@@ -200,7 +200,8 @@ fn keys_are_noted_after_the_comment_and_tables_are_preferred_to_views() {
     let mut catalog = sample_catalog(vec![orders], vec![]);
     catalog.relationships.insert(
         (QualifiedName::new("api", "orders"), "api".into()),
-        vec![foreign_key("client", "a_view", "id", true), foreign_key("client", "clients", "id", false)],
+        vec![foreign_key("client", "a_view", "id", true), foreign_key("client", "clients", "id", false)]
+            .into(),
     );
     let document = read(&input(&catalog, "api"));
     let properties = &document["definitions"]["orders"]["properties"];
@@ -238,7 +239,8 @@ fn a_foreign_key_is_noted_on_the_referring_side_and_for_single_columns_only() {
                 columns: vec![pair("a")],
                 is_parent: true,
             }),
-        ],
+        ]
+        .into(),
     );
     let document = read(&input(&catalog, "api"));
     assert_eq!(document["definitions"]["orders"]["properties"]["a"].get("description"), None);

@@ -120,8 +120,12 @@ impl Visible {
 /// ignores privileges.
 pub fn all_objects<'a>(catalog: &'a Catalog, schema: &str) -> (Vec<&'a Relation>, Vec<&'a Function>) {
     let in_schema = |candidate: &Arc<str>| &**candidate == schema;
-    let mut relations: Vec<_> =
-        catalog.relations.values().filter(|relation| in_schema(&relation.name.schema)).collect();
+    let mut relations: Vec<_> = catalog
+        .relations
+        .values()
+        .map(|relation| &**relation)
+        .filter(|relation| in_schema(&relation.name.schema))
+        .collect();
     relations.sort_unstable_by_key(|relation| &relation.name.name);
     let mut functions: Vec<_> = catalog
         .functions

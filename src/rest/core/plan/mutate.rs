@@ -157,7 +157,7 @@ pub(super) fn find_relation<'a>(
     catalog: &'a Catalog,
     name: &QualifiedName,
 ) -> Result<&'a Relation, PlanError> {
-    catalog.relations.get(name).ok_or_else(|| PlanError::RelationNotFound {
+    catalog.relations.get(name).map(|relation| &**relation).ok_or_else(|| PlanError::RelationNotFound {
         schema: name.schema.to_string(),
         name: name.name.to_string(),
         hint: crate::catalog::suggest::table(catalog, &name.schema, &name.name),

@@ -15,7 +15,7 @@ pub(super) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(catalog: &'a Catalog, name: &QualifiedName) -> Self {
-        Self { catalog, relation: catalog.relations.get(name) }
+        Self { catalog, relation: catalog.relations.get(name).map(|relation| &**relation) }
     }
 
     /// A known column without any path.

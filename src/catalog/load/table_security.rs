@@ -1,0 +1,116 @@
+//! What the policies of callers are made from: the stored rules of tables, and grants that differ by column.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::catalog::model::{QualifiedName, TableSecurityRows};
+
+/// A column that a settable role may not select, of a relation where somebody has a grant on single columns.
+#[derive(sqlx::FromRow)]
+pub(super) struct NotGrantedRow {
+    pub(super) role: String,
+    pub(super) schema: String,
+    pub(super) relation: String,
+    pub(super) column: String,
+}
+
+/// Asks the catalog tables, as looking the name up takes a right to the schema.
+const IS_THERE: &str = "
+select exists (
+  select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'goforward' and c.relname = 'table_security'
+)";
+
+const ROWS: &str = "select schema_name, table_name, to_jsonb(t)::text from goforward.table_security t";
+
+const STATE: &str =
+    "select concat(count(*), ':', sum(version), ':', sum(xmin::text::bigint)) from goforward.table_security";
+
+const NOT_GRANTED: &str = "
+select r.rolname::text as role, n.nspname::text as schema, c.relname::text as relation, a.attname::text as column
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_roles me on me.rolname::text = coalesce($2, current_user::text)
+join pg_roles r on pg_has_role(me.oid, r.oid, $3) and not r.rolsuper
+where n.nspname::text = any($1) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and exists (
+    select from pg_attribute g where g.attrelid = c.oid and g.attnum > 0 and g.attacl is not null
+  )
+  and not has_column_privilege(r.oid, c.oid, a.attnum, 'select')";
+
+const OWN_POLICIES: &str = "
+select n.nspname::text as schema, c.relname::text as relation, d.description as mark
+from pg_policy p
+join pg_class c on c.oid = p.polrelid and c.relrowsecurity
+join pg_namespace n on n.oid = c.relnamespace
+join pg_description d on d.objoid = p.oid and d.classoid = 'pg_policy'::regclass and d.objsubid = 0
+where p.polname::text like 'goforward\\_%'";
+
+/// A policy that goforward made and marked.
+#[derive(sqlx::FromRow)]
+pub(super) struct OwnPolicyRow {
+    pub(super) schema: String,
+    pub(super) relation: String,
+    pub(super) mark: String,
+}
+
+/// The policies of ours that are in force.
+pub(super) async fn own_policies(connection: &mut PgConnection) -> Result<Vec<OwnPolicyRow>, sqlx::Error> {
+    sqlx::query_as(OWN_POLICIES).persistent(false).fetch_all(connection).await
+}
+
+/// The stored rules. That they cannot be read is a finding of its own, which closes the tables, and not an error of
+/// the whole load; a connection that is lost is one.
+pub(super) async fn rows(connection: &mut PgConnection) -> Result<TableSecurityRows, sqlx::Error> {
+    if !sqlx::query_scalar::<_, bool>(IS_THERE).persistent(false).fetch_one(&mut *connection).await? {
+        return Ok(TableSecurityRows::Absent);
+    }
+    let mut attempt = connection.begin().await?;
+    let read: Result<Vec<(String, String, String)>, _> =
+        sqlx::query_as(ROWS).persistent(false).fetch_all(&mut *attempt).await;
+    match read {
+        Ok(rows) => {
+            attempt.commit().await?;
+            let rows = rows
+                .into_iter()
+                .map(|(schema, name, text)| (QualifiedName::new(schema, name), Arc::from(text)));
+            Ok(TableSecurityRows::Read(rows.collect::<HashMap<_, _>>()))
+        }
+        Err(sqlx::Error::Database(error)) => {
+            attempt.rollback().await?;
+            Ok(TableSecurityRows::Unreadable(Arc::from(error.message())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the stored rules changed, in a word: equal means unchanged.
+pub(super) async fn state(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    if !sqlx::query_scalar::<_, bool>(IS_THERE).fetch_one(&mut *connection).await? {
+        return Ok("none".to_owned());
+    }
+    match sqlx::query_scalar(STATE).fetch_one(connection).await {
+        Err(sqlx::Error::Database(error)) => Ok(format!("unreadable: {}", error.message())),
+        state => state,
+    }
+}
+
+/// Who may not select which column.
+pub(super) async fn not_granted(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    authenticator: Option<&str>,
+    server_version: u32,
+) -> Result<Vec<NotGrantedRow>, sqlx::Error> {
+    let privilege = if server_version >= 160_000 { "SET" } else { "MEMBER" };
+    sqlx::query_as(NOT_GRANTED)
+        .persistent(false)
+        .bind(schemas)
+        .bind(authenticator)
+        .bind(privilege)
+        .fetch_all(connection)
+        .await
+}

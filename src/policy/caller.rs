@@ -1,0 +1,141 @@
+//! Who asks, as far as rules of tables care. Pure.
+//!
+//! A [`PolicyCaller`] is made once per request from the verified caller; the [`CallerClass`] is the part of it that
+//! decides about columns, so that callers of one class share a catalog.
+
+use core::net::IpAddr;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::kernel::identity::{Caller, Claims};
+
+/// The facts about one caller.
+#[derive(Clone, Debug)]
+pub struct PolicyCaller {
+    /// The PostgreSQL role.
+    pub role: Arc<str>,
+    /// Whether the role has BYPASSRLS or stands for one that has: rules about callers do not bind it.
+    pub bypasses: bool,
+    /// Whether it is another than the anonymous role.
+    pub authenticated: bool,
+    /// Whether the account's e-mail address or phone is verified, by what the server itself says.
+    pub verified: bool,
+    /// Whether a second factor was given (`aal2`).
+    pub second_factor: bool,
+    /// Names of the claim `app_roles`.
+    pub app_roles: BTreeSet<String>,
+    /// Where the request comes from, trusted proxies seen through; unknown where there is no connection.
+    pub address: Option<IpAddr>,
+}
+
+impl PolicyCaller {
+    /// The facts from a verified caller. `verified_claim` is the path of the claim that says whether the account is
+    /// verified; without one nobody is.
+    pub fn new(
+        caller: &Caller,
+        bypasses: bool,
+        verified_claim: Option<&VerifiedClaim>,
+        address: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            role: Arc::clone(&caller.role),
+            bypasses,
+            authenticated: caller.is_authenticated(),
+            verified: verified_claim.is_some_and(|claim| claim.holds(&caller.claims)),
+            second_factor: caller.assurance_level() == Some("aal2"),
+            app_roles: app_roles(&caller.claims),
+            address: address.map(|address| address.to_canonical()),
+        }
+    }
+
+    /// Whether the caller's role or one of its app roles is in a list.
+    pub fn has_any(&self, roles: &BTreeSet<String>) -> bool {
+        roles.contains(&*self.role) || self.app_roles.iter().any(|role| roles.contains(role))
+    }
+}
+
+/// `app_roles` as strings; anything else grants nothing.
+fn app_roles(claims: &Claims) -> BTreeSet<String> {
+    let Some(Value::Array(roles)) = claims.get("app_roles") else { return BTreeSet::new() };
+    roles.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The claim that says whether an account is verified, as a path with dots: `email_verified`, `app_metadata.verified`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedClaim(Vec<String>);
+
+impl VerifiedClaim {
+    /// A path. Users write `user_metadata` themselves, so nothing in there counts.
+    pub fn parse(path: &str) -> Result<Self, &'static str> {
+        let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
+        if steps.iter().any(String::is_empty) {
+            return Err("a claim is named by a path such as app_metadata.verified");
+        }
+        if steps[0] == "user_metadata" || steps[0] == "raw_user_meta_data" {
+            return Err("users write user_metadata themselves, so it cannot say that they are verified");
+        }
+        Ok(Self(steps))
+    }
+
+    /// Whether the claim is there and `true`.
+    fn holds(&self, claims: &Claims) -> bool {
+        let Some((first, rest)) = self.0.split_first() else { return false };
+        let mut value = claims.get(first);
+        for step in rest {
+            value = value.and_then(|value| value.get(step));
+        }
+        value == Some(&Value::Bool(true))
+    }
+}
+
+/// The part of a caller that decides which columns it sees: its role, and those of its roles that rules name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallerClass {
+    /// The PostgreSQL role.
+    pub role: Arc<str>,
+    /// App roles, of those that any rule about a column names.
+    pub app_roles: BTreeSet<String>,
+}
+
+impl CallerClass {
+    /// Whether the class is in a list.
+    pub fn has_any(&self, roles: &BTreeSet<String>) -> bool {
+        roles.contains(&*self.role) || self.app_roles.iter().any(|role| roles.contains(role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(path: &str, claims: &Value) -> bool {
+        VerifiedClaim::parse(path).unwrap().holds(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn only_a_true_claim_that_users_cannot_write_verifies() {
+        assert!(holds("email_verified", &json!({"email_verified": true})));
+        assert!(holds("app_metadata.verified", &json!({"app_metadata": {"verified": true}})));
+        for claims in [
+            json!({}),
+            json!({"email_verified": "true"}),
+            json!({"email_verified": 1}),
+            json!({"email_verified": null}),
+        ] {
+            assert!(!holds("email_verified", &claims), "{claims}");
+        }
+        assert!(VerifiedClaim::parse("user_metadata.email_verified").is_err());
+        assert!(VerifiedClaim::parse("a..b").is_err());
+    }
+
+    #[test]
+    fn app_roles_are_strings_of_an_array() {
+        let claims = |value: Value| app_roles(json!({"app_roles": value}).as_object().unwrap());
+        assert_eq!(claims(json!(["a", 1, "b"])), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        assert_eq!(claims(json!("admin")), BTreeSet::new());
+    }
+}

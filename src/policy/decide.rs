@@ -1,0 +1,143 @@
+//! The one decision: may this caller do this with this relation, and if so under what limits. Pure.
+//!
+//! Every way to data asks here: REST at each level of an embed, results of functions, later realtime, storage, exports.
+//! The columns that a caller may use are in the relation that [`Access`] carries (see `restrict`). Rules about who asks
+//! are evaluated for every request; nothing of a refusal is remembered.
+
+use std::sync::Arc;
+
+use crate::catalog::model::{QualifiedName, Relation};
+
+use super::caller::PolicyCaller;
+use super::model::{RateLimit, TableSecurity, Verb};
+use super::restrict::PolicyView;
+use super::rules::{Closed, TableRules};
+
+/// A yes, with what goes with it.
+#[derive(Debug)]
+pub struct Access<'a> {
+    /// The relation as the caller's class sees it: readable, masked and writable columns, conditions on rows.
+    pub relation: &'a Relation,
+    /// The limits on how often, each with the relation whose rule it is.
+    pub limits: Vec<(&'a QualifiedName, RateLimit)>,
+    /// The relations whose rules ask for a record of this.
+    pub audited: Vec<&'a QualifiedName>,
+}
+
+/// A no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The relation whose rule it is: of a view it may be one below it.
+    pub relation: QualifiedName,
+    /// The rule that decided.
+    pub rule: Rule,
+}
+
+/// The rules about who may use a relation at all, in the order in which they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// No rule of any table can be read.
+    Unreadable,
+    /// The rules of this table close it.
+    Closed(Closed),
+    /// A view uses a protected column in a condition or expression, and has no rules of its own.
+    ProtectedColumnUsed,
+    /// `ip_allowlist`
+    IpAllowlist,
+    /// `require_auth`
+    RequireAuth,
+    /// `require_verified`
+    RequireVerified,
+    /// `require_mfa`
+    RequireMfa,
+    /// `allowed_roles`
+    AllowedRoles,
+    /// A condition on rows of a view, which only reading can be held to.
+    RowRulesOfView,
+}
+
+impl Rule {
+    /// The rule's name in the API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Closed(Closed::Inactive) => "active",
+            Self::Closed(Closed::Unreadable(_)) => "unreadable",
+            Self::Closed(Closed::NotEnforced) => "not_enforced",
+            Self::ProtectedColumnUsed => "protected_column_used",
+            Self::IpAllowlist => "ip_allowlist",
+            Self::RequireAuth => "require_auth",
+            Self::RequireVerified => "require_verified",
+            Self::RequireMfa => "require_mfa",
+            Self::AllowedRoles => "allowed_roles",
+            Self::RowRulesOfView => "row_rules_of_view",
+        }
+    }
+}
+
+/// Decides about `verb` on `relation`, which the caller's view of the catalog must hold.
+///
+/// `public_read` and `public_write` lift the rules from `require_auth` to `allowed_roles` for their verbs. Roles with
+/// BYPASSRLS skip all rules but those about records.
+pub fn decide<'a>(
+    view: &'a PolicyView,
+    relation: &'a Arc<Relation>,
+    verb: Verb,
+    caller: &PolicyCaller,
+) -> Result<Access<'a>, Refusal> {
+    let name = &relation.name;
+    let mut access = Access { relation, limits: Vec::new(), audited: Vec::new() };
+    if !caller.bypasses {
+        if view.rules.unreadable().is_some() {
+            return Err(Refusal { relation: name.clone(), rule: Rule::Unreadable });
+        }
+        if relation.restriction.uses_protected_column {
+            return Err(Refusal { relation: name.clone(), rule: Rule::ProtectedColumnUsed });
+        }
+        if relation.restriction.rows.is_some() && !verb.is_read() {
+            return Err(Refusal { relation: name.clone(), rule: Rule::RowRulesOfView });
+        }
+    }
+    for (table, rules) in view.rules.governing(name) {
+        let security = match rules {
+            TableRules::InForce(security) => security,
+            TableRules::Closed(_) if caller.bypasses => continue,
+            TableRules::Closed(closed) => {
+                return Err(Refusal { relation: table.clone(), rule: Rule::Closed(closed.clone()) });
+            }
+        };
+        if !caller.bypasses {
+            if let Some(rule) = broken_rule(security, verb, caller) {
+                return Err(Refusal { relation: table.clone(), rule });
+            }
+            access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
+        }
+        if security.audit_actions.contains(&verb) {
+            access.audited.push(table);
+        }
+    }
+    Ok(access)
+}
+
+/// The first rule about the caller that says no.
+fn broken_rule(security: &TableSecurity, verb: Verb, caller: &PolicyCaller) -> Option<Rule> {
+    let from_allowed_network =
+        |address: core::net::IpAddr| security.ip_allowlist.iter().any(|network| network.0.contains(&address));
+    if !security.ip_allowlist.is_empty() && !caller.address.is_some_and(from_allowed_network) {
+        return Some(Rule::IpAllowlist);
+    }
+    if security.is_public(verb) {
+        return None;
+    }
+    [
+        (security.require_auth && !caller.authenticated, Rule::RequireAuth),
+        (security.require_verified && !caller.verified, Rule::RequireVerified),
+        (security.require_mfa && !caller.second_factor, Rule::RequireMfa),
+        (!security.allowed_roles.is_empty() && !caller.has_any(&security.allowed_roles), Rule::AllowedRoles),
+    ]
+    .into_iter()
+    .find_map(|(is_broken, rule)| is_broken.then_some(rule))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! All rules of one catalog, parsed once per snapshot. Pure.
+//!
+//! What cannot be read closes the table that it belongs to, or all of them: rules that are not understood never open
+//! anything.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::catalog::model::{Catalog, QualifiedName, TableSecurityRows};
+
+use super::caller::{CallerClass, PolicyCaller};
+use super::desired;
+use super::model::TableSecurity;
+
+/// Columns of `goforward.table_security` that are not rules.
+const BOOKKEEPING: [&str; 7] =
+    ["schema_name", "table_name", "version", "created_at", "created_by", "updated_at", "updated_by"];
+
+/// Views over views are followed this deep.
+const MAX_DEPTH: usize = 64;
+
+/// The rules of one relation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TableRules {
+    /// They are in force.
+    InForce(Arc<TableSecurity>),
+    /// The relation is closed to everybody whom rules bind.
+    Closed(Closed),
+}
+
+/// Why rules close a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// They are switched off.
+    Inactive,
+    /// They cannot be read; what is wrong.
+    Unreadable(Arc<str>),
+    /// Their conditions on rows are not (or no longer) in the database.
+    NotEnforced,
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inactive => f.write_str("its rules are switched off"),
+            Self::Unreadable(why) => write!(f, "its rules cannot be read: {why}"),
+            Self::NotEnforced => f.write_str("its conditions on rows are not in the database"),
+        }
+    }
+}
+
+/// The rules of all relations of a catalog.
+#[derive(Debug, Default)]
+pub struct Rules {
+    tables: HashMap<QualifiedName, TableRules>,
+    /// For views without rules of their own: the relations below them whose rules count.
+    inherited: HashMap<QualifiedName, Vec<QualifiedName>>,
+    /// Why nothing could be read at all.
+    unreadable: Option<Arc<str>>,
+    /// Roles that rules about columns name.
+    roles_of_fields: BTreeSet<String>,
+    has_column_rules: bool,
+    has_audit: bool,
+}
+
+impl Rules {
+    /// The rules that a snapshot holds.
+    pub fn of(catalog: &Catalog) -> Self {
+        let rows = match &*catalog.table_security {
+            TableSecurityRows::Absent => return Self::default(),
+            TableSecurityRows::Unreadable(why) => {
+                return Self { unreadable: Some(Arc::clone(why)), ..Self::default() };
+            }
+            TableSecurityRows::Read(rows) => rows,
+        };
+        let tables: HashMap<_, _> =
+            rows.iter().map(|(name, text)| (name.clone(), table_rules(catalog, name, text))).collect();
+        let mut rules = Self { tables, ..Self::default() };
+        for table in rules.tables.values() {
+            let TableRules::InForce(security) = table else { continue };
+            rules.roles_of_fields.extend(security.roles_of_fields().map(str::to_owned));
+            rules.has_column_rules |= security.has_column_rules();
+            rules.has_audit |= !security.audit_actions.is_empty();
+        }
+        for view in catalog.lineage.keys().filter(|view| !rules.tables.contains_key(*view)) {
+            let mut found = BTreeSet::new();
+            rules.collect_inherited(catalog, view, 0, &mut found);
+            if !found.is_empty() {
+                rules.inherited.insert(view.clone(), found.into_iter().collect());
+            }
+        }
+        rules
+    }
+
+    fn collect_inherited(
+        &self,
+        catalog: &Catalog,
+        view: &QualifiedName,
+        depth: usize,
+        found: &mut BTreeSet<QualifiedName>,
+    ) {
+        let Some(lineage) = catalog.lineage.get(view).filter(|_| depth < MAX_DEPTH) else { return };
+        for base in &lineage.reads {
+            if self.tables.contains_key(base) {
+                found.insert(base.clone());
+            } else {
+                self.collect_inherited(catalog, base, depth + 1, found);
+            }
+        }
+    }
+
+    /// Whether there are none, so that every decision is a yes.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.unreadable.is_none()
+    }
+
+    /// Why no rule could be read, if so: then every relation is closed.
+    pub fn unreadable(&self) -> Option<&Arc<str>> {
+        self.unreadable.as_ref()
+    }
+
+    /// A relation's own rules.
+    pub fn own(&self, name: &QualifiedName) -> Option<&TableRules> {
+        self.tables.get(name)
+    }
+
+    /// A relation's own rules, if they are in force.
+    pub fn in_force(&self, name: &QualifiedName) -> Option<&Arc<TableSecurity>> {
+        match self.tables.get(name) {
+            Some(TableRules::InForce(security)) => Some(security),
+            _ => None,
+        }
+    }
+
+    /// The rules that a relation is under: its own, or for a view without any those of what it reads.
+    pub fn governing<'a>(
+        &'a self,
+        name: &'a QualifiedName,
+    ) -> impl Iterator<Item = (&'a QualifiedName, &'a TableRules)> {
+        let own = self.tables.get(name).map(|rules| (name, rules));
+        let inherited = self.inherited.get(name).into_iter().flatten();
+        own.into_iter().chain(inherited.filter_map(|base| Some((base, self.tables.get(base)?))))
+    }
+
+    /// All relations with rules.
+    pub fn all(&self) -> impl Iterator<Item = (&QualifiedName, &TableRules)> {
+        self.tables.iter()
+    }
+
+    /// Whether any rule is about columns.
+    pub fn has_column_rules(&self) -> bool {
+        self.has_column_rules
+    }
+
+    /// Whether anything leaves a record in the audit log.
+    pub fn has_audit(&self) -> bool {
+        self.has_audit
+    }
+
+    /// The class of a caller: callers of one class see the same columns.
+    pub fn class(&self, caller: &PolicyCaller) -> CallerClass {
+        let app_roles = caller.app_roles.intersection(&self.roles_of_fields).cloned().collect();
+        CallerClass { role: Arc::clone(&caller.role), app_roles }
+    }
+}
+
+/// The rules of one row. Anything that is wrong with it closes its table.
+fn table_rules(catalog: &Catalog, name: &QualifiedName, text: &str) -> TableRules {
+    let security = match parse_row(text) {
+        Ok(security) => security,
+        Err(problem) => return TableRules::Closed(Closed::Unreadable(Arc::from(problem))),
+    };
+    if !security.active {
+        return TableRules::Closed(Closed::Inactive);
+    }
+    if security.has_row_rules() && !desired::is_enforced(catalog, name, &security) {
+        return TableRules::Closed(Closed::NotEnforced);
+    }
+    TableRules::InForce(Arc::new(security))
+}
+
+/// The rules in a row of `goforward.table_security`, as `to_jsonb` writes it. A column that this version does not know
+/// is off while it is NULL.
+pub fn parse_row(text: &str) -> Result<TableSecurity, String> {
+    let serde_json::Value::Object(mut row) =
+        serde_json::from_str(text).map_err(|error| format!("the row is no JSON: {error}"))?
+    else {
+        return Err("the row is no JSON object".to_owned());
+    };
+    row.retain(|key, value| !value.is_null() && !BOOKKEEPING.contains(&key.as_str()));
+    TableSecurity::parse(row.into()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::model::ViewLineage;
+    use crate::policy::samples::{catalog_with_rules, name};
+
+    #[test]
+    fn what_cannot_be_read_closes_its_table_and_no_other() {
+        let catalog = catalog_with_rules(&[
+            ("good", json!({"require_auth": true, "version": 3, "created_by": null})),
+            ("off", json!({"active": false})),
+            ("bad", json!({"require_auth": "maybe"})),
+            ("newer", json!({"require_moon_phase": "full"})),
+        ]);
+        let rules = Rules::of(&catalog);
+
+        assert!(matches!(rules.own(&name("good")), Some(TableRules::InForce(_))));
+        assert_eq!(rules.own(&name("off")), Some(&TableRules::Closed(Closed::Inactive)));
+        for table in ["bad", "newer"] {
+            assert!(
+                matches!(rules.own(&name(table)), Some(TableRules::Closed(Closed::Unreadable(_)))),
+                "{table}"
+            );
+        }
+        assert_eq!(rules.own(&name("other")), None);
+    }
+
+    #[test]
+    fn a_view_without_rules_is_under_those_of_what_it_reads_all_the_way_down() {
+        let mut catalog = catalog_with_rules(&[("secrets", json!({})), ("own_view", json!({}))]);
+        let reads = |relation: &str| ViewLineage { reads: [name(relation)].into(), ..ViewLineage::default() };
+        let lineage = [("inner", "secrets"), ("outer", "inner"), ("own_view", "secrets"), ("free", "others")];
+        catalog.lineage =
+            Arc::new(lineage.into_iter().map(|(view, base)| (name(view), reads(base))).collect());
+        let rules = Rules::of(&catalog);
+        let governing = |view: &str| -> Vec<String> {
+            rules.governing(&name(view)).map(|(table, _)| table.name.to_string()).collect()
+        };
+
+        assert_eq!(governing("outer"), ["secrets"]);
+        assert_eq!(governing("own_view"), ["own_view"]);
+        assert_eq!(governing("free"), Vec::<String>::new());
+    }
+}
