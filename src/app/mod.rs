@@ -31,7 +31,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Environment, Loaded, ServerConfig};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::identity::Identity;
-use crate::kernel::limits::MemoryLimiter;
+use crate::kernel::limits::{Limiter, MemoryLimiter};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
@@ -148,7 +148,10 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let rest = Rest::start(&merged, &database, address.port(), &stop.tracker, &stop.services).await?;
+        let most = config.server.rate_limits.max_tracked;
+        let limiter: Arc<dyn Limiter> = Arc::new(MemoryLimiter::new(most, self.clock.clone()));
+        let tasks = (&stop.tracker, &stop.services);
+        let rest = Rest::start(&merged, &database, address.port(), Arc::clone(&limiter), tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let tasks = (&stop.tracker, stop.services.clone());
@@ -166,7 +169,7 @@ impl Goforward {
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);
-        front.open(self.gateway(&merged.config, identity, &rest, &health, metrics.clone()));
+        front.open(self.gateway(&merged.config, identity, limiter, &rest, (&health, metrics.clone())));
         serve();
         wait_until_ready(&rest).await;
         let url = api_url(&merged.config, address);
@@ -199,11 +202,11 @@ impl Goforward {
         &self,
         config: &Config,
         identity: Arc<Identity>,
+        limiter: Arc<dyn Limiter>,
         rest: &Rest,
-        health: &Health,
-        metrics: Option<RenderMetrics>,
+        probes: (&Health, Option<RenderMetrics>),
     ) -> Gateway {
-        let limiter = Arc::new(MemoryLimiter::new(config.server.rate_limits.max_tracked, self.clock.clone()));
+        let (health, metrics) = probes;
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
         for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
             let mount =

@@ -9,6 +9,7 @@ use super::loader::Loaded;
 use super::schema::json;
 use super::source::Source;
 use super::{AuthConfig, Config, Environment, RestProfile};
+use crate::kernel::identity::VerifiedClaim;
 
 /// Fewest bytes of a secret for HS256, as RFC 7518 has it.
 pub const SHORTEST_SECRET: usize = 32;
@@ -58,6 +59,7 @@ impl Config {
         self.listener_refusal()
             .or_else(|| self.database_refusal())
             .or_else(|| self.rest_refusal())
+            .or_else(|| self.security_refusal())
             .or_else(|| self.secret_refusal())
     }
 
@@ -136,6 +138,11 @@ impl Config {
             return Some(("rest.trace_header", "must be the name of a header".to_owned()));
         }
         None
+    }
+
+    fn security_refusal(&self) -> Option<Refusal> {
+        let claim = self.security.verified_claim.as_deref()?;
+        VerifiedClaim::parse(claim).err().map(|reason| ("security.verified_claim", reason.to_owned()))
     }
 
     fn secret_refusal(&self) -> Option<Refusal> {

@@ -10,8 +10,9 @@ use crate::rest::core::media::MediaType;
 use crate::rest::core::samples::Request;
 
 const ANONYMOUS: Disclosure = Disclosure::NOTHING;
-const USER: Disclosure = Disclosure { authenticated: true, verbose: false, minimal: false };
-const OPERATOR: Disclosure = Disclosure { authenticated: true, verbose: true, minimal: false };
+const USER: Disclosure = Disclosure { authenticated: true, verbose: false, minimal: false, conceals: false };
+const OPERATOR: Disclosure =
+    Disclosure { authenticated: true, verbose: true, minimal: false, conceals: false };
 
 fn sql(code: &str, message: &str) -> RestError {
     let error = SqlError { code: code.to_owned(), message: message.to_owned(), ..SqlError::default() };
