@@ -1,5 +1,7 @@
 //! The edge through the real executable: health, headers, CORS, request ids, limits of rate.
 
+mod observed;
+
 use serde_json::json;
 
 use crate::harness::{Options, TestApp};
