@@ -1,19 +1,22 @@
-//! What the command line asks for: serve, keys, doctor.
+//! What the command line asks for: serve, health, keys, doctor.
 
 use std::time::Instant;
 
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 
 use crate::app::address;
-use crate::app::database::{external_target, owner_options};
+use crate::app::database::{describe, external_target, owner_options};
 use crate::app::error::AppError;
+use crate::app::probe;
+use crate::app::reach;
 use crate::app::secrets::ProjectSecrets;
-use crate::app::signals::StopSignals;
+use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, StartReport};
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
+use crate::kernel::db::target::Target;
 use crate::kernel::random::Random;
 
 /// The commands of the goforward executable.
@@ -31,7 +34,10 @@ impl Actions for Commands {
         };
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         (options.on_ready)(running.report(millis));
-        signals.received().await;
+        tokio::select! {
+            () = signals.received() => {}
+            () = follow_log_levels(&options.logs, &options.reload) => {}
+        }
         tracing::info!("stopping; a second signal stops at once");
         let hard = running.stop_hard();
         tokio::select! {
@@ -60,17 +66,25 @@ impl Actions for Commands {
         Ok(keys_of(config, running.unwrap_or_else(|| default_url(config)), &secrets, owner_url))
     }
 
+    async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
+        Ok(probe::ready(&loaded.config).await?)
+    }
+
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
         let config = &loaded.config;
-        let owner = if config.database.is_embedded() {
+        let (target, owner) = if config.database.is_embedded() {
             let directory = &config.embedded.data_dir;
             let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
                 .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-            crate::kernel::db::target::Target::parse(url.expose())?.to_sqlx()
+            let target = Target::parse(url.expose())?;
+            let owner = target.to_sqlx();
+            (target, owner)
         } else {
-            owner_options(&config.database, &external_target(&config.database)?)?
+            let target = external_target(&config.database)?;
+            let owner = owner_options(&config.database, &target)?;
+            (target, owner)
         };
-        let mut connection = owner.connect().await?;
+        let mut connection = reach::connect(&owner, target.connect_timeout, &describe(&target)).await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;
@@ -114,7 +128,7 @@ fn keys_of(
 fn default_url(config: &Config) -> String {
     match &config.server.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}:{}", config.server.host, config.server.port),
+        None => format!("http://{}", address::on_this_machine(&config.server.host, config.server.port)),
     }
 }
 

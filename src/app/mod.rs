@@ -7,6 +7,7 @@ mod database;
 mod edge;
 mod error;
 mod front;
+mod probe;
 mod reach;
 mod rest;
 mod secrets;
@@ -349,7 +350,7 @@ impl Running {
 fn api_url(config: &Config, address: SocketAddr) -> String {
     match &config.server.public_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{address}"),
+        None => format!("http://{}", address::on_this_machine(&address.ip().to_string(), address.port())),
     }
 }
 

@@ -18,7 +18,7 @@ use super::compression::{self, Coding};
 use super::mount::{Authentication, Mount};
 use super::options::GatewayOptions;
 use super::refusal;
-use super::request_metrics::count_panic;
+use super::request_metrics::{count_panic, count_refusal};
 use super::security_headers;
 use crate::kernel::http::query_secrets::take_api_key;
 use crate::kernel::http::request_id::X_REQUEST_ID;
@@ -121,6 +121,7 @@ impl Gateway {
             user_agent: request.headers().get(USER_AGENT).cloned(),
             client_ip: self.options.trusted_proxies.client_ip(peer.ip(), request.headers()),
             request_id: self.request_ids.for_request(request.headers()),
+            trace: TraceContext::from_headers(request.headers()),
             started,
             caller: None,
             route: mount.metrics.route(None),
@@ -139,6 +140,7 @@ impl Gateway {
         record: &mut AccessRecord,
     ) -> Response<Body> {
         if let Some(refusal) = self.check_size(mount, &request) {
+            count_refusal(mount.name, "size");
             return close_unread(refusal.answer(mount.errors), &request);
         }
         if let Some(policy) = &mount.cors
@@ -151,7 +153,13 @@ impl Gateway {
             match self.identify(mount, &mut request) {
                 Ok(caller) => record.caller = Some(caller),
                 Err(error) => {
-                    tracing::debug!(kind = "security", service = mount.name, "credentials refused: {error}");
+                    count_refusal(mount.name, "credentials");
+                    tracing::debug!(
+                        kind = "security",
+                        service = mount.name,
+                        request_id = record.request_id.as_str(),
+                        "credentials refused: {error}"
+                    );
                     return close_unread(refusal::unidentified(mount.errors, &error), &request);
                 }
             }
@@ -161,7 +169,7 @@ impl Gateway {
             caller: record.caller.clone(),
             client_ip: record.client_ip,
             request_id: record.request_id.clone(),
-            trace: TraceContext::from_headers(request.headers()),
+            trace: record.trace,
             body_limit: mount.limits.body_bytes,
             started: record.started,
             deadline: record.started + timeout.unwrap_or(ONE_DAY),
@@ -170,6 +178,7 @@ impl Gateway {
             prefix_length: mount.prefix.len(),
         };
         if let Some(seconds) = mount.rate_limits.check(mount.name, &context, &self.limiter).await {
+            count_refusal(mount.name, "rate");
             return close_unread(refusal::rate_limited(mount.errors, seconds), &request);
         }
         let deadline = context.deadline;

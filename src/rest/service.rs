@@ -167,6 +167,7 @@ impl RestService {
                 Plan::Call(action) => Some(&action.function),
                 _ => None,
             },
+            request_id: context.request_id.as_str(),
             trace_id: exchange.trace_id.as_deref(),
         };
         let asked = Instant::now();

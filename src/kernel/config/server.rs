@@ -10,12 +10,12 @@ section! {
         /// Address to listen on. `0.0.0.0` or `::` for all; the container image sets that.
         pub host: String = "127.0.0.1".to_owned(), as "server-host";
         /// Port to listen on; 0 takes a free one.
-        pub port: u16 = 8000, as "server-port";
+        pub port: u16 = 8000, in 0, u16::MAX, as "server-port";
         /// Address of the admin listener.
         pub admin_host: String = "127.0.0.1".to_owned(), as "admin-server-host";
         /// Port of the admin listener, which serves health and metrics; without it they are on the public one
         /// only. With an empty `rest.prefix` they are on the admin listener only.
-        pub admin_port: Option<u16> = None, as "admin-server-port";
+        pub admin_port: Option<u16> = None, in 0, u16::MAX, as "admin-server-port";
         /// Where clients reach this server, for links and the OpenAPI document, as in `https://api.example.com`.
         pub public_url: Option<String> = None;
         /// Time for a client to send its request headers.

@@ -155,7 +155,8 @@ impl Config {
                 && self.environment() != Environment::Development
                 && self.rest.profile == RestProfile::Goforward;
             return needed.then(|| {
-                let reason = "is needed with a database of your own; make one with `openssl rand -hex 32`";
+                let reason = "is needed with a database of your own, so that tokens hold over restarts and on every \
+                    node: set it (GOFORWARD_AUTH__JWT_SECRET) to what `openssl rand -hex 32` prints";
                 ("auth.jwt_secret", reason.to_owned())
             });
         };

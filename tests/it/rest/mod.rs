@@ -3,8 +3,10 @@
 mod agreement_with_psql;
 mod alone;
 mod closed_by_default;
+mod configuration;
 mod documents;
 mod limits;
+mod preferences;
 mod results;
 mod schema_changes;
 
