@@ -105,10 +105,6 @@ create trigger count_version before insert or update on goforward.table_security
 create trigger keep_version after insert or update or delete on goforward.table_security
     for each row execute function goforward.keep_table_security_version();
 
--- The login of callers loads the catalog and reads the rules with it; no role of a caller can.
-grant usage on schema goforward to authenticator;
-grant select on goforward.table_security to authenticator;
-
 -- Tables of this schema have no grants for roles of callers, and functions only where they are meant for them.
 -- The mask `hash`: equal values stay equal, and nobody without the key can try values. Roles of callers may call it, since
 -- it runs in their queries; only through it do they reach the key.

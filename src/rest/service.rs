@@ -24,7 +24,7 @@ use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::Plan;
 use crate::rest::core::plan::plan;
-use crate::rest::core::protect::{self, Permit};
+use crate::rest::core::protect::{self, Permit, Refusal};
 use crate::rest::core::request::{Action, ApiRequest};
 use crate::rest::core::response::target_name_warning;
 use crate::rest::error::{Disclosure, RestError};
@@ -151,8 +151,8 @@ impl RestService {
         let started = Instant::now();
         let policy_caller = self.policy_caller(exchange);
         let (plan, view) = self.plan(exchange.settings, &request, &policy_caller).await?;
-        let permit = protect::check(&plan, &view, &policy_caller, exchange.settings.protect)
-            .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
+        let permit =
+            protect::check(&plan, &view, &policy_caller, exchange.settings.protect).map_err(refused)?;
         exchange.conceals = permit.conceals;
         self.count(&permit, exchange).await?;
         let catalog = &view.catalog;
@@ -248,11 +248,26 @@ impl RestService {
             let per = Duration::from_secs(limit.window_seconds.into());
             let quota = Quota { requests: limit.requests, per, burst: limit.requests };
             if let Some(retry_after) = self.limiter.take(&key, quota).await.retry_after_seconds() {
+                metrics::counter!("goforward_table_security_refusals_total", "rule" => "rate_limit")
+                    .increment(1);
                 return Err(RestError::OverTableLimit { limit: *limit, retry_after });
             }
         }
         Ok(())
     }
+}
+
+/// A refusal, counted by its rule.
+fn refused(refusal: Refusal) -> RestError {
+    let rule = match &refusal {
+        Refusal::Rule(refusal) => Some(refusal.rule.name()),
+        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
+        Refusal::Unprotected { .. } | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
+    };
+    if let Some(rule) = rule {
+        metrics::counter!("goforward_table_security_refusals_total", "rule" => rule).increment(1);
+    }
+    RestError::Refused(Box::new(refusal))
 }
 
 /// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.

@@ -89,6 +89,10 @@ metric_table! {
     CATALOG_STALE = "goforward_catalog_stale", Gauge, [], "1 while a change of the schema is still to be loaded.";
     CATALOG_RELOADS = "goforward_catalog_reloads_total", Counter, ["result"],
         "Loads of the catalog (result: ok, error).";
+    TABLE_SECURITY_CLOSED = "goforward_table_security_closed", Gauge, [],
+        "Tables that are closed because their rules are off, unreadable or not enforced.";
+    TABLE_SECURITY_REFUSALS = "goforward_table_security_refusals_total", Counter, ["rule"],
+        "Requests that a rule of a table refused.";
     CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
         "Log lines dropped because the log could not be written fast enough.";

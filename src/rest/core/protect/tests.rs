@@ -261,7 +261,7 @@ fn rules_hold_at_every_level_and_for_everything_a_write_does() {
         ("clients", "POST", "/clients {}"),
         ("invoices", "POST", "/clients?select=invoices(id) {}"),
         ("clients", "DELETE", "/clients?id=eq.1"),
-        ("invoices", "GET", "/rpc/search?term=a"),
+        ("clients", "GET", "/rpc/search?term=a"),
     ] {
         let rules = signed_in(table);
         let rules: Vec<(&str, serde_json::Value)> =
