@@ -20,3 +20,4 @@ mod rest;
 mod security;
 mod serve;
 mod slow;
+mod table_security;

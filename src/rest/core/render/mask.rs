@@ -14,7 +14,7 @@ pub(super) fn masked(sql: &mut SqlBuf, mask: &Mask, value: impl Fn(&mut SqlBuf))
             // What has no @ is masked as a whole.
             sql.lit("regexp_replace(");
             text(sql);
-            sql.lit(", '^([^@]?)[^@]*(@[^@]*)?$|^.*$', '\\1***\\2')");
+            sql.lit(", '^([^@])[^@]*(@[^@]+)$|^.*$', '\\1***\\2')");
         }
         Mask::Phone => all_but_last(sql, "[0-9](?=.*[0-9].*[0-9])", text),
         Mask::LastFour => {
