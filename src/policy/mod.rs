@@ -2,7 +2,7 @@
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
 //! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, and [`book::PolicyBook`] where services get a caller's view.
+//! PostgreSQL itself enforces, `store` the rules in the database, and [`book::PolicyBook`] where services get a caller's view.
 
 pub mod book;
 pub mod caller;
@@ -14,3 +14,4 @@ pub mod restrict;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod store;
