@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::model::{Generated, Identity};
 use super::{
     Catalog, Column, Function, Parameter, Protection, QualifiedName, Relation, RelationKind,
-    RelationSecurity, ReturnType, ReturnValue, Volatility,
+    RelationSecurity, ReturnType, ReturnValue, UnforcedTable, Volatility,
 };
 
 pub(crate) fn column(name: &str, data_type: &str) -> Column {
@@ -45,7 +45,10 @@ pub(crate) fn relation(schema: &str, name: &str) -> Relation {
             base_relations: Vec::new(),
             owner: "owner".into(),
         },
-        protection: Protection::Protected,
+        protection: Protection::Protected {
+            unforced: [UnforcedTable { name: QualifiedName::new(schema, name), owner: "owner".into() }]
+                .into(),
+        },
         grants: Vec::new(),
     }
 }

@@ -113,22 +113,23 @@ impl Guard<'_> {
             // A junction outside the exposed schemas: nothing is known of it, so it is not served.
             return Err(refusal("is not in an exposed schema", String::new()));
         };
-        let security = &relation.security;
-        match &relation.protection {
-            Protection::Unprotected { reason, fix } => Err(refusal(reason, fix.to_string())),
-            // Policies bind a table's owner only if they are forced.
-            Protection::Protected
-                if !relation.is_view() && !security.rls_forced && *security.owner == *self.role =>
-            {
-                let mut fix = SqlBuf::new();
-                fix.lit("ALTER TABLE ").name(&name.schema, &name.name).lit(" FORCE ROW LEVEL SECURITY;");
-                Err(refusal(
-                    "belongs to the caller's role, which its policies do not bind",
-                    fix.into_parts().0,
-                ))
-            }
-            Protection::Protected => Ok(()),
-        }
+        let unforced = match &relation.protection {
+            Protection::Unprotected { reason, fix } => return Err(refusal(reason, fix.to_string())),
+            Protection::Protected { unforced } => unforced,
+        };
+        // Policies bind a table's owner only if they are forced, by whatever view the table is read.
+        let Some(own) = unforced.iter().find(|table| *table.owner == *self.role) else { return Ok(()) };
+        let mut fix = SqlBuf::new();
+        fix.lit("ALTER TABLE ").name(&own.name.schema, &own.name.name).lit(" FORCE ROW LEVEL SECURITY;");
+        let reason = if own.name == *name {
+            "belongs to the caller's role, which its policies do not bind".to_owned()
+        } else {
+            format!(
+                "reads {}, which belongs to the caller's role and whose policies do not bind it",
+                own.name
+            )
+        };
+        Err(refusal(&reason, fix.into_parts().0))
     }
 
     fn function(&self, function: &Function) -> Result<(), Refusal> {
@@ -204,6 +205,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::catalog::model::UnforcedTable;
     use crate::catalog::samples::function;
     use crate::rest::core::samples::{Request, name, shop};
 
@@ -342,9 +344,21 @@ mod tests {
             "{refusal:?}"
         );
 
-        catalog.relations.get_mut(&name("clients")).unwrap().security.rls_forced = true;
-
+        let clients = catalog.relations.get_mut(&name("clients")).unwrap();
+        clients.protection = Protection::Protected { unforced: [].into() };
         assert_eq!(check(&plan, &catalog, "owner", CLOSED), Ok(()));
+
+        // As a view over a table of that role.
+        let table = UnforcedTable { name: name("hidden"), owner: "owner".into() };
+        let clients = catalog.relations.get_mut(&name("clients")).unwrap();
+        clients.protection = Protection::Protected { unforced: [table].into() };
+        assert_eq!(check(&plan, &catalog, "anon", CLOSED), Ok(()));
+        let refusal = check(&plan, &catalog, "owner", CLOSED).unwrap_err();
+        assert!(
+            matches!(&refusal, Refusal::Unprotected { reason, fix, .. }
+                if reason.starts_with("reads test.hidden") && fix.contains(r#""test"."hidden" FORCE"#)),
+            "{refusal:?}"
+        );
     }
 
     #[test]
