@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::kernel::clock::Clock;
-use crate::kernel::http::{Forwarding, RequestContext, RouteTemplate, TrustedProxies, read_body};
+use crate::kernel::http::{RequestContext, RouteTemplate, TrustedProxies, read_body};
 use crate::kernel::identity::{
     Identity, IdentityOptions, KeyMode, KeyRing, ProjectKeys, RolePolicy, Verifier, VerifierOptions,
 };
@@ -364,7 +364,7 @@ async fn a_service_that_takes_too_long_is_given_up() {
 
 #[tokio::test]
 async fn the_address_behind_a_trusted_proxy_is_the_clients() {
-    let proxies = TrustedProxies::new(vec!["198.51.100.0/24".parse().unwrap()], Forwarding::default());
+    let proxies = TrustedProxies::new(vec!["198.51.100.0/24".parse().unwrap()]);
     let options = GatewayOptions { trusted_proxies: proxies, ..GatewayOptions::default() };
     let gateway = gateway_with(options, identity(KeyMode::Lenient).0, vec![echo("rest", "/rest")]);
 

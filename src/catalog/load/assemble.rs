@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::assemble_functions::functions;
 use super::columns::ColumnRow;
-use super::functions::{ComputedRow, HandlerRow};
+use super::functions::{ComputedRow, HandlerRow, RepresentationRow};
 use super::keys::KeyRow;
 use super::relations::{BaseRow, RelationRow};
 use super::roles::{RoleRow, RoleSettingRow};
@@ -16,7 +16,7 @@ use crate::catalog::model::{
     Catalog, Column, Generated, Grant, HandlerTarget, Identity, MediaHandler, QualifiedName, Relation,
     RelationKind, Relationship, Representation,
 };
-use crate::catalog::protection::{RelationSecurity, protection};
+use crate::catalog::protection::{Protection, RelationSecurity, protection};
 use crate::catalog::relations::{ForeignKey, KeyUse, ViewKey, derive};
 use crate::catalog::role::{IsolationLevel, Role};
 
@@ -52,19 +52,14 @@ pub(super) fn assemble(
         .filter(|row| row.exposed)
         .filter_map(|row| {
             let name = names[&row.oid.0].clone();
+            let columns = columns.remove(&row.oid.0).map(|(columns, _)| columns).unwrap_or_default();
+            let primary_key = primary_keys.remove(&name).unwrap_or_default();
             let security = facts.get(&name)?.clone();
+            let protection = protection(&name, &facts, server_version);
             let relation = Relation {
-                kind: security.kind,
-                comment: row.comment.map(Arc::from),
-                columns: columns.remove(&row.oid.0).map(|(columns, _)| columns).unwrap_or_default(),
-                primary_key: primary_keys.remove(&name).unwrap_or_default(),
-                insertable: row.events & 8 != 0,
-                updatable: row.events & 4 != 0,
-                deletable: row.events & 16 != 0,
-                protection: protection(&name, &facts, server_version),
-                security,
-                grants: grants(row.acl.as_deref(), &mut interner),
-                name: name.clone(),
+                columns,
+                primary_key,
+                ..relation(row, name.clone(), security, protection, &mut interner)
             };
             Some((name, relation))
         })
@@ -76,15 +71,7 @@ pub(super) fn assemble(
         representations: rows
             .representations
             .into_iter()
-            .map(|row| {
-                let (source_type, target_type) =
-                    (interner.text(&row.source_type), interner.text(&row.target_type));
-                let function = Arc::from(row.function);
-                (
-                    (source_type.clone(), target_type.clone()),
-                    Representation { source_type, target_type, function },
-                )
-            })
+            .map(|row| representation(row, &mut interner))
             .collect(),
         media_handlers: rows.handlers.iter().map(|row| handler(row, &mut interner)).collect(),
         timezones,
@@ -98,6 +85,35 @@ pub(super) fn assemble(
         schemas: interner.texts(&options.schemas),
         version: 0,
     }
+}
+
+/// A relation without its columns and its key, which come from other rows.
+fn relation(
+    row: RelationRow,
+    name: QualifiedName,
+    security: RelationSecurity,
+    protection: Protection,
+    interner: &mut Interner,
+) -> Relation {
+    Relation {
+        name,
+        kind: security.kind,
+        comment: row.comment.map(Arc::from),
+        columns: IndexMap::new(),
+        primary_key: Vec::new(),
+        insertable: row.events & 8 != 0,
+        updatable: row.events & 4 != 0,
+        deletable: row.events & 16 != 0,
+        protection,
+        security,
+        grants: grants(row.acl.as_deref(), interner),
+    }
+}
+
+fn representation(row: RepresentationRow, interner: &mut Interner) -> ((Arc<str>, Arc<str>), Representation) {
+    let (source_type, target_type) = (interner.text(&row.source_type), interner.text(&row.target_type));
+    let function = Arc::from(row.function);
+    ((source_type.clone(), target_type.clone()), Representation { source_type, target_type, function })
 }
 
 fn columns_by_relation(rows: Vec<ColumnRow>, interner: &mut Interner) -> HashMap<u32, Columns> {

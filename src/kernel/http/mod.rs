@@ -8,6 +8,7 @@ pub mod query_secrets;
 pub mod request_id;
 
 pub use body::{BodyError, read_body};
-pub use client_address::{Forwarding, TrustedProxies};
+pub use body_budget::BodyBudget;
+pub use client_address::TrustedProxies;
 pub use context::{RequestContext, RouteTemplate};
 pub use request_id::{RequestId, RequestIds, TraceContext};
