@@ -94,6 +94,7 @@ pub(super) fn gateway_options(config: &Config) -> GatewayOptions {
         log_query: true,
         security_headers: server.security_headers,
         body_timeout: server.read_timeout.get(),
+        body_memory: server.body_memory.as_usize(),
         echo_header: config.rest.trace_header.as_deref().and_then(|name| name.parse().ok()),
     }
 }

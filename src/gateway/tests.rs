@@ -57,15 +57,18 @@ pub(super) fn echo(name: &'static str, prefix: &str) -> Mount {
         let role = context.caller.as_ref().map_or_else(|| "-".to_owned(), |caller| caller.role.to_string());
         let ip = context.client_ip.to_string();
         let target = request.uri().path_and_query().unwrap().as_str().to_owned();
-        let body = match read_body(request.into_body(), context.body_limit, context.deadline).await {
-            Ok(body) => body,
-            Err(error) => {
-                return Response::builder()
-                    .status(error.status())
-                    .body(Body::from(error.to_string()))
-                    .unwrap();
-            }
-        };
+        let body =
+            match read_body(request.into_body(), context.body_limit, context.deadline, &context.body_budget)
+                .await
+            {
+                Ok(body) => body,
+                Err(error) => {
+                    return Response::builder()
+                        .status(error.status())
+                        .body(Body::from(error.to_string()))
+                        .unwrap();
+                }
+            };
         let text = format!("{target}{}", String::from_utf8_lossy(&body));
         Response::builder().header("x-role", role).header("x-ip", ip).body(Body::from(text)).unwrap()
     };

@@ -40,6 +40,9 @@ section! {
         pub compression: bool = true;
         /// Whether security headers are added to responses.
         pub security_headers: bool = true, profile false;
+        /// Memory that the bodies of all requests may take together; requests beyond it wait for `read_timeout` or
+        /// get 503. At least as large as the largest of `body_limits`.
+        pub body_memory: ByteSize = ByteSize::mib(256), in ByteSize::mib(1), ByteSize::mib(1024 * 1024);
         /// Networks whose proxies may say the client's address in `X-Forwarded-For`, as in `10.0.0.0/8`.
         pub trusted_proxies: Vec<ipnet::IpNet> = Vec::new();
         /// Cross-origin requests.

@@ -269,6 +269,7 @@ fn values_that_contradict_each_other_are_refused() {
         ("server: {port: 9, admin_port: 9}", "must differ"),
         ("server: {public_url: example.com}", "https://api.example.com"),
         ("server: {cors: {allowed_origins: [example.com]}}", "holds `example.com`"),
+        ("server: {body_memory: 2MB, body_limits: {rest: 3MB}}", "at least as large"),
         ("database: {name: app}", "needs `database.host` or `database.url`"),
         ("embedded: {settings: {port: 5432}}", "must not set `port`"),
         ("rest: {prefix: rest}", "must be empty or like"),

@@ -2,6 +2,7 @@
 //! body is read within bounds. No routing here and no service's error shapes.
 
 pub mod body;
+pub mod body_budget;
 pub mod client_address;
 pub mod context;
 pub mod query_secrets;

@@ -175,6 +175,11 @@ const UNREADABLE_BODY: OwnError = OwnError {
     message: "The request body cannot be read",
 };
 const DATABASE_QUEUE_FULL: OwnError = OwnError {
+const BODY_MEMORY_FULL: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "body_memory_full",
+    message: "Too many request bodies are in memory",
+};
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "database_queue_full",
     message: "Too many requests wait for the database",
@@ -281,11 +286,15 @@ impl RestError {
 }
 
 fn body_parts(error: BodyError) -> ErrorParts {
-    let parts = ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) };
-    let parts = parts.details(error.to_string());
+    let unreadable = || {
+        ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) }.details(error.to_string())
+    };
     match error {
-        BodyError::TooLarge(_) => parts.hint("Send fewer rows at a time, or raise server.body_limits.rest"),
-        BodyError::TimedOut | BodyError::Broken => parts,
+        BodyError::TooLarge(_) => {
+            unreadable().hint("Send fewer rows at a time, or raise server.body_limits.rest")
+        }
+        BodyError::TimedOut | BodyError::Broken => unreadable(),
+        BodyError::NoMemory => ErrorParts::own(&BODY_MEMORY_FULL).header(header::RETRY_AFTER, "1"),
     }
 }
 
