@@ -17,6 +17,7 @@ use crate::rest::core::protect::Refusal;
 use crate::rest::core::response::ResponseError;
 
 mod database;
+mod echo;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -174,12 +175,12 @@ const UNREADABLE_BODY: OwnError = OwnError {
     code: "unreadable_body",
     message: "The request body cannot be read",
 };
-const DATABASE_QUEUE_FULL: OwnError = OwnError {
 const BODY_MEMORY_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "body_memory_full",
     message: "Too many request bodies are in memory",
 };
+const DATABASE_QUEUE_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "database_queue_full",
     message: "Too many requests wait for the database",
@@ -210,8 +211,8 @@ impl RestError {
     pub fn parts(&self, disclosure: Disclosure) -> ErrorParts {
         use StatusCode as S;
         match self {
-            Self::Request(error) => request_parts(error),
-            Self::Plan(error) => plan::parts(error, disclosure),
+            Self::Request(error) => echo::bounded(request_parts(error)),
+            Self::Plan(error) => echo::bounded(plan::parts(error, disclosure)),
             Self::Refused(refusal) => refusal_parts(refusal, disclosure),
             Self::Database(error) => database::parts(error, disclosure),
             Self::Response(error) => response_parts(*error),
