@@ -39,7 +39,7 @@ pub use schema::{KeyInfo, Shape};
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
 pub use validate::SHORTEST_SECRET;
-pub use values::{ByteSize, TimeSpan};
+pub use values::{ByteSize, FileMode, TimeSpan};
 
 use schema::{choice, section};
 

@@ -2,3 +2,4 @@
 
 mod embedded;
 mod stopping;
+mod unix_socket;
