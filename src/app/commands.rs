@@ -126,9 +126,11 @@ fn keys_of(
 }
 
 fn default_url(config: &Config) -> String {
-    match &config.server.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", address::on_this_machine(&config.server.host, config.server.port)),
+    let server = &config.server;
+    match (&server.public_url, &server.unix_socket) {
+        (Some(url), _) => url.trim_end_matches('/').to_owned(),
+        (None, Some(path)) => format!("unix:{}", path.display()),
+        (None, None) => format!("http://{}", address::on_this_machine(&server.host, server.port)),
     }
 }
 

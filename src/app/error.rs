@@ -79,6 +79,14 @@ pub enum AppError {
         /// What it says.
         reason: String,
     },
+    /// The Unix socket cannot be made.
+    #[error("cannot listen on {path}: {cause}; set server.unix_socket to a path in a folder of this user")]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
     /// A file of the data directory cannot be used.
     #[error("cannot use {path}: {cause}")]
     File {

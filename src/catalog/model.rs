@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 pub use super::access::{ColumnAccess, ColumnName, Mask, ReadAccess, ViewLineage};
 pub use super::function::{Function, Parameter, ReturnType, ReturnValue, Volatility};
-pub use super::protection::{Protection, RelationSecurity};
+pub use super::protection::{Protection, RelationSecurity, UnforcedTable};
 pub use super::role::{IsolationLevel, Role};
 
 /// The name of a relation, function or type together with its schema.

@@ -22,7 +22,7 @@ use super::request_metrics::{count_panic, count_refusal};
 use super::security_headers;
 use crate::kernel::http::query_secrets::take_api_key;
 use crate::kernel::http::request_id::X_REQUEST_ID;
-use crate::kernel::http::{RequestContext, RequestIds, TraceContext};
+use crate::kernel::http::{BodyBudget, RequestContext, RequestIds, TraceContext};
 use crate::kernel::identity::{Caller, Credentials, Identity, IdentityError};
 use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
@@ -37,6 +37,7 @@ pub struct Gateway {
     identity: Arc<Identity>,
     limiter: Arc<dyn Limiter>,
     request_ids: RequestIds,
+    body_budget: BodyBudget,
     /// Longest prefix first.
     mounts: Vec<Mount>,
     unmounted: Mount,
@@ -66,7 +67,8 @@ impl Gateway {
     ) -> Self {
         let unmounted = Mount::absent("none", "");
         let request_ids = RequestIds::new(random);
-        Self { options, identity, limiter, request_ids, mounts: Vec::new(), unmounted }
+        let body_budget = BodyBudget::new(options.body_memory);
+        Self { options, identity, limiter, request_ids, body_budget, mounts: Vec::new(), unmounted }
     }
 
     /// Adds a service. Of two that take a path, the one with the longer prefix gets it.
@@ -171,6 +173,7 @@ impl Gateway {
             request_id: record.request_id.clone(),
             trace: record.trace,
             body_limit: mount.limits.body_bytes,
+            body_budget: self.body_budget.clone(),
             started: record.started,
             deadline: record.started + timeout.unwrap_or(ONE_DAY),
             body_deadline: record.started + self.options.body_timeout,

@@ -143,7 +143,8 @@ impl RestService {
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
         }
-        let body = read_body(body, context.body_limit, context.body_deadline.min(context.deadline)).await?;
+        let deadline = context.body_deadline.min(context.deadline);
+        let body = read_body(body, context.body_limit, deadline, &context.body_budget).await?;
         let started = Instant::now();
         let request = Self::parse(exchange.settings, head, body, context.prefix_length)?;
         exchange.timing.parse = Some(started.elapsed());

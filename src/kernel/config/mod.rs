@@ -41,7 +41,7 @@ pub use security::SecurityConfig;
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
 pub use validate::SHORTEST_SECRET;
-pub use values::{ByteSize, TimeSpan};
+pub use values::{ByteSize, FileMode, TimeSpan};
 
 use schema::{choice, section};
 

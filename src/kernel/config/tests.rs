@@ -270,6 +270,7 @@ fn values_that_contradict_each_other_are_refused() {
         ("server: {port: 9, admin_port: 9}", "must differ"),
         ("server: {public_url: example.com}", "https://api.example.com"),
         ("server: {cors: {allowed_origins: [example.com]}}", "holds `example.com`"),
+        ("server: {body_memory: 2MB, body_limits: {rest: 3MB}}", "at least as large"),
         ("database: {name: app}", "needs `database.host` or `database.url`"),
         ("embedded: {settings: {port: 5432}}", "must not set `port`"),
         ("rest: {prefix: rest}", "must be empty or like"),
@@ -326,6 +327,8 @@ fn a_file_of_postgrest_sets_our_keys_and_the_profile() {
         server-cors-allowed-origins = "http://example.com,http://example2.com"
         app.settings.app_host = "localhost"
         server-unix-socket = "/tmp/x"
+        server-unix-socket-mode = 600
+        server-reuseport = true
     "#;
     let development = [("GOFORWARD_ENVIRONMENT".to_owned(), "development".to_owned())];
     let loaded = Loader::new()
@@ -344,15 +347,14 @@ fn a_file_of_postgrest_sets_our_keys_and_the_profile() {
     assert_eq!(rest.openapi.mode, OpenApiMode::IgnorePrivileges);
     assert_eq!(rest.app_settings["app_host"].expose(), "localhost");
     assert_eq!((server.host.as_str(), server.port), ("0.0.0.0", 3000));
+    assert_eq!(server.unix_socket.as_deref(), Some(Path::new("/tmp/x")));
+    assert_eq!(server.unix_socket_mode.to_string(), "600");
     assert_eq!(server.cors.allowed_origins, ["http://example.com", "http://example2.com"]);
     assert_eq!(auth.jwt_role_claim_path, ".roles[0]");
     assert_eq!(database.acquire_timeout, TimeSpan::seconds(5));
     assert_eq!(database.url.as_ref().unwrap().expose(), "postgres://me@host/db");
     assert_eq!(log.level, LogLevel::Error);
-    assert_eq!(
-        loaded.warnings,
-        ["postgrest.conf:19: `server-unix-socket` has no counterpart and is ignored"]
-    );
+    assert_eq!(loaded.warnings, ["postgrest.conf:21: `server-reuseport` has no counterpart and is ignored"]);
     assert!(refused(postgrest("jwt-secret = \"short\"")).contains("shorter than 32 bytes"));
     assert!(
         refused(postgrest("db-tx-end = \"x\"")).starts_with("postgrest.conf:1: `rest.tx_end` must be one of")

@@ -68,6 +68,10 @@ impl Config {
         if server.port != 0 && server.admin_port == Some(server.port) {
             return Some(("server.admin_port", "must differ from `server.port`".to_owned()));
         }
+        if server.body_memory < server.body_limits.rest.max(server.body_limits.default) {
+            let reason = "must be at least as large as each of `server.body_limits`".to_owned();
+            return Some(("server.body_memory", reason));
+        }
         let is_web = |text: &str| {
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         };

@@ -18,6 +18,7 @@ use crate::rest::core::protect::Refusal;
 use crate::rest::core::response::ResponseError;
 
 mod database;
+mod echo;
 mod plan;
 mod refusal;
 #[cfg(test)]
@@ -185,6 +186,11 @@ const UNREADABLE_BODY: OwnError = OwnError {
     code: "unreadable_body",
     message: "The request body cannot be read",
 };
+const BODY_MEMORY_FULL: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "body_memory_full",
+    message: "Too many request bodies are in memory",
+};
 const DATABASE_QUEUE_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "database_queue_full",
@@ -216,9 +222,9 @@ impl RestError {
     pub fn parts(&self, disclosure: Disclosure) -> ErrorParts {
         use StatusCode as S;
         match self {
-            Self::Request(error) => request_parts(error),
-            Self::Plan(error) => plan::parts(error, disclosure),
-            Self::Refused(refusal) => refusal::parts(refusal, disclosure),
+            Self::Request(error) => echo::bounded(request_parts(error)),
+            Self::Plan(error) => echo::bounded(plan::parts(error, disclosure)),
+            Self::Refused(refusal) => echo::bounded(refusal::parts(refusal, disclosure)),
             Self::OverTableLimit { limit, retry_after } => refusal::over_limit(*limit, *retry_after),
             Self::Database(error) => database::parts(error, disclosure),
             Self::Response(error) => response_parts(*error),
@@ -293,11 +299,15 @@ impl RestError {
 }
 
 fn body_parts(error: BodyError) -> ErrorParts {
-    let parts = ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) };
-    let parts = parts.details(error.to_string());
+    let unreadable = || {
+        ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) }.details(error.to_string())
+    };
     match error {
-        BodyError::TooLarge(_) => parts.hint("Send fewer rows at a time, or raise server.body_limits.rest"),
-        BodyError::TimedOut | BodyError::Broken => parts,
+        BodyError::TooLarge(_) => {
+            unreadable().hint("Send fewer rows at a time, or raise server.body_limits.rest")
+        }
+        BodyError::TimedOut | BodyError::Broken => unreadable(),
+        BodyError::NoMemory => ErrorParts::own(&BODY_MEMORY_FULL).header(header::RETRY_AFTER, "1"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod agreement_with_psql;
 mod alone;
+mod body_memory;
 mod closed_by_default;
 mod configuration;
 mod documents;

@@ -4,3 +4,4 @@ mod command_line;
 mod embedded;
 mod logs;
 mod stopping;
+mod unix_socket;

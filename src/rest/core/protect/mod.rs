@@ -267,20 +267,25 @@ impl Guard<'_> {
             reason: reason.to_owned(),
             fix,
         };
-        let security = &relation.security;
-        match &relation.protection {
-            Protection::Unprotected { reason, fix } => Err(refusal(reason, fix.to_string())),
-            // Policies bind a table's owner only if they are forced.
-            Protection::Protected
-                if !relation.is_view() && !security.rls_forced && *security.owner == *self.caller.role =>
-            {
-                let mut fix = SqlBuf::new();
-                fix.lit("ALTER TABLE ").name(&name.schema, &name.name).lit(" FORCE ROW LEVEL SECURITY;");
-                let reason = "belongs to the caller's role, which its policies do not bind";
-                Err(refusal(reason, fix.into_parts().0))
-            }
-            Protection::Protected => Ok(()),
-        }
+        let unforced = match &relation.protection {
+            Protection::Unprotected { reason, fix } => return Err(refusal(reason, fix.to_string())),
+            Protection::Protected { unforced } => unforced,
+        };
+        // Policies bind a table's owner only if they are forced, by whatever view the table is read.
+        let Some(own) = unforced.iter().find(|table| *table.owner == *self.caller.role) else {
+            return Ok(());
+        };
+        let mut fix = SqlBuf::new();
+        fix.lit("ALTER TABLE ").name(&own.name.schema, &own.name.name).lit(" FORCE ROW LEVEL SECURITY;");
+        let reason = if own.name == *name {
+            "belongs to the caller's role, which its policies do not bind".to_owned()
+        } else {
+            format!(
+                "reads {}, which belongs to the caller's role and whose policies do not bind it",
+                own.name
+            )
+        };
+        Err(refusal(&reason, fix.into_parts().0))
     }
 
     /// A media type whose handler takes rows of a relation as they are.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::catalog::model::UnforcedTable;
 use crate::catalog::samples::function;
 use crate::policy::book::PolicyBook;
 use crate::policy::samples::caller;
@@ -148,9 +149,23 @@ fn the_role_that_owns_a_table_reads_it_only_if_policies_are_forced() {
         "{refusal:?}"
     );
 
-    Arc::make_mut(catalog.relations.get_mut(&name("clients")).unwrap()).security.rls_forced = true;
+    let mut protect_by = |unforced: Arc<[UnforcedTable]>| {
+        Arc::make_mut(catalog.relations.get_mut(&name("clients")).unwrap()).protection =
+            Protection::Protected { unforced };
+        catalog.clone()
+    };
+    let forced = protect_by([].into());
+    assert_eq!(checked_plan(&plan, &forced, "owner", CLOSED), Ok(()));
 
-    assert_eq!(checked_plan(&plan, &catalog, "owner", CLOSED), Ok(()));
+    // As a view over a table of that role.
+    let over = protect_by([UnforcedTable { name: name("hidden"), owner: "owner".into() }].into());
+    assert_eq!(checked_plan(&plan, &over, "anon", CLOSED), Ok(()));
+    let refusal = checked_plan(&plan, &over, "owner", CLOSED).unwrap_err();
+    assert!(
+        matches!(&refusal, Refusal::Unprotected { reason, fix, .. }
+            if reason.starts_with("reads test.hidden") && fix.contains(r#""test"."hidden" FORCE"#)),
+        "{refusal:?}"
+    );
 }
 
 #[test]
