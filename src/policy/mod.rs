@@ -2,7 +2,7 @@
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
 //! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, `store` the rules in the database, and [`book::PolicyBook`] where services get a caller's view.
+//! PostgreSQL itself enforces, `protected` what is closed without any rule, `store` the rules in the database, and [`book::PolicyBook`] where services get a caller's view.
 
 pub mod book;
 pub mod caller;
@@ -10,6 +10,7 @@ pub mod decide;
 pub mod desired;
 pub mod expression;
 pub mod model;
+pub mod protected;
 pub mod restrict;
 pub mod rules;
 #[cfg(test)]

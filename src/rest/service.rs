@@ -263,7 +263,7 @@ fn refused(refusal: Refusal) -> RestError {
     let rule = match &refusal {
         Refusal::Rule(refusal) => Some(refusal.rule.name()),
         Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
-        Refusal::Unprotected { .. } | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
+        Refusal::Unprotected(_) | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
     };
     if let Some(rule) = rule {
         metrics::counter!("goforward_table_security_refusals_total", "rule" => rule).increment(1);
