@@ -7,6 +7,7 @@
 pub mod api_keys;
 pub mod caller;
 mod claims;
+mod older_role_path;
 mod resolve;
 pub mod role_path;
 mod signing_keys;
