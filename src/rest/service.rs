@@ -179,7 +179,10 @@ impl RestService {
                 exchange.timing.transaction = Some(asked.elapsed());
                 described
             }
-            Plan::Info { allow } => run::allow(allow),
+            Plan::Info { allow } => {
+                exchange.timing.transaction = Some(Duration::ZERO);
+                run::allow(allow)
+            }
             Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };
         response.extensions_mut().insert(route(&request.action));

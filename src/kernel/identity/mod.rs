@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod authority;
 pub mod caller;
 mod claims;
+mod older_role_path;
 mod resolve;
 pub mod role_path;
 mod signing_keys;

@@ -6,6 +6,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -128,13 +129,15 @@ pub struct ErrorParts {
     pub hint: Option<String>,
     /// Headers beside those that every error has.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The words beside the status, where a function chose them; HTTP/2 has no place for them.
+    pub reason: Option<String>,
 }
 
 impl ErrorParts {
     /// An error with nothing but a status, code and message.
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
-        Self { status, code, message, details: None, hint: None, headers: Vec::new() }
+        Self { status, code, message, details: None, hint: None, headers: Vec::new(), reason: None }
     }
 
     /// An error of our own, which PostgREST does not have.
@@ -284,6 +287,10 @@ impl RestError {
         };
         let mut response = Response::new(Body::from(body.unwrap_or_default()));
         *response.status_mut() = parts.status;
+        // Text with line breaks or control characters cannot stand there and is left out.
+        if let Some(reason) = parts.reason.and_then(|text| ReasonPhrase::try_from(text.into_bytes()).ok()) {
+            response.extensions_mut().insert(reason);
+        }
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, content_type);
