@@ -3,7 +3,9 @@
 //! Values are listed behind `--` in the order of their placeholders.
 
 mod bodies;
+mod injection;
 mod reads;
+mod sql_tokens;
 mod writes;
 
 use super::*;
