@@ -3,6 +3,7 @@
 mod agreement_with_psql;
 mod alone;
 mod closed_by_default;
+mod conflicts;
 mod documents;
 mod limits;
 mod results;
