@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 
 use crate::app::address;
-use crate::app::database::{external_target, owner_options};
+use crate::app::database::{external_target, owner_login};
 use crate::app::error::AppError;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::StopSignals;
@@ -14,6 +14,8 @@ use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, St
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
+use crate::kernel::db::login::Login;
+use crate::kernel::db::target::Target;
 use crate::kernel::random::Random;
 
 /// The commands of the goforward executable.
@@ -66,9 +68,9 @@ impl Actions for Commands {
             let directory = &config.embedded.data_dir;
             let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
                 .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-            crate::kernel::db::target::Target::parse(url.expose())?.to_sqlx()
+            Login::from(&Target::parse(url.expose())?)
         } else {
-            owner_options(&config.database, &external_target(&config.database)?)?
+            owner_login(&config.database, &external_target(&config.database)?)?
         };
         let mut connection = owner.connect().await?;
         let inspected = inspect(&mut connection).await;

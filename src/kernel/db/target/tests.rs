@@ -68,7 +68,7 @@ fn debug_output_hides_the_password() {
 fn sqlx_gets_the_same_place() {
     let target =
         Target::parse("postgres://u:p@/d?host=/run/pg&port=7&options=-c%20geqo%3Doff%20--jit%3Doff").unwrap();
-    let options = target.to_sqlx();
+    let options = target.to_sqlx(&target.hosts[0]);
     assert_eq!(options.get_port(), 7);
     assert_eq!(options.get_socket(), Some(&PathBuf::from("/run/pg")));
     assert_eq!(options.get_options(), Some("-c geqo=off -c jit=off"));
