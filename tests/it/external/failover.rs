@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{NOTES, Postgres, on, service};
 use crate::harness::{Client, Server, eventually};
 
-const ACCESS: &str = "host all all all scram-sha-256\nhost replication all all scram-sha-256\n";
+const ACCESS: &str = "host all all all scram-sha-256\nhost replication all 127.0.0.1/32 trust\n";
 
 /// Both servers, whichever takes writes.
 fn both(primary: &Postgres, standby: &Postgres) -> String {
@@ -54,7 +54,7 @@ async fn service_follows_a_failover_to_the_promoted_standby() {
 
 #[tokio::test]
 async fn a_start_finds_the_primary_wherever_it_stands_in_the_list() {
-    let primary = Postgres::with(&[], ACCESS, &[]);
+    let mut primary = Postgres::with(&[], ACCESS, &[]);
     let standby = primary.standby();
 
     let server = Server::start(on(&both(&standby, &primary))).await;

@@ -43,11 +43,15 @@ impl Postgres {
         fs::write(&password, PASSWORD).unwrap();
         owned(&password);
         let mut initdb = postgres.program("initdb");
-        initdb
+        let done = initdb
             .args(["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
             .arg("--pwfile")
-            .arg(&password);
-        postgres.make_data(initdb);
+            .arg(&password)
+            .arg("-D")
+            .arg(postgres.data())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "initdb failed: {}", String::from_utf8_lossy(&done.stderr));
         for (name, text) in files.iter().chain(&[("pg_hba.conf", access)]) {
             let path = postgres.data().join(name);
             fs::write(&path, text).unwrap();
@@ -58,14 +62,18 @@ impl Postgres {
         postgres
     }
 
-    /// A standby that follows this server, which must take replication connections.
-    pub(super) fn standby(&self) -> Self {
-        let mut standby = Self::empty(&[]);
-        let mut copy = standby.program("pg_basebackup");
-        copy.args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync"])
-            .args(["-p", &self.port.to_string()])
-            .env("PGPASSWORD", PASSWORD);
-        standby.make_data(copy);
+    /// A standby that follows this server, which must let it in without a password. The server is stopped for a moment and
+    /// its files are copied, since not every PostgreSQL comes with pg_basebackup.
+    pub(super) fn standby(&mut self) -> Self {
+        let primary = format!("primary_conninfo=host=127.0.0.1 port={} user=postgres", self.port);
+        let mut standby = Self::empty(&[&primary]);
+        self.stop();
+        let copied = Command::new("cp").arg("-a").args([self.data(), standby.data()]).status().unwrap();
+        assert!(copied.success());
+        let signal = standby.data().join("standby.signal");
+        fs::write(&signal, "").unwrap();
+        owned(&signal);
+        self.start_again();
         standby.start_again();
         standby
     }
@@ -80,12 +88,6 @@ impl Postgres {
 
     fn program(&self, name: &str) -> Command {
         as_account(Command::new(binaries().join(name)), account(), self.home.path())
-    }
-
-    /// Lets the program make the data directory.
-    fn make_data(&self, mut program: Command) {
-        let done = program.arg("-D").arg(self.data()).output().unwrap();
-        assert!(done.status.success(), "{program:?} failed: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     fn data(&self) -> PathBuf {

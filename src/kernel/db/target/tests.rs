@@ -73,3 +73,22 @@ fn sqlx_gets_the_same_place() {
     assert_eq!(options.get_socket(), Some(&PathBuf::from("/run/pg")));
     assert_eq!(options.get_options(), Some("-c geqo=off -c jit=off"));
 }
+
+#[test]
+fn a_server_fits_by_what_it_says_of_itself() {
+    use SessionAttributes as Wanted;
+    let (primary, read_only_primary, standby) = ((false, false), (false, true), (true, false));
+    let table = [
+        (Wanted::Any, [true, true, true]),
+        (Wanted::ReadWrite, [true, false, false]),
+        (Wanted::ReadOnly, [false, true, true]),
+        (Wanted::Primary, [true, true, false]),
+        (Wanted::Standby, [false, false, true]),
+        (Wanted::PreferStandby, [false, false, true]),
+    ];
+    for (wanted, expected) in table {
+        let fits =
+            [primary, read_only_primary, standby].map(|(standby, read_only)| wanted.fit(standby, read_only));
+        assert_eq!(fits, expected, "{wanted:?}");
+    }
+}

@@ -51,7 +51,7 @@ fn welch_t(
     let mut buffer = String::with_capacity(4096);
     let mut measured: Vec<(bool, f64)> = Vec::with_capacity(samples);
     for number in 0..samples + 1000 {
-        let near = random.bytes::<1>()[0] % 2 == 0;
+        let near = random.bytes::<1>()[0].is_multiple_of(2);
         buffer.clear();
         buffer.push_str(&make(near, random));
         let start = Instant::now();
