@@ -42,7 +42,7 @@ async fn over_a_slow_network_every_caller_gets_the_own_answer() {
     proxy.set(Weather::Late(Duration::from_millis(100)));
 
     let mut requests = tokio::task::JoinSet::new();
-    for number in 0..120 {
+    for number in 0..60 {
         let (id, text) = USERS[number % 2];
         let client = user(&server, id);
         requests.spawn(async move { (client.get("/rest/v1/diaries?select=text").await, text) });
