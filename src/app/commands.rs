@@ -5,7 +5,7 @@ use std::time::Instant;
 use sqlx::Connection;
 
 use crate::app::address;
-use crate::app::database::{describe, external_target, owner_options};
+use crate::app::database::{describe, external_target, owner_login};
 use crate::app::error::AppError;
 use crate::app::probe;
 use crate::app::reach;
@@ -16,6 +16,7 @@ use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, St
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
+use crate::kernel::db::login::Login;
 use crate::kernel::db::target::Target;
 use crate::kernel::random::Random;
 
@@ -72,19 +73,17 @@ impl Actions for Commands {
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
         let config = &loaded.config;
-        let (target, owner) = if config.database.is_embedded() {
+        let (place, owner) = if config.database.is_embedded() {
             let directory = &config.embedded.data_dir;
             let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
                 .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
             let target = Target::parse(url.expose())?;
-            let owner = target.to_sqlx();
-            (target, owner)
+            (describe(&target), Login::from(&target))
         } else {
             let target = external_target(&config.database)?;
-            let owner = owner_options(&config.database, &target)?;
-            (target, owner)
+            (describe(&target), owner_login(&config.database, &target)?)
         };
-        let mut connection = reach::connect(&owner, target.connect_timeout, &describe(&target)).await?;
+        let mut connection = reach::connect(&owner, &place).await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;

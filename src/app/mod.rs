@@ -32,6 +32,7 @@ use crate::gateway::{Gateway, Health, Middleware, Mount};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
+use crate::kernel::db::login::Login;
 use crate::kernel::identity::Identity;
 use crate::kernel::limits::{Limiter, MemoryLimiter};
 use crate::kernel::random::Random;
@@ -145,7 +146,7 @@ impl Goforward {
             }
         };
         let mut database = opening.open(&mut serve).await?;
-        let merged = rest::with_database_settings(&self.loaded, &database.authenticator.to_sqlx()).await;
+        let merged = rest::with_database_settings(&self.loaded, &Login::from(&database.authenticator)).await;
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +18,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
+use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Identity, VerifiedClaim};
 use crate::kernel::limits::Limiter;
 use crate::kernel::secret::Secret;
@@ -42,7 +42,7 @@ pub(super) struct Rest {
 }
 
 /// The configuration with what the database says on top. Where it cannot be asked the rest counts.
-pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
+pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &Login) -> Loaded {
     let rest = &loaded.config.rest;
     if !rest.in_database_config {
         return loaded.clone();
@@ -89,7 +89,7 @@ impl Rest {
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
         let config = &loaded.config;
-        let connect = database.authenticator.to_sqlx();
+        let connect = Login::from(&database.authenticator);
         let mut reload = ReloadOptions::new(connect.clone(), load_options(config));
         reload.channel = config.database.channel_enabled.then(|| config.database.channel.clone());
         let interval = config.database.schema_poll_interval.get();
@@ -123,7 +123,7 @@ impl Rest {
     ) {
         let (tracker, stop) = tasks;
         let (port, service_role) = (self.port, database.service_role);
-        let connect = database.authenticator.to_sqlx();
+        let connect = Login::from(&database.authenticator);
         let mut requests = self.catalog.config_requests();
         let (catalog, settings, secrets) =
             (self.catalog.clone(), Arc::clone(&self.settings), database.secrets.clone());
@@ -157,7 +157,7 @@ impl Rest {
 /// Where `service_role` has no BYPASSRLS of its own, gives it a policy on each protected table, at every change of the
 /// schema, until `stop`.
 pub(super) fn keep_service_role_policies(
-    owner: PgConnectOptions,
+    owner: Login,
     catalog: &CatalogHandle,
     schemas: Vec<String>,
     tracker: &TaskTracker,
@@ -218,7 +218,7 @@ fn load_options(config: &Config) -> LoadOptions {
 }
 
 /// How many connections the server allows, if it can be asked.
-async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
+async fn server_limit(connect: &Login) -> Option<u32> {
     let mut connection = connect.connect().await.ok()?;
     let limit: Result<String, _> =
         sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::catalog::Catalog;
 use crate::catalog::reload::CatalogHandle;
@@ -142,6 +142,9 @@ impl RestService {
         let context = exchange.context;
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
+        }
+        if is_encoded(&head.headers) {
+            return Err(RestError::EncodedBody);
         }
         let deadline = context.body_deadline.min(context.deadline);
         let body = read_body(body, context.body_limit, deadline, &context.body_budget).await?;
@@ -277,6 +280,13 @@ fn refused(refusal: Refusal) -> RestError {
 /// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.
 fn is_trusted(catalog: &Catalog, settings: &RestSettings, role: &str) -> bool {
     settings.service_role == Some(role) || catalog.roles.get(role).is_some_and(|role| role.bypass_rls)
+}
+
+/// Whether the body is compressed. It is never unpacked: a few bytes could become gigabytes.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| !matches!(coding.trim_ascii(), b"" | b"identity"))
 }
 
 /// Whether a newer catalog might know what this one does not.

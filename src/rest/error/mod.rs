@@ -58,6 +58,8 @@ pub enum RestError {
     },
     /// The body of the request cannot be had.
     Body(BodyError),
+    /// The body of the request is compressed.
+    EncodedBody,
     /// What the database answered is not what was asked for.
     Unreadable(&'static str),
     /// The request did not come through the gateway.
@@ -194,6 +196,11 @@ const BODY_MEMORY_FULL: OwnError = OwnError {
     code: "body_memory_full",
     message: "Too many request bodies are in memory",
 };
+const ENCODED_BODY: OwnError = OwnError {
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    code: "encoded_body",
+    message: "The request body is compressed, which is not supported",
+};
 const DATABASE_QUEUE_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "database_queue_full",
@@ -252,6 +259,10 @@ impl RestError {
                 .details(format!("At most {limit} bytes are returned at once"))
                 .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream"),
             Self::Body(error) => body_parts(*error),
+            // RFC 9110, section 15.5.16: so tells the server what it would take.
+            Self::EncodedBody => ErrorParts::own(&ENCODED_BODY)
+                .hint("Send it as it is, without Content-Encoding")
+                .header(header::ACCEPT_ENCODING, "identity"),
             Self::Unreadable(_) | Self::NotIdentified => {
                 ErrorParts::new(S::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
             }

@@ -99,6 +99,7 @@ fn what_a_request_means_decides_status_and_code() {
         (ResponseError::HeadersSetting.into(), 500, "PGRST111"),
         (ResponseError::StatusSetting.into(), 500, "PGRST112"),
         (RestError::ResultTooLarge { limit: 1 }, 400, "result_too_large"),
+        (RestError::EncodedBody, 415, "encoded_body"),
         (RestError::NoCatalog, 503, "PGRST002"),
         (unavailable(false), 503, "PGRST000"),
         (DbError::PoolTimeout.into(), 504, "PGRST003"),
