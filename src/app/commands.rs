@@ -5,12 +5,13 @@ use std::time::Instant;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::app::address;
-use crate::app::database::{external_target, owner_options};
-use crate::app::error::AppError;
+use crate::app::policy_commands::{carry_out, owner_of};
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::StopSignals;
 use crate::app::{Goforward, Running};
-use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, StartReport};
+use crate::cli::{
+    ActionError, Actions, Finding, Keys, PolicyReport, PolicyTask, ServeOptions, Severity, StartReport,
+};
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
@@ -61,15 +62,7 @@ impl Actions for Commands {
     }
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
-        let config = &loaded.config;
-        let owner = if config.database.is_embedded() {
-            let directory = &config.embedded.data_dir;
-            let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
-                .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-            crate::kernel::db::target::Target::parse(url.expose())?.to_sqlx()
-        } else {
-            owner_options(&config.database, &external_target(&config.database)?)?
-        };
+        let owner = owner_of(&loaded.config)?;
         let mut connection = owner.connect().await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
@@ -77,6 +70,10 @@ impl Actions for Commands {
         let mut findings = strengths(&capabilities);
         findings.extend(missing.into_iter().map(finding));
         Ok(findings)
+    }
+
+    async fn policy(&self, loaded: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
+        carry_out(loaded, task).await
     }
 }
 

@@ -7,6 +7,8 @@ mod database;
 mod edge;
 mod error;
 mod front;
+mod policies;
+mod policy_commands;
 mod reach;
 mod rest;
 mod secrets;
@@ -35,9 +37,11 @@ use crate::kernel::limits::MemoryLimiter;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
+use crate::policy::store::RuleStore;
 use address::AddressFile;
 use database::Opening;
 use front::{Front, Readiness};
+use policies::PolicyKeeper;
 use rest::Rest;
 use secrets::ProjectSecrets;
 
@@ -159,10 +163,11 @@ impl Goforward {
             self.clock.clone(),
             tasks,
         );
-        if let Some(owner) = database.policy_maker.take() {
-            let schemas = merged.config.rest.schemas.clone();
-            let stopping = stop.services.clone();
-            rest::keep_service_role_policies(owner, &rest.catalog, schemas, &stop.tracker, stopping);
+        if let Some(owner) = &database.owner {
+            let store = RuleStore::new(owner.clone(), merged.config.security.column_grants);
+            let schemas = database.needs_service_role_policies.then(|| merged.config.rest.schemas.clone());
+            PolicyKeeper::new(store, owner.clone(), rest.catalog.clone(), schemas)
+                .start(&stop.tracker, stop.services.clone());
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);

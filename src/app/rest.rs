@@ -17,14 +17,13 @@ use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::{CatalogHandle, ReloadOptions};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Loaded};
-use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
 use crate::kernel::identity::Identity;
 use crate::kernel::secret::Secret;
 use crate::rest::{RestService, RestSettings, Surroundings};
 
 /// Connections beside the lanes: the catalog's two (one listens, one loads), and one for what is done now and then
-/// (reading the settings again, making policies).
+/// (reading the settings again, rules and policies of tables).
 const CONNECTIONS_BESIDE_LANES: u32 = 3;
 
 /// The REST service and the parts that others look at.
@@ -144,40 +143,6 @@ impl Rest {
     }
 }
 
-/// Where `service_role` has no BYPASSRLS of its own, gives it a policy on each protected table, at every change of the
-/// schema, until `stop`.
-pub(super) fn keep_service_role_policies(
-    owner: PgConnectOptions,
-    catalog: &CatalogHandle,
-    schemas: Vec<String>,
-    tracker: &TaskTracker,
-    stop: CancellationToken,
-) {
-    let mut snapshots = catalog.changes();
-    tracker.spawn(async move {
-        loop {
-            let changed = tokio::select! {
-                () = stop.cancelled() => return,
-                changed = snapshots.changed() => changed,
-            };
-            if changed.is_err() {
-                return;
-            }
-            let made = async {
-                let mut connection = owner.connect().await?;
-                let made = ensure_service_role_policies(&mut connection, &schemas).await;
-                let _ = connection.close().await;
-                made
-            };
-            match made.await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "made policies for service_role"),
-                Err(error) => tracing::error!("cannot make policies for service_role: {error}"),
-            }
-        }
-    });
-}
-
 fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> RestSettings {
     let timeout = config.database.statement_timeout.get();
     let around = Surroundings {
@@ -193,7 +158,7 @@ fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> Re
     RestSettings::new(&config.rest, &around)
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+pub(super) fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         schemas: config.rest.schemas.clone(),
         extra_search_path: config.rest.extra_search_path.clone(),

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use super::actions::Service;
+use super::policy::PolicyCommand;
 
 /// A complete backend on PostgreSQL in one binary.
 #[derive(Debug, Parser)]
@@ -39,6 +40,11 @@ pub(super) enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Compares, changes and shows the rules of tables
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Prints the version
     Version,

@@ -4,6 +4,7 @@
 mod actions;
 mod arguments;
 mod output;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +19,12 @@ use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, p
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, OnReady, ServeOptions, Service, Severity, StartReport,
+    ActionError, Actions, Finding, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles, PolicyReport,
+    PolicyTask, ServeOptions, Service, Severity, StartReport,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start};
+use policy::report_text;
 
 /// Runs the command of this process's arguments and environment.
 pub fn run(actions: &impl Actions) -> ExitCode {
@@ -90,6 +93,16 @@ fn carry_out(
             print(out, &if json { findings_json(&findings) } else { findings_text(&findings) })?;
             let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
             Ok(u8::from(problem))
+        }
+        Command::Policy { command } => {
+            let (config, task) = command.into_parts();
+            let loaded = load_and_warn(&config, variables, errors)?;
+            let report = runtime()?.block_on(actions.policy(loaded, task))?;
+            print(out, &report_text(&report))?;
+            for failure in &report.failures {
+                let _ = writeln!(errors, "error: {}", one_line(failure));
+            }
+            Ok(u8::from(report.differs || !report.failures.is_empty()))
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }

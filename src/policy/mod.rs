@@ -9,7 +9,9 @@ pub mod caller;
 pub mod decide;
 pub mod desired;
 pub mod expression;
+pub mod files;
 pub mod model;
+pub mod packs;
 pub mod restrict;
 pub mod rules;
 #[cfg(test)]
