@@ -5,19 +5,18 @@ use std::time::Instant;
 use sqlx::Connection;
 
 use crate::app::address;
-use crate::app::database::{describe, external_target, owner_login};
-use crate::app::error::AppError;
+use crate::app::policy_commands::{carry_out, owner_of};
 use crate::app::probe;
 use crate::app::reach;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
-use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, StartReport};
+use crate::cli::{
+    ActionError, Actions, Finding, Keys, PolicyReport, PolicyTask, ServeOptions, Severity, StartReport,
+};
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
-use crate::kernel::db::login::Login;
-use crate::kernel::db::target::Target;
 use crate::kernel::random::Random;
 
 /// The commands of the goforward executable.
@@ -72,17 +71,7 @@ impl Actions for Commands {
     }
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
-        let config = &loaded.config;
-        let (place, owner) = if config.database.is_embedded() {
-            let directory = &config.embedded.data_dir;
-            let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
-                .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-            let target = Target::parse(url.expose())?;
-            (describe(&target), Login::from(&target))
-        } else {
-            let target = external_target(&config.database)?;
-            (describe(&target), owner_login(&config.database, &target)?)
-        };
+        let (place, owner) = owner_of(&loaded.config)?;
         let mut connection = reach::connect(&owner, &place).await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
@@ -90,6 +79,10 @@ impl Actions for Commands {
         let mut findings = strengths(&capabilities);
         findings.extend(missing.into_iter().map(finding));
         Ok(findings)
+    }
+
+    async fn policy(&self, loaded: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
+        carry_out(loaded, task).await
     }
 }
 

@@ -28,8 +28,10 @@ pub(super) struct Database {
     pub description: String,
     /// The role of servers, where the bootstrap made it.
     pub service_role: Option<&'static str>,
-    /// How its owner connects, where `service_role` sees rows only by policies that we must make for each table.
-    pub policy_maker: Option<Login>,
+    /// How its owner connects, where we prepared it and so keep its policies.
+    pub owner: Option<Login>,
+    /// Whether `service_role` sees rows only by policies that we must make for each table.
+    pub needs_service_role_policies: bool,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
 }
@@ -89,7 +91,8 @@ impl Opening<'_> {
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
             service_role: Some(SERVICE_ROLE),
-            policy_maker: None,
+            owner: Some(Login::from(server.owner_options())),
+            needs_service_role_policies: false,
             embedded: Some(server),
         })
     }
@@ -111,7 +114,8 @@ impl Opening<'_> {
                 embedded: None,
                 owner_url: None,
                 service_role: None,
-                policy_maker: None,
+                owner: None,
+                needs_service_role_policies: false,
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
@@ -135,14 +139,14 @@ impl Opening<'_> {
                 missing.consequence
             );
         }
-        let needs_policies = report.capabilities.bypass_rls == BypassRls::Policies;
         Ok(Database {
             authenticator,
             secrets,
             description,
             embedded: None,
             service_role: Some(SERVICE_ROLE),
-            policy_maker: needs_policies.then_some(owner),
+            owner: Some(owner),
+            needs_service_role_policies: report.capabilities.bypass_rls == BypassRls::Policies,
             owner_url: None,
         })
     }

@@ -26,6 +26,75 @@ pub trait Actions {
 
     /// Checks the database.
     fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
+
+    /// Compares, changes or shows the rules of tables; needs no running server.
+    fn policy(
+        &self,
+        loaded: Loaded,
+        task: PolicyTask,
+    ) -> impl Future<Output = Result<PolicyReport, ActionError>>;
+}
+
+/// What to do with the rules of tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyTask {
+    /// Compare files, stored rules and PostgreSQL.
+    Diff(PolicyFiles),
+    /// Store the rules of files, and bring PostgreSQL to them.
+    Apply(PolicyFiles),
+    /// Store the rules of a pack, and bring PostgreSQL to them.
+    ApplyPack(PackChoice),
+    /// Give the stored rules as files.
+    Export {
+        /// The folder to write to; none to print them.
+        dir: Option<PathBuf>,
+    },
+    /// List the packs.
+    Packs,
+}
+
+/// Files with rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyFiles {
+    /// Single files.
+    pub files: Vec<PathBuf>,
+    /// A folder of files.
+    pub dir: Option<PathBuf>,
+    /// Whether stored rules of tables that no file names are to go.
+    pub prune: bool,
+}
+
+/// A pack for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackChoice {
+    /// The pack's name.
+    pub pack: String,
+    /// The table, as schema and name with a dot between; the first exposed schema without one.
+    pub table: String,
+    /// The parameters that are set.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What was found or done about the rules of tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Text to print as it is.
+    pub text: String,
+    /// What differs, or what was changed.
+    pub entries: Vec<PolicyEntry>,
+    /// What could not be done, a line each.
+    pub failures: Vec<String>,
+    /// Whether the exit code shall say that there is something to do.
+    pub differs: bool,
+}
+
+/// One difference or change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyEntry {
+    /// In one line.
+    pub title: String,
+    /// The rules that differ, or the SQL.
+    pub details: Vec<String>,
 }
 
 /// Receives the report once the server answers.

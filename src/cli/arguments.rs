@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use super::actions::Service;
+use super::policy::PolicyCommand;
 
 /// How to begin, below the list of commands.
 const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
@@ -52,6 +53,11 @@ pub(super) enum Command {
     Health {
         #[command(flatten)]
         config: ConfigArguments,
+    },
+    /// Compare, change and show the rules of tables
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Print the version
     Version,

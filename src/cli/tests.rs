@@ -38,6 +38,16 @@ impl Actions for Fixed {
         let (title, meaning) = ("No superuser.".to_owned(), "Changes are polled.".to_owned());
         Ok(vec![Finding { severity, title, meaning, sql: Some("alter role x superuser;".to_owned()) }])
     }
+
+    async fn policy(&self, _: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
+        let entry = PolicyEntry { title: format!("{task:?}"), details: vec!["create policy p".to_owned()] };
+        let differs = matches!(task, PolicyTask::Diff(_));
+        let failures = match task {
+            PolicyTask::Export { .. } => vec!["public.a: cannot be\nread".to_owned()],
+            _ => Vec::new(),
+        };
+        Ok(PolicyReport { text: String::new(), entries: vec![entry], failures, differs })
+    }
 }
 
 /// Exit code, standard output, standard error.
@@ -229,4 +239,26 @@ fn the_start_report_names_url_keys_and_data() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!format!("{report:?}").contains("the-service-key"));
+}
+
+#[test]
+fn policy_tasks_reach_the_actions_and_decide_the_exit_code() {
+    let (code, out, _) = call(&["policy", "diff", "--file", "a.yaml", "--dir", "b", "--prune"], &[]);
+    let files = "PolicyFiles { files: [\"a.yaml\"], dir: Some(\"b\"), prune: true }";
+    assert_eq!((code, out), (1, format!("Diff({files})\n    create policy p\n")));
+    let arguments =
+        ["policy", "apply", "--pack", "private-per-user", "--table", "public.a", "--with", "owner=who"];
+    let (code, out, _) = call(&arguments, &[]);
+    assert_eq!(code, 0);
+    assert!(out.contains("table: \"public.a\", settings: [(\"owner\", \"who\")]"), "{out}");
+    let (code, _, errors) = call(&["policy", "export"], &[]);
+    assert_eq!((code, errors.as_str()), (1, "error: public.a: cannot be read\n"));
+    for wrong in [
+        &["policy", "apply", "--pack", "team"][..],
+        &["policy", "apply", "--pack", "team", "--table", "a", "--file", "b"],
+        &["policy", "apply", "--table", "a"],
+        &["policy", "apply", "--pack", "team", "--table", "a", "--with", "b"],
+    ] {
+        assert_eq!(call(wrong, &[]).0, 2, "{wrong:?}");
+    }
 }

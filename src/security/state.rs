@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnectOptions;
-
 use crate::catalog::reload::CatalogHandle;
+use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Authority, VerifiedClaim};
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
@@ -38,7 +37,7 @@ impl SecurityState {
         (catalog, policies): (CatalogHandle, Arc<PolicyBook>),
         rules: RuleStore,
         authority: Arc<dyn Authority>,
-        login: PgConnectOptions,
+        login: Login,
     ) -> Self {
         Self {
             catalog,

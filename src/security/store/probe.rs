@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::Semaphore;
 
 use crate::catalog::model::Relation;
+use crate::kernel::db::login::Login;
 use crate::kernel::sql::SqlBuf;
 use crate::policy::model::Verb;
 
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Asks as callers; one connection at a time, open only while it is used. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::security) struct CallerProbe {
-    login: PgConnectOptions,
+    login: Login,
     turn: Arc<Semaphore>,
 }
 
@@ -81,7 +82,7 @@ order by restrictive, name";
 
 impl CallerProbe {
     /// A probe by the login that switches to the roles of callers.
-    pub(in crate::security) fn new(login: PgConnectOptions) -> Self {
+    pub(in crate::security) fn new(login: Login) -> Self {
         Self { login, turn: Arc::new(Semaphore::new(1)) }
     }
 
