@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::model::Mask;
 
+use super::expression::RowExpression;
+
 /// What a caller does with rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -264,6 +266,12 @@ impl TableSecurity {
                 );
             }
         }
+        for (name, filter) in &self.custom_filters {
+            RowExpression::parse(filter).map_err(|error| RuleError {
+                field: format!("custom_filters.{name}"),
+                problem: error.to_string(),
+            })?;
+        }
         self.check_sizes()
     }
 
@@ -380,6 +388,7 @@ mod tests {
             ),
             (json!({"field_permissions": {"a": {"masked": true, "hidden": true}}}), "field_permissions.a"),
             (json!({"hidden_fields": [""]}), "hidden_fields"),
+            (json!({"custom_filters": {"a": "true) or (true"}}), "custom_filters.a"),
             (json!([]), "object"),
             (json!({"field_permissions": {"a": []}}), "field_permissions.a"),
         ] {

@@ -158,6 +158,11 @@ impl RestService {
         let permit =
             protect::check(&plan, &view, &policy_caller, exchange.settings.protect).map_err(refused)?;
         exchange.conceals = permit.conceals;
+        if permit.ruled && !policy_caller.bypasses && self.catalog.is_stale() {
+            // The rules may have become stricter since they were read.
+            metrics::counter!("goforward_table_security_refusals_total", "rule" => "stale").increment(1);
+            return Err(RestError::RulesMayBeOld);
+        }
         self.count(&permit, exchange).await?;
         let catalog = &view.catalog;
         exchange.timing.plan = Some(started.elapsed());

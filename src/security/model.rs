@@ -104,7 +104,7 @@ pub(super) struct Question {
     pub key: Option<Map<String, Value>>,
     /// Where the caller comes from.
     #[serde(default)]
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<core::net::IpAddr>,
 }
 
 fn default_schema() -> Arc<str> {

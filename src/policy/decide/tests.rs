@@ -1,3 +1,5 @@
+//! What each rule decides, for whom, and what lifts it.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

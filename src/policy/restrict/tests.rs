@@ -1,3 +1,5 @@
+//! What a class of callers sees of columns, views and relationships.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

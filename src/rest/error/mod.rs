@@ -34,6 +34,8 @@ pub enum RestError {
     Plan(Box<PlanError>),
     /// The caller may not run it.
     Refused(Box<Refusal>),
+    /// The schema changed and could not be read again, so the rules of a table may have changed too.
+    RulesMayBeOld,
     /// The caller has asked too often for a table.
     OverTableLimit {
         /// The rule.
@@ -235,6 +237,7 @@ impl RestError {
             Self::Request(error) => echo::bounded(request_parts(error)),
             Self::Plan(error) => echo::bounded(plan::parts(error, disclosure)),
             Self::Refused(refusal) => echo::bounded(refusal::parts(refusal, disclosure)),
+            Self::RulesMayBeOld => refusal::rules_may_be_old(),
             Self::OverTableLimit { limit, retry_after } => refusal::over_limit(*limit, *retry_after),
             Self::Database(error) => database::parts(error, disclosure),
             Self::Response(error) => response_parts(*error),

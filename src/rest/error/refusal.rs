@@ -40,6 +40,17 @@ const OVER_TABLE_RATE_LIMIT: OwnError = OwnError {
     message: "Too many requests for this table",
 };
 
+const RULES_NOT_CURRENT: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "rules_not_current",
+    message: "The rules of this table cannot be read at the moment",
+};
+
+/// Rules that could not be read again.
+pub(super) fn rules_may_be_old() -> ErrorParts {
+    ErrorParts::own(&RULES_NOT_CURRENT).header(header::RETRY_AFTER, "1")
+}
+
 /// What the caller sees of a refusal.
 pub(super) fn parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
     match refusal {

@@ -59,7 +59,7 @@ pub(super) async fn replace(
     )?;
     let catalog = state.catalog.current();
     let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
-    state.catalog.recheck().await;
+    state.catalog.reload().await;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok(answer(status, &stored))
 }
@@ -86,7 +86,7 @@ pub(super) async fn change(
     };
     let catalog = state.catalog.current();
     let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
-    state.catalog.recheck().await;
+    state.catalog.reload().await;
     Ok(answer(StatusCode::OK, &stored))
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn remove(
     let name = name(&table)?;
     let catalog = state.catalog.current();
     state.rules.delete(&catalog, &name, expected(&headers)?, manager.name()).await?;
-    state.catalog.recheck().await;
+    state.catalog.reload().await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,5 +1,6 @@
 //! Rules of tables through the real executable: what callers see of columns, and what they can find out.
 
+mod api;
 mod columns;
 mod oracle;
 

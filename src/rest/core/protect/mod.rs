@@ -41,6 +41,8 @@ pub struct Permit {
     pub limits: Vec<(QualifiedName, RateLimit)>,
     /// The relations whose reading leaves a record, no relation twice.
     pub audited_reads: Vec<QualifiedName>,
+    /// Whether any relation in the plan is under rules.
+    pub ruled: bool,
     /// Whether a column of a relation in the plan is protected, so that PostgreSQL's errors must not name any.
     pub conceals: bool,
 }
@@ -230,6 +232,7 @@ impl Guard<'_> {
 
     fn decide(&mut self, relation: &Arc<Relation>, verb: Verb) -> Result<(), Refusal> {
         let access = decide(self.view, relation, verb, self.caller).map_err(Refusal::Rule)?;
+        self.permit.ruled |= self.view.rules.governing(&relation.name).next().is_some();
         self.permit.conceals |= relation.restriction.closed.is_some();
         for (table, limit) in access.limits {
             if !self.permit.limits.iter().any(|(known, _)| known == table) {

@@ -1,3 +1,5 @@
+//! Which plans run: unprotected relations, rules of tables at every level, names in every position.
+
 use std::sync::Arc;
 
 use super::*;
