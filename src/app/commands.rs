@@ -2,18 +2,21 @@
 
 use std::time::Instant;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::app::address;
 use crate::app::database::{external_target, owner_options};
 use crate::app::error::AppError;
+use crate::app::policy_lint;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::StopSignals;
 use crate::app::{Goforward, Running};
-use crate::cli::{ActionError, Actions, Finding, Keys, ServeOptions, Severity, StartReport};
+use crate::cli::{ActionError, Actions, Finding, Keys, LintReport, ServeOptions, Severity, StartReport};
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
+use crate::kernel::db::target::Target;
 use crate::kernel::random::Random;
 
 /// The commands of the goforward executable.
@@ -60,17 +63,15 @@ impl Actions for Commands {
         Ok(keys_of(config, running.unwrap_or_else(|| default_url(config)), &secrets, owner_url))
     }
 
+    async fn policy_lint(&self, loaded: Loaded) -> Result<LintReport, ActionError> {
+        let mut connection = as_owner(&loaded.config)?.connect().await?;
+        let report = policy_lint::lint(&mut connection, &loaded.config).await;
+        let _ = connection.close().await;
+        Ok(report?)
+    }
+
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
-        let config = &loaded.config;
-        let owner = if config.database.is_embedded() {
-            let directory = &config.embedded.data_dir;
-            let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
-                .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-            crate::kernel::db::target::Target::parse(url.expose())?.to_sqlx()
-        } else {
-            owner_options(&config.database, &external_target(&config.database)?)?
-        };
-        let mut connection = owner.connect().await?;
+        let mut connection = as_owner(&loaded.config)?.connect().await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;
@@ -78,6 +79,17 @@ impl Actions for Commands {
         findings.extend(missing.into_iter().map(finding));
         Ok(findings)
     }
+}
+
+/// How the owner of our schemas connects, without a server of ours that runs.
+fn as_owner(config: &Config) -> Result<PgConnectOptions, AppError> {
+    if !config.database.is_embedded() {
+        return owner_options(&config.database, &external_target(&config.database)?);
+    }
+    let directory = &config.embedded.data_dir;
+    let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
+        .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
+    Ok(Target::parse(url.expose())?.to_sqlx())
 }
 
 impl Running {

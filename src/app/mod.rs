@@ -7,6 +7,7 @@ mod database;
 mod edge;
 mod error;
 mod front;
+mod policy_lint;
 mod reach;
 mod rest;
 mod secrets;

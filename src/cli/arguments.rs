@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use super::actions::Service;
+use super::actions::{Service, Threshold};
 
 /// A complete backend on PostgreSQL in one binary.
 #[derive(Debug, Parser)]
@@ -40,6 +40,11 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Looks after the rules of tables
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Prints the version
     Version,
 }
@@ -56,6 +61,21 @@ pub(super) enum ConfigCommand {
         /// Only what differs from the defaults
         #[arg(long)]
         changed: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Says what is wrong with how the database is protected, why, and how to fix it
+    Lint {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// How bad a finding must be for the exit code 1
+        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
+        fail_on: Threshold,
     },
 }
 

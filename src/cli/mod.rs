@@ -18,9 +18,10 @@ use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, p
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, OnReady, ServeOptions, Service, Severity, StartReport,
+    ActionError, Actions, Finding, Keys, LintReport, OnReady, ServeOptions, Service, Severity, StartReport,
+    Threshold,
 };
-use arguments::{Arguments, Command, ConfigArguments, ConfigCommand};
+use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, PolicyCommand};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start};
 
 /// Runs the command of this process's arguments and environment.
@@ -90,6 +91,12 @@ fn carry_out(
             print(out, &if json { findings_json(&findings) } else { findings_text(&findings) })?;
             let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
             Ok(u8::from(problem))
+        }
+        Command::Policy { command: PolicyCommand::Lint { config, json, fail_on } } => {
+            let loaded = load_and_warn(&config, variables, errors)?;
+            let report = runtime()?.block_on(actions.policy_lint(loaded))?;
+            print(out, &if json { format!("{:#}\n", report.json) } else { report.text.clone() })?;
+            Ok(u8::from(report.count(fail_on) > 0))
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }

@@ -90,8 +90,8 @@ pub fn companion(catalog: &Catalog, verb: Verb) -> DesiredPolicy {
     }
 }
 
-/// The roles of callers that row-level security binds.
-fn bound_roles(catalog: &Catalog) -> Vec<Arc<str>> {
+/// The roles of callers that row-level security binds, in order.
+pub fn bound_roles(catalog: &Catalog) -> Vec<Arc<str>> {
     let is_bound = |name: &str, role: &crate::catalog::Role| {
         role.settable && !role.bypass_rls && !role.login && name != TRUSTED_ROLE
     };

@@ -2,15 +2,18 @@
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
 //! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, and [`book::PolicyBook`] where services get a caller's view.
+//! PostgreSQL itself enforces, and [`book::PolicyBook`] where services get a caller's view. `lint` finds what is wrong with
+//! how a database is protected.
 
 pub mod book;
 pub mod caller;
 pub mod decide;
 pub mod desired;
 pub mod expression;
+pub mod lint;
 pub mod model;
 pub mod restrict;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod store;

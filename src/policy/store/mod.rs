@@ -1,0 +1,4 @@
+//! The SQL of table security.
+
+pub mod lint;
+mod lint_rows;
