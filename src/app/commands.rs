@@ -67,7 +67,7 @@ impl Actions for Commands {
         let mut connection = as_owner(&loaded.config)?.connect().await?;
         let report = policy_lint::lint(&mut connection, &loaded.config).await;
         let _ = connection.close().await;
-        Ok(report?)
+        report
     }
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {

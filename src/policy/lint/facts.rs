@@ -110,7 +110,6 @@ pub struct PolicyColumn {
 
 /// A function.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an independent property in PostgreSQL")]
 pub struct FunctionFact {
     /// Its name.
     pub name: QualifiedName,

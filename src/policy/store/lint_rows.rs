@@ -118,7 +118,6 @@ where d.classid = 'pg_policy'::regclass and d.refclassid = 'pg_class'::regclass"
 
 /// A function of an exposed schema, or a SECURITY DEFINER function of any.
 #[derive(sqlx::FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "one column of the query each")]
 pub(super) struct FunctionRow {
     pub(super) oid: Oid,
     pub(super) schema: String,
