@@ -16,13 +16,15 @@ FROM debian:bookworm-slim AS run
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates tzdata \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin goforward \
+    && groupadd --gid 10001 goforward \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin goforward \
     && install -d -o goforward -g goforward -m 0700 /data
 COPY --from=build /build/target/release/goforward /usr/local/bin/goforward
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["goforward", "health"]
 ENV GOFORWARD_SERVER__HOST=0.0.0.0
 ENTRYPOINT ["goforward"]
 CMD ["serve", "--data-dir", "/data"]

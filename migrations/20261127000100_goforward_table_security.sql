@@ -105,6 +105,25 @@ create trigger count_version before insert or update on goforward.table_security
 create trigger keep_version after insert or update or delete on goforward.table_security
     for each row execute function goforward.keep_table_security_version();
 
--- The login of callers loads the catalog and reads the rules with it; no role of a caller can.
-grant usage on schema goforward to authenticator;
-grant select on goforward.table_security to authenticator;
+-- Tables of this schema have no grants for roles of callers, and functions only where they are meant for them.
+-- The mask `hash`: equal values stay equal, and nobody without the key can try values. Roles of callers may call it, since
+-- it runs in their queries; only through it do they reach the key.
+create table goforward.mask_key (
+    only_row boolean primary key default true check (only_row),
+    key      bytea not null
+);
+
+insert into goforward.mask_key (key)
+select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
+
+create function goforward.mask_hash(value text) returns text
+    language sql stable strict parallel safe
+    security definer
+    set search_path = pg_catalog
+    as $function$
+    select encode(sha256(key || sha256(key || convert_to(value, 'UTF8'))), 'hex') from goforward.mask_key
+$function$;
+
+comment on function goforward.mask_hash(text) is 'The SHA-256 of a value with the key of this database, for masked columns.';
+
+grant usage on schema goforward to public;

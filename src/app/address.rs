@@ -1,6 +1,17 @@
-//! Where a running server answers, told to other commands by a file in its data directory.
+//! Where a running server answers: as clients on this machine name it, and told to other commands by a file in its data
+//! directory.
 
 use std::path::{Path, PathBuf};
+
+/// Host and port as a client on this machine names them: whoever listens everywhere is reached on the loopback address.
+pub(super) fn on_this_machine(host: &str, port: u16) -> String {
+    match host {
+        "0.0.0.0" | "*" | "*4" | "!4" => format!("127.0.0.1:{port}"),
+        "::" | "[::]" | "*6" | "!6" => format!("[::1]:{port}"),
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
 
 /// The file, removed when the server stops.
 pub(super) struct AddressFile(PathBuf);

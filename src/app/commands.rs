@@ -1,16 +1,18 @@
-//! What the command line asks for: serve, keys, doctor.
+//! What the command line asks for: serve, health, keys, doctor.
 
 use std::time::Instant;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
+use sqlx::PgConnection;
 
 use crate::app::address;
-use crate::app::database::{external_target, owner_options};
+use crate::app::database::{describe, external_target, owner_options};
 use crate::app::error::AppError;
 use crate::app::policy_lint;
+use crate::app::probe;
+use crate::app::reach;
 use crate::app::secrets::ProjectSecrets;
-use crate::app::signals::StopSignals;
+use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::cli::{ActionError, Actions, Finding, Keys, LintReport, ServeOptions, Severity, StartReport};
 use crate::kernel::config::{Config, Loaded};
@@ -34,7 +36,10 @@ impl Actions for Commands {
         };
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         (options.on_ready)(running.report(millis));
-        signals.received().await;
+        tokio::select! {
+            () = signals.received() => {}
+            () = follow_log_levels(&options.logs, &options.reload) => {}
+        }
         tracing::info!("stopping; a second signal stops at once");
         let hard = running.stop_hard();
         tokio::select! {
@@ -64,14 +69,18 @@ impl Actions for Commands {
     }
 
     async fn policy_lint(&self, loaded: Loaded) -> Result<LintReport, ActionError> {
-        let mut connection = as_owner(&loaded.config)?.connect().await?;
+        let mut connection = as_owner(&loaded.config).await?;
         let report = policy_lint::lint(&mut connection, &loaded.config).await;
         let _ = connection.close().await;
         report
     }
 
+    async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
+        Ok(probe::ready(&loaded.config).await?)
+    }
+
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
-        let mut connection = as_owner(&loaded.config)?.connect().await?;
+        let mut connection = as_owner(&loaded.config).await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;
@@ -81,15 +90,21 @@ impl Actions for Commands {
     }
 }
 
-/// How the owner of our schemas connects, without a server of ours that runs.
-fn as_owner(config: &Config) -> Result<PgConnectOptions, AppError> {
-    if !config.database.is_embedded() {
-        return owner_options(&config.database, &external_target(&config.database)?);
-    }
-    let directory = &config.embedded.data_dir;
-    let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
-        .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
-    Ok(Target::parse(url.expose())?.to_sqlx())
+/// A connection of the owner of our schemas, without a server of ours that runs.
+async fn as_owner(config: &Config) -> Result<PgConnection, AppError> {
+    let (target, owner) = if config.database.is_embedded() {
+        let directory = &config.embedded.data_dir;
+        let url = embedded::owner_url_of(directory, config.embedded.loopback_port)
+            .ok_or_else(|| AppError::NoKeys(directory.clone()))?;
+        let target = Target::parse(url.expose())?;
+        let owner = target.to_sqlx();
+        (target, owner)
+    } else {
+        let target = external_target(&config.database)?;
+        let owner = owner_options(&config.database, &target)?;
+        (target, owner)
+    };
+    reach::connect(&owner, target.connect_timeout, &describe(&target)).await
 }
 
 impl Running {
@@ -124,9 +139,11 @@ fn keys_of(
 }
 
 fn default_url(config: &Config) -> String {
-    match &config.server.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{}:{}", config.server.host, config.server.port),
+    let server = &config.server;
+    match (&server.public_url, &server.unix_socket) {
+        (Some(url), _) => url.trim_end_matches('/').to_owned(),
+        (None, Some(path)) => format!("unix:{}", path.display()),
+        (None, None) => format!("http://{}", address::on_this_machine(&server.host, server.port)),
     }
 }
 

@@ -100,7 +100,7 @@ impl Opening<'_> {
         let is_development = self.config.environment() == Environment::Development;
         let generate = self.prepares && is_development;
         let secrets = ProjectSecrets::from_config(&self.config.auth, generate, self.random);
-        let description = format!("PostgreSQL at {}", places(&target));
+        let description = describe(&target);
         let login = if self.prepares { owner_options(database, &target)? } else { target.to_sqlx() };
         reach(&login, target.connect_timeout, &description, on_failure).await?;
         if !self.prepares {
@@ -236,7 +236,7 @@ fn authenticator_target(
     Ok((target, password))
 }
 
-fn places(target: &Target) -> String {
+pub(super) fn describe(target: &Target) -> String {
     let hosts: Vec<String> = target.hosts.iter().map(ToString::to_string).collect();
-    format!("{}, database {}", hosts.join(", "), target.dbname)
+    format!("PostgreSQL at {}, database {}", hosts.join(", "), target.dbname)
 }

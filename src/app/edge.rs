@@ -9,7 +9,7 @@ use crate::gateway::server::ServerOptions;
 use crate::gateway::{CorsPolicy, ErrorShape, GatewayOptions, Origins, RateLimits, ServiceLimits};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, ErrorVerbosity, RateLimit, RestProfile, ServerConfig};
-use crate::kernel::http::{Forwarding, TrustedProxies};
+use crate::kernel::http::TrustedProxies;
 use crate::kernel::identity::{
     Identity, IdentityOptions, KeyMode, KeyRing, RolePath, RolePolicy, Verifier, VerifierOptions,
 };
@@ -87,13 +87,14 @@ fn role_table(catalog: &CatalogHandle) -> Arc<dyn crate::kernel::identity::RoleT
 pub(super) fn gateway_options(config: &Config) -> GatewayOptions {
     let server = &config.server;
     GatewayOptions {
-        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone(), Forwarding::default()),
+        trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
         max_url_bytes: server.max_url_bytes.as_usize(),
         max_header_bytes: server.max_header_bytes.as_usize(),
         https: server.public_url.as_ref().is_some_and(|url| url.starts_with("https://")),
         log_query: true,
         security_headers: server.security_headers,
         body_timeout: server.read_timeout.get(),
+        body_memory: server.body_memory.as_usize(),
         echo_header: config.rest.trace_header.as_deref().and_then(|name| name.parse().ok()),
     }
 }

@@ -42,6 +42,14 @@ pub enum AppError {
         /// What to do.
         advice: &'static str,
     },
+    /// The database does not answer.
+    #[error("cannot reach the {place}: {cause}; start it, or correct database.url")]
+    Unreachable {
+        /// Which database.
+        place: String,
+        /// What happened.
+        cause: String,
+    },
     /// The address is taken or not ours.
     #[error(
         "cannot listen on {address}: {cause}; set server.host and server.port (--host, --port) to a free address"
@@ -49,6 +57,33 @@ pub enum AppError {
     Listen {
         /// The address.
         address: String,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// There is no address to ask whether the server is ready.
+    #[error("no probe can be asked: {0}; set server.admin_port")]
+    NoProbe(&'static str),
+    /// Nobody answers where the server should.
+    #[error("no server answers at {address}: {cause}")]
+    NoAnswer {
+        /// The address.
+        address: String,
+        /// What the operating system says.
+        cause: std::io::Error,
+    },
+    /// The server cannot serve.
+    #[error("the server at {address} is not ready: {reason}")]
+    NotReady {
+        /// The address.
+        address: String,
+        /// What it says.
+        reason: String,
+    },
+    /// The Unix socket cannot be made.
+    #[error("cannot listen on {path}: {cause}; set server.unix_socket to a path in a folder of this user")]
+    Socket {
+        /// Its path.
+        path: PathBuf,
         /// What the operating system says.
         cause: std::io::Error,
     },

@@ -7,17 +7,19 @@ mod database;
 mod edge;
 mod error;
 mod front;
+mod listeners;
 mod policy_lint;
+mod probe;
 mod reach;
 mod rest;
 mod secrets;
 mod signals;
+mod unix_socket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,19 +28,20 @@ pub use error::AppError;
 
 use crate::cli::Service;
 use crate::gateway::health::RenderMetrics;
-use crate::gateway::server::{self, Stop};
+use crate::gateway::server::Stop;
 use crate::gateway::{Gateway, Health, Middleware, Mount};
 use crate::kernel::clock::Clock;
-use crate::kernel::config::{Config, Environment, Loaded, ServerConfig};
+use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::identity::Identity;
-use crate::kernel::limits::MemoryLimiter;
+use crate::kernel::limits::{Limiter, MemoryLimiter};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
 use database::Opening;
 use front::{Front, Readiness};
+use listeners::{Listeners, Place};
 use rest::Rest;
 use secrets::ProjectSecrets;
 
@@ -121,9 +124,7 @@ impl Goforward {
         edge::credentials(config, &configured, &self.clock)?;
         // Taking the addresses first tells of a server that runs already before anything is touched.
         let listeners = Listeners::bind(&config.server).await?;
-        let address = local_address(&listeners.public, &config.server.host)?;
-        let admin_address =
-            listeners.admin.as_ref().map(|it| local_address(it, &config.server.admin_host)).transpose()?;
+        let (place, admin_address) = (listeners.place.clone(), listeners.admin_address);
         // Before anything counts: instruments belong to the recorder that is there when they are made.
         let metrics = self.metrics(config, stop);
         let opening = Opening {
@@ -149,7 +150,11 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let rest = Rest::start(&merged, &database, address.port(), &stop.tracker, &stop.services).await?;
+        let most = config.server.rate_limits.max_tracked;
+        let limiter: Arc<dyn Limiter> = Arc::new(MemoryLimiter::new(most, self.clock.clone()));
+        let port = place.address().map_or(config.server.port, |address| address.port());
+        let tasks = (&stop.tracker, &stop.services);
+        let rest = Rest::start(&merged, &database, port, Arc::clone(&limiter), tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let tasks = (&stop.tracker, stop.services.clone());
@@ -167,16 +172,16 @@ impl Goforward {
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);
-        front.open(self.gateway(&merged.config, identity, &rest, &health, metrics.clone()));
+        front.open(self.gateway(&merged.config, identity, limiter, &rest, (&health, metrics.clone())));
         serve();
         wait_until_ready(&rest).await;
-        let url = api_url(&merged.config, address);
+        let url = place.url(&merged.config);
         let directory = &merged.config.embedded.data_dir;
         let address_file = database.embedded.as_ref().map(|_| AddressFile::write(directory, &url));
         Ok(Running {
             address_file,
             config: merged.config,
-            address,
+            place,
             admin_address,
             secrets: database.secrets,
             owner_url: database.owner_url,
@@ -200,11 +205,11 @@ impl Goforward {
         &self,
         config: &Config,
         identity: Arc<Identity>,
+        limiter: Arc<dyn Limiter>,
         rest: &Rest,
-        health: &Health,
-        metrics: Option<RenderMetrics>,
+        probes: (&Health, Option<RenderMetrics>),
     ) -> Gateway {
-        let limiter = Arc::new(MemoryLimiter::new(config.server.rate_limits.max_tracked, self.clock.clone()));
+        let (health, metrics) = probes;
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
         for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
             let mount =
@@ -289,7 +294,7 @@ struct Stopping {
 pub struct Running {
     address_file: Option<AddressFile>,
     config: Config,
-    address: SocketAddr,
+    place: Place,
     admin_address: Option<SocketAddr>,
     secrets: ProjectSecrets,
     owner_url: Option<Secret>,
@@ -299,14 +304,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it answers.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it answers; nothing where it listens on a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.place.address()
     }
 
     /// The URL for clients.
     pub fn api_url(&self) -> String {
-        api_url(&self.config, self.address)
+        self.place.url(&self.config)
     }
 
     /// The API key of anonymous callers, where there is one.
@@ -343,14 +348,6 @@ impl Running {
     }
 }
 
-/// The public URL, or the listener's own.
-fn api_url(config: &Config, address: SocketAddr) -> String {
-    match &config.server.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => format!("http://{address}"),
-    }
-}
-
 /// How long a stop waits for the tasks that still talk to the database once every request is answered.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -366,51 +363,5 @@ async fn wait_until_ready(rest: &Rest) {
     };
     if tokio::time::timeout(READY_WAIT, ready).await.is_err() {
         tracing::warn!("the database does not answer yet; requests get 503 until it does");
-    }
-}
-
-async fn listen(host: &str, port: u16) -> Result<TcpListener, AppError> {
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    TcpListener::bind(&address).await.map_err(|cause| AppError::Listen { address, cause })
-}
-
-fn local_address(listener: &TcpListener, host: &str) -> Result<SocketAddr, AppError> {
-    listener.local_addr().map_err(|cause| AppError::Listen { address: host.to_owned(), cause })
-}
-
-/// The listeners before anything is accepted on them.
-struct Listeners {
-    public: TcpListener,
-    admin: Option<TcpListener>,
-}
-
-impl Listeners {
-    async fn bind(config: &ServerConfig) -> Result<Self, AppError> {
-        let public = listen(&config.host, config.port).await?;
-        let admin = match config.admin_port {
-            Some(port) => Some(listen(&config.admin_host, port).await?),
-            None => None,
-        };
-        Ok(Self { public, admin })
-    }
-
-    /// Starts to answer. The admin listener goes on until the services end, so that probes see the stop.
-    fn serve(
-        self,
-        config: &ServerConfig,
-        front: Front,
-        health: &Health,
-        metrics: Option<RenderMetrics>,
-        stop: &Stopping,
-    ) {
-        let options = edge::server_options(config);
-        let requests = stop.requests.clone();
-        stop.listeners.spawn(server::serve(self.public, front, options, requests));
-        if let Some(listener) = self.admin {
-            let render = metrics.unwrap_or_else(|| Arc::new(String::new));
-            let routes = health.admin_routes(render);
-            let until = Stop { soft: stop.services.clone(), hard: stop.services.clone() };
-            stop.tracker.spawn(server::serve(listener, routes, options, until));
-        }
     }
 }

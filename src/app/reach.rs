@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::app::error::AppError;
@@ -49,6 +49,23 @@ pub(super) async fn reach(
         on_failure();
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Connects once, for a command that waits for nothing.
+pub(super) async fn connect(
+    options: &PgConnectOptions,
+    timeout: Duration,
+    place: &str,
+) -> Result<PgConnection, AppError> {
+    let unreachable = |cause| AppError::Unreachable { place: place.to_owned(), cause };
+    match tokio::time::timeout(timeout, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(match refusal(&error) {
+            Some(advice) => refused(place, &error, advice),
+            None => unreachable(text_of(&error)),
+        }),
+        Err(_) => Err(unreachable(format!("no answer within {timeout:?}"))),
     }
 }
 

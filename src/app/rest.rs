@@ -19,8 +19,10 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
-use crate::kernel::identity::Identity;
+use crate::kernel::identity::{Identity, VerifiedClaim};
+use crate::kernel::limits::Limiter;
 use crate::kernel::secret::Secret;
+use crate::policy::book::PolicyBook;
 use crate::rest::{RestService, RestSettings, Surroundings};
 
 /// Connections beside the lanes: the catalog's two (one listens, one loads), and one for what is done now and then
@@ -82,9 +84,10 @@ impl Rest {
         loaded: &Loaded,
         database: &Database,
         port: u16,
-        tracker: &TaskTracker,
-        stop: &CancellationToken,
+        limiter: Arc<dyn Limiter>,
+        tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
+        let (tracker, stop) = tasks;
         let config = &loaded.config;
         let connect = database.authenticator.to_sqlx();
         let mut reload = ReloadOptions::new(connect.clone(), load_options(config));
@@ -98,7 +101,14 @@ impl Rest {
         let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
             .map_err(|error| AppError::Lanes(error.to_string()))?;
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, database.service_role)));
-        let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
+        let policies = Arc::new(PolicyBook::default());
+        let service = RestService::new(
+            catalog.clone(),
+            lanes.clone(),
+            Arc::clone(&settings),
+            Arc::clone(&policies),
+            limiter,
+        );
         Ok(Self { service, catalog, lanes, settings, port })
     }
 
@@ -185,6 +195,12 @@ fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> Re
         port,
         public_url: config.server.public_url.clone(),
         service_role,
+        // Checked with the configuration; a claim that cannot be used verifies nobody.
+        verified_claim: config
+            .security
+            .verified_claim
+            .as_deref()
+            .and_then(|path| VerifiedClaim::parse(path).ok()),
         log_queries: config.log.queries,
         slow_query: Some(config.log.slow_query.get()).filter(|limit| !limit.is_zero()),
         statement_timeout: (!timeout.is_zero())

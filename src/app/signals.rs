@@ -1,10 +1,12 @@
-//! Signals of the operating system: stop in order, stop hard, read the schema again.
+//! Signals of the operating system: stop in order, stop hard, read the schema and the log levels again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::reload::CatalogHandle;
+use crate::cli::Reload;
+use crate::kernel::telemetry::LogLevels;
 
 /// The signals that stop the server: SIGTERM and SIGINT.
 pub(super) struct StopSignals {
@@ -42,6 +44,22 @@ pub(super) fn reload_on_signal(catalog: CatalogHandle, tracker: &TaskTracker, st
             catalog.request_reload();
         }
     });
+}
+
+/// Reads the levels of the logs again at SIGHUP; never returns. A configuration that is wrong by then changes nothing.
+pub(super) async fn follow_log_levels(levels: &LogLevels, reload: &Reload) {
+    let mut hangup = take(SignalKind::hangup());
+    loop {
+        next(&mut hangup).await;
+        let level = reload().map_err(|error| error.to_string()).and_then(|loaded| {
+            levels.set(&loaded.config.log).map_err(|error| error.to_string())?;
+            Ok(loaded.config.log.level)
+        });
+        match level {
+            Ok(level) => tracing::info!(%level, "the log levels were read again"),
+            Err(error) => tracing::error!("the log levels stay as they are: {error}"),
+        }
+    }
 }
 
 fn take(kind: SignalKind) -> Option<Signal> {

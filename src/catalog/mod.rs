@@ -19,7 +19,7 @@ mod view_uses;
 pub use model::{
     Cardinality, Catalog, Column, Function, HandlerTarget, Junction, MediaHandler, Parameter, Protection,
     QualifiedName, Relation, RelationKind, RelationSecurity, Relationship, Representation, ReturnType,
-    ReturnValue, Role, Volatility,
+    ReturnValue, Role, UnforcedTable, Volatility,
 };
 pub use reload::{CatalogHandle, ReloadOptions};
 pub use role::IsolationLevel;

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 pub use super::access::{ColumnAccess, ColumnName, Mask, ReadAccess, ViewLineage};
 pub use super::function::{Function, Parameter, ReturnType, ReturnValue, Volatility};
-pub use super::protection::{Protection, RelationSecurity};
+pub use super::protection::{Protection, RelationSecurity, UnforcedTable};
 pub use super::role::{IsolationLevel, Role};
 
 /// The name of a relation, function or type together with its schema.
@@ -196,6 +196,8 @@ pub struct Restriction {
     pub closed: Option<Vec<Arc<str>>>,
     /// Conditions on its rows that PostgreSQL does not enforce by itself, as SQL text over its columns.
     pub rows: Option<Arc<str>>,
+    /// The column that an insert fills with the caller's id where the caller leaves it out.
+    pub owner_column: Option<Arc<str>>,
     /// Set on a view that uses a protected column otherwise than by showing it, and has no rules of its own.
     pub uses_protected_column: bool,
 }
@@ -204,6 +206,16 @@ impl Relation {
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.get(name)
+    }
+
+    /// The columns that may be read, masked ones included.
+    pub fn readable_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.values().filter(|column| column.access.read != ReadAccess::Hidden)
+    }
+
+    /// The columns that may be compared, ordered by and so on.
+    pub fn comparable_columns(&self) -> impl Iterator<Item = &Column> {
+        self.readable_columns().filter(|column| !matches!(column.access.read, ReadAccess::Masked(_)))
     }
 
     /// Whether it is a view or a materialised view.

@@ -35,7 +35,10 @@ pub struct RelationSecurity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// Row-level security decides which rows a caller sees.
-    Protected,
+    Protected {
+        /// The tables behind it whose policies do not bind their owner.
+        unforced: Arc<[UnforcedTable]>,
+    },
     /// Nothing in the database keeps a caller with a grant from every row.
     Unprotected {
         /// Why, as a clause that can follow the relation's name.
@@ -48,8 +51,17 @@ pub enum Protection {
 impl Protection {
     /// Whether row-level security decides.
     pub fn is_protected(&self) -> bool {
-        matches!(self, Self::Protected)
+        matches!(self, Self::Protected { .. })
     }
+}
+
+/// A table with row-level security that is not forced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnforcedTable {
+    /// The table.
+    pub name: QualifiedName,
+    /// The role that owns it, which its policies do not bind.
+    pub owner: Arc<str>,
 }
 
 /// Views over views are followed this deep; a deeper one counts as unprotected.
@@ -69,8 +81,10 @@ pub fn protection<S: BuildHasher>(
         return unprotected("is not known to the catalog", "-- reload the schema".to_owned());
     };
     match own.kind {
-        _ if own.has_rules => Protection::Protected,
-        RelationKind::Table | RelationKind::PartitionedTable if own.rls_enabled => Protection::Protected,
+        RelationKind::Table | RelationKind::PartitionedTable if own.rls_enabled => {
+            Protection::Protected { unforced: unforced(name, own).into_iter().collect() }
+        }
+        _ if own.has_rules => Protection::Protected { unforced: Arc::default() },
         RelationKind::Table | RelationKind::PartitionedTable => {
             unprotected("has no row-level security", enable_row_security(name))
         }
@@ -105,7 +119,8 @@ fn view_protection<S: BuildHasher>(
         reason = Some("is a view that reads with its owner's rights".to_owned());
         fix.push(invoker_view(name));
     }
-    if let Some((culprit, kind)) = first_open_base(own, facts, 0) {
+    let mut tables = Vec::new();
+    if let Some((culprit, kind)) = first_open_base(own, facts, 0, &mut tables) {
         reason.get_or_insert_with(|| format!("is a view that reads {culprit}, which is not protected"));
         fix.push(match kind {
             Some(RelationKind::Table | RelationKind::PartitionedTable) => enable_row_security(&culprit),
@@ -114,28 +129,38 @@ fn view_protection<S: BuildHasher>(
         });
     }
     match reason {
-        None => Protection::Protected,
+        None => Protection::Protected { unforced: tables.into() },
         Some(reason) => unprotected(&reason, fix.join(" ")),
     }
 }
 
-/// The first relation under a view that nothing protects, with its kind if it is known.
+/// The first relation under a view that nothing protects, with its kind if it is known. `tables` gets those on the way
+/// whose policies do not bind their owner.
 fn first_open_base<S: BuildHasher>(
     view: &RelationSecurity,
     facts: &HashMap<QualifiedName, RelationSecurity, S>,
     depth: usize,
+    tables: &mut Vec<UnforcedTable>,
 ) -> Option<(QualifiedName, Option<RelationKind>)> {
     view.base_relations.iter().find_map(|base| {
         let Some(security) = facts.get(base) else { return Some((base.clone(), None)) };
         match security.kind {
+            RelationKind::Table | RelationKind::PartitionedTable if security.rls_enabled => {
+                let table = unforced(base, security).filter(|table| !tables.contains(table));
+                tables.extend(table);
+                None
+            }
             _ if security.has_rules => None,
-            RelationKind::Table | RelationKind::PartitionedTable if security.rls_enabled => None,
             RelationKind::View if security.security_invoker && !security.owner_rules && depth < MAX_DEPTH => {
-                first_open_base(security, facts, depth + 1)
+                first_open_base(security, facts, depth + 1, tables)
             }
             kind => Some((base.clone(), Some(kind))),
         }
     })
+}
+
+fn unforced(name: &QualifiedName, security: &RelationSecurity) -> Option<UnforcedTable> {
+    (!security.rls_forced).then(|| UnforcedTable { name: name.clone(), owner: Arc::clone(&security.owner) })
 }
 
 fn unprotected(reason: &str, fix: String) -> Protection {
@@ -197,7 +222,7 @@ mod tests {
         entries: &[(&str, RelationKind, bool, &[&str])],
     ) -> Result<(), (String, String)> {
         match protection(&name(relation), &facts_of(entries), 150_018) {
-            Protection::Protected => Ok(()),
+            Protection::Protected { .. } => Ok(()),
             Protection::Unprotected { reason, fix } => Err((reason.to_string(), fix.to_string())),
         }
     }
@@ -225,6 +250,25 @@ mod tests {
         let (_, fix) = verdict("v", &[("v", RelationKind::View, false, &["o"]), open]).unwrap_err();
         assert!(fix.contains("ALTER VIEW") && fix.contains("ALTER TABLE"), "{fix}");
         assert!(verdict("v", &[("v", RelationKind::View, true, &["elsewhere"])]).is_err());
+    }
+
+    #[test]
+    fn a_view_tells_of_each_table_below_whose_owner_no_policy_binds() {
+        let entries = [
+            ("v", RelationKind::View, true, &["i", "t", "f"][..]),
+            ("i", RelationKind::View, true, &["t"][..]),
+            ("t", RelationKind::Table, true, &[][..]),
+            ("f", RelationKind::Table, true, &[][..]),
+        ];
+        let mut facts = facts_of(&entries);
+        facts.get_mut(&name("f")).unwrap().rls_forced = true;
+        let expected = Arc::from([UnforcedTable { name: name("t"), owner: Arc::from("owner") }]);
+        for relation in ["v", "i", "t"] {
+            let found = protection(&name(relation), &facts, 150_018);
+            assert_eq!(found, Protection::Protected { unforced: Arc::clone(&expected) }, "{relation}");
+        }
+        let forced = protection(&name("f"), &facts, 150_018);
+        assert_eq!(forced, Protection::Protected { unforced: Arc::from([]) });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::model::{ColumnAccess, Generated, Identity, Restriction};
 use super::{
     Catalog, Column, Function, Parameter, Protection, QualifiedName, Relation, RelationKind,
-    RelationSecurity, ReturnType, ReturnValue, Volatility,
+    RelationSecurity, ReturnType, ReturnValue, UnforcedTable, Volatility,
 };
 
 pub(crate) fn column(name: &str, data_type: &str) -> Column {
@@ -47,7 +47,10 @@ pub(crate) fn relation(schema: &str, name: &str) -> Relation {
             owner: "owner".into(),
             has_rules: false,
         },
-        protection: Protection::Protected,
+        protection: Protection::Protected {
+            unforced: [UnforcedTable { name: QualifiedName::new(schema, name), owner: "owner".into() }]
+                .into(),
+        },
         grants: Vec::new(),
         restriction: Restriction::default(),
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::kernel::config::{Environment, Loaded};
+use crate::kernel::config::{ConfigError, Environment, Loaded};
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogLevels, LogSink};
 
@@ -23,6 +23,8 @@ pub trait Actions {
 
     /// Lints how the database is protected.
     fn policy_lint(&self, loaded: Loaded) -> impl Future<Output = Result<LintReport, ActionError>>;
+    /// Asks the server of this configuration, on this machine, whether it is ready; an error says why it is not.
+    fn health(&self, loaded: Loaded) -> impl Future<Output = Result<(), ActionError>>;
 
     /// Checks the database.
     fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
@@ -31,12 +33,17 @@ pub trait Actions {
 /// Receives the report once the server answers.
 pub type OnReady = Box<dyn FnOnce(StartReport) + Send>;
 
+/// Reads all sources of the configuration once more.
+pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigError> + Send + Sync>;
+
 /// How to serve, beyond the configuration.
 pub struct ServeOptions {
     /// Services to run; all if empty.
     pub only: Vec<Service>,
     /// Levels of the logs, for changing them while the server runs.
     pub logs: LogLevels,
+    /// Reads the configuration again, for what may change while the server runs.
+    pub reload: Reload,
     /// Where the log lines go, for counting those that were dropped.
     pub log_sink: LogSink,
     /// Receives the report once the server answers.

@@ -7,9 +7,16 @@ use serde_json::Value;
 
 use super::actions::{Service, Threshold};
 
+/// How to begin, below the list of commands.
+const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
+
+/// How to set what has no flag, below the flags of `serve`.
+const SETTINGS: &str = "Every setting, such as server.port, can stand in the file, in the environment \
+    (GOFORWARD_SERVER__PORT=9000) or after --set. `goforward config print` shows all of them with their values.";
+
 /// A complete backend on PostgreSQL in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "goforward", version, about, propagate_version = true)]
+#[command(name = "goforward", version, about, propagate_version = true, after_help = START)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -17,14 +24,15 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Runs the server, with a PostgreSQL of its own unless a database is configured
+    /// Run the server, with a PostgreSQL of its own unless a database is configured
+    #[command(after_help = SETTINGS)]
     Serve(Serve),
-    /// Shows the configuration
+    /// Show the configuration
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Prints the API URL, the API keys and the secrets of this installation
+    /// Print the API URL, the API keys and the secrets of this installation
     Keys {
         #[command(flatten)]
         config: ConfigArguments,
@@ -32,7 +40,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Checks the database and says what is missing, what that means, and the SQL that helps
+    /// Check the database and say what is missing, what that means, and the SQL that helps
     Doctor {
         #[command(flatten)]
         config: ConfigArguments,
@@ -40,18 +48,23 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Looks after the rules of tables
+    /// Look after the rules of tables
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// Prints the version
+    /// Ask the running server whether it is ready; exit code 1 if not
+    Health {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
+    /// Print the version
     Version,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Prints every value and where it came from; secrets are masked
+    /// Print every value and where it came from; secrets are masked
     Print {
         #[command(flatten)]
         config: ConfigArguments,
@@ -66,7 +79,7 @@ pub(super) enum ConfigCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Says what is wrong with how the database is protected, why, and how to fix it
+    /// Say what is wrong with how the database is protected, why, and how to fix it
     Lint {
         #[command(flatten)]
         config: ConfigArguments,
@@ -80,12 +93,12 @@ pub(super) enum PolicyCommand {
 }
 
 /// Where the configuration comes from.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct ConfigArguments {
     /// Configuration file (YAML); also GOFORWARD_CONFIG
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Settings in the form of postgrest.conf; sets rest.profile to postgrest; also GOFORWARD_POSTGREST_CONFIG
+    /// Settings as in postgrest.conf; sets rest.profile to postgrest; also GOFORWARD_POSTGREST_CONFIG
     #[arg(long, value_name = "FILE")]
     pub(super) postgrest_config: Option<PathBuf>,
     /// Directory of the embedded PostgreSQL and the generated keys
@@ -100,8 +113,8 @@ pub(super) struct ConfigArguments {
 pub(super) struct Serve {
     #[command(flatten)]
     pub(super) config: ConfigArguments,
-    /// Services to run; all unless given
-    #[arg(long, value_name = "SERVICE", value_enum, value_delimiter = ',')]
+    /// Services to run, separated by commas: rest; all unless given
+    #[arg(long, value_name = "SERVICE", value_enum, value_delimiter = ',', hide_possible_values = true)]
     pub(super) only: Vec<Service>,
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]

@@ -1,5 +1,5 @@
 //! The command line: reads the arguments, loads the configuration, calls what `app` offers, and prints.
-//! Every error is one line on the standard error; exit code 1 for errors, 2 for wrong usage.
+//! Every error is one line on the standard error that says what to do; exit code 1 for errors, 2 for wrong usage.
 
 mod actions;
 mod arguments;
@@ -12,17 +12,18 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, printed_text};
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, LintReport, OnReady, ServeOptions, Service, Severity, StartReport,
-    Threshold,
+    ActionError, Actions, Finding, Keys, LintReport, OnReady, Reload, ServeOptions, Service, Severity,
+    StartReport, Threshold,
 };
-use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, PolicyCommand};
-use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start};
+use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, PolicyCommand, Serve};
+use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
 
 /// Runs the command of this process's arguments and environment.
 pub fn run(actions: &impl Actions) -> ExitCode {
@@ -47,7 +48,11 @@ pub fn execute(
         Ok(arguments) => arguments.command,
         Err(usage) => {
             // A reader that went away needs no help text.
-            let _ = if usage.use_stderr() { write!(errors, "{usage}") } else { write!(out, "{usage}") };
+            let _ = match usage.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => write!(out, "{usage}"),
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => write!(errors, "{usage}"),
+                _ => writeln!(errors, "{}", usage_line(&usage.to_string())),
+            };
             return u8::try_from(usage.exit_code()).unwrap_or(2);
         }
     };
@@ -69,46 +74,70 @@ fn carry_out(
 ) -> Result<u8, ActionError> {
     match command {
         Command::Serve(serve) => {
-            let loaded = load(&serve.config, serve.flags(), Some(&serve.only), variables)?;
-            run_server(actions, loaded, serve.only)?;
+            run_server(actions, serve, variables)?;
             Ok(0)
         }
         Command::Config { command: ConfigCommand::Print { config, json, changed } } => {
-            let loaded = load_and_warn(&config, variables, errors)?;
+            let loaded = load_and_warn(&config, Purpose::Show, variables, errors)?;
             let mut values = loaded.values();
             values.retain(|row| !changed || row.source != Source::Default.to_string());
             let text = if json { format!("{:#}\n", printed_json(&values)) } else { printed_text(&values) };
             print(out, &text)
         }
         Command::Keys { config, json } => {
-            let loaded = load_and_warn(&config, variables, errors)?;
+            let loaded = load_and_warn(&config, Purpose::Show, variables, errors)?;
             let keys = runtime()?.block_on(actions.keys(loaded))?;
             print(out, &if json { keys_json(&keys) } else { keys_text(&keys) })
         }
         Command::Doctor { config, json } => {
-            let loaded = load_and_warn(&config, variables, errors)?;
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
             let findings = runtime()?.block_on(actions.doctor(loaded))?;
             print(out, &if json { findings_json(&findings) } else { findings_text(&findings) })?;
             let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
             Ok(u8::from(problem))
         }
         Command::Policy { command: PolicyCommand::Lint { config, json, fail_on } } => {
-            let loaded = load_and_warn(&config, variables, errors)?;
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
             let report = runtime()?.block_on(actions.policy_lint(loaded))?;
             print(out, &if json { format!("{:#}\n", report.json) } else { report.text.clone() })?;
             Ok(u8::from(report.count(fail_on) > 0))
+        }
+        Command::Health { config } => {
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+            runtime()?.block_on(actions.health(loaded))?;
+            print(out, "ready\n")
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 
-fn run_server(actions: &impl Actions, loaded: Loaded, only: Vec<Service>) -> Result<(), ActionError> {
+/// What the configuration is read for.
+#[derive(Clone, Copy)]
+enum Purpose<'a> {
+    /// To run these services; all if empty.
+    Serve(&'a [Service]),
+    /// To show what is in it.
+    Show,
+    /// To look at the database or the running server only.
+    Examine,
+}
+
+fn run_server(
+    actions: &impl Actions,
+    serve: Serve,
+    variables: Vec<(String, String)>,
+) -> Result<(), ActionError> {
+    let only = serve.only.clone();
+    let reload: Reload =
+        Box::new(move || load(&serve.config, serve.flags(), Purpose::Serve(&serve.only), variables.clone()));
+    let loaded = reload()?;
     let logs = start_logs(&loaded.config.log, Clock::system())?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let on_ready: OnReady = Box::new(|report| show_start(&report));
-    let options = ServeOptions { only, logs: logs.levels.clone(), log_sink: logs.sink.clone(), on_ready };
+    let (levels, log_sink) = (logs.levels.clone(), logs.sink.clone());
+    let options = ServeOptions { only, logs: levels, reload, log_sink, on_ready };
     runtime()?.block_on(actions.serve(loaded, options))
 }
 
@@ -118,21 +147,22 @@ fn runtime() -> Result<tokio::runtime::Runtime, ActionError> {
 
 fn load_and_warn(
     arguments: &ConfigArguments,
+    purpose: Purpose<'_>,
     variables: Vec<(String, String)>,
     errors: &mut dyn Write,
 ) -> Result<Loaded, ConfigError> {
-    let loaded = load(arguments, Vec::new(), None, variables)?;
+    let loaded = load(arguments, Vec::new(), purpose, variables)?;
     for warning in &loaded.warnings {
         let _ = writeln!(errors, "warning: {warning}");
     }
     Ok(loaded)
 }
 
-/// Puts the sources of the configuration over each other. `only` is known for `serve` alone.
+/// Puts the sources of the configuration over each other.
 fn load(
     arguments: &ConfigArguments,
     flags: Vec<(&'static str, &'static str, serde_json::Value)>,
-    only: Option<&[Service]>,
+    purpose: Purpose<'_>,
     variables: Vec<(String, String)>,
 ) -> Result<Loaded, ConfigError> {
     let named = |name: &str| {
@@ -142,9 +172,13 @@ fn load(
     let postgrest = arguments.postgrest_config.clone().or_else(|| named("GOFORWARD_POSTGREST_CONFIG"));
     let mut sources = Loader::new();
     // A replacement of PostgREST answers where PostgREST does: at the root.
-    let alone = only.is_some_and(|only| only == [Service::Rest]);
+    let alone = matches!(purpose, Purpose::Serve([Service::Rest]));
     if alone && postgrest.is_some() {
         sources = sources.default_value("rest.prefix", "".into())?;
+    }
+    if let Purpose::Examine = purpose {
+        // Neither needs the signing secret, which production asks for.
+        sources = sources.default_value("environment", "development".into())?;
     }
     if let Some(path) = arguments.config.clone().or_else(|| named("GOFORWARD_CONFIG")) {
         sources = sources.file(&path)?;
@@ -163,7 +197,7 @@ fn load(
         sources = sources.flag_text("--set", key, text)?;
     }
     let loaded = sources.load()?;
-    if loaded.config.rest.prefix.is_empty() && !alone && only.is_some() {
+    if loaded.config.rest.prefix.is_empty() && !alone && matches!(purpose, Purpose::Serve(_)) {
         return Err(empty_prefix(&loaded));
     }
     Ok(loaded)

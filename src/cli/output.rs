@@ -14,6 +14,15 @@ pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What is wrong with the usage as one line, from the paragraphs that clap writes.
+pub(super) fn usage_line(text: &str) -> String {
+    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let parts: Vec<&str> = said
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
+    format!("{}; for more information, try '--help'", parts.join("; "))
+}
+
 /// The keys by their names.
 fn named(keys: &Keys) -> [(&'static str, Option<&str>); 5] {
     fn text(secret: Option<&Secret>) -> Option<&str> {

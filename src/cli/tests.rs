@@ -34,6 +34,10 @@ impl Actions for Fixed {
         Ok(LintReport { text, json, problems: 0, warnings: 1, notes: 0 })
     }
 
+    async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
+        if loaded.config.server.port == 8000 { Ok(()) } else { Err("nobody is there".into()) }
+    }
+
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
         let severity = if loaded.config.rest.plan_enabled { Severity::Problem } else { Severity::Note };
         let (title, meaning) = ("No superuser.".to_owned(), "Changes are polled.".to_owned());
@@ -60,11 +64,53 @@ fn version_and_help_go_to_the_standard_output() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2() {
-    for arguments in [&["sevre"][..], &[], &["serve", "--port", "x"], &["serve", "--only", "nothing"]] {
-        let (code, out, errors) = call(arguments, &[]);
-        assert!(code == 2 && out.is_empty() && !errors.is_empty(), "{arguments:?}");
+fn wrong_usage_is_one_line_and_exit_code_2() {
+    for (arguments, expected) in [
+        (&["sevre"][..], "unrecognized subcommand 'sevre'; tip: a similar subcommand exists: 'serve'"),
+        (
+            &["serve", "--prot", "1"],
+            "unexpected argument '--prot' found; tip: a similar argument exists: '--port'",
+        ),
+        (
+            &["serve", "--port", "70000"],
+            "invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535",
+        ),
+        (
+            &["serve", "--only", "nothing"],
+            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest]",
+        ),
+        (
+            &["keys", "--set", "a"],
+            "invalid value 'a' for '--set <KEY=VALUE>': expected KEY=VALUE, as in rest.max_rows=500",
+        ),
+        (&["keys", "--config"], "a value is required for '--config <FILE>' but none was supplied"),
+    ] {
+        let expected = format!("error: {expected}; for more information, try '--help'\n");
+        assert_eq!(call(arguments, &[]), (2, String::new(), expected));
     }
+    let (code, out, errors) = call(&[], &[]);
+    assert!(code == 2 && out.is_empty() && errors.contains("Usage: goforward <COMMAND>"), "{errors}");
+}
+
+#[test]
+fn help_says_how_to_begin_and_how_to_set_what_has_no_flag() {
+    let (_, out, _) = call(&["--help"], &[]);
+    assert!(out.contains("`goforward serve` needs no configuration"), "{out}");
+    for help in ["-h", "--help"] {
+        let (code, out, errors) = call(&["serve", help], &[]);
+        assert!(code == 0 && errors.is_empty(), "{errors}");
+        assert!(out.contains("GOFORWARD_SERVER__PORT") && out.contains("goforward config print"), "{out}");
+    }
+}
+
+#[test]
+fn doctor_needs_no_signing_secret_and_the_server_does() {
+    let database = [("DATABASE_URL", "postgres://owner@127.0.0.1/shop")];
+    let (code, out, errors) = call(&["doctor"], &database);
+    assert!(code == 0 && out.contains("No superuser."), "{errors}");
+    let (code, _, errors) = call(&["serve"], &database);
+    assert!(code == 1 && errors.starts_with("error: `auth.jwt_secret` is needed"), "{errors}");
+    assert!(errors.contains("openssl rand -hex 32"), "{errors}");
 }
 
 #[test]
@@ -113,7 +159,7 @@ fn flags_of_serve_reach_the_configuration() {
     else {
         panic!("serve is the command");
     };
-    let loaded = load(&serve.config, serve.flags(), Some(&serve.only), Vec::new()).unwrap();
+    let loaded = load(&serve.config, serve.flags(), Purpose::Serve(&serve.only), Vec::new()).unwrap();
     let config = &loaded.config;
     assert_eq!((config.server.host.as_str(), config.server.port), ("::1", 9));
     assert_eq!((config.server.admin_port, config.log.level.as_str()), (Some(10), "debug"));
@@ -128,7 +174,7 @@ fn rest_alone_with_a_file_of_postgrest_answers_at_the_root() {
         let arguments =
             ConfigArguments { postgrest_config: Some(path.clone()), ..ConfigArguments::default() };
         let variables = prefix.map(|text| ("GOFORWARD_REST__PREFIX".to_owned(), text.to_owned()));
-        load(&arguments, Vec::new(), Some(only), variables.into_iter().collect())
+        load(&arguments, Vec::new(), Purpose::Serve(only), variables.into_iter().collect())
     };
     let prefix = |loaded: Loaded| loaded.config.rest.prefix;
     assert_eq!(prefix(postgrest(None, &[Service::Rest]).unwrap()), "");
@@ -136,6 +182,13 @@ fn rest_alone_with_a_file_of_postgrest_answers_at_the_root() {
     assert_eq!(prefix(postgrest(None, &[]).unwrap()), "/rest/v1");
     let refused = postgrest(Some(""), &[]).unwrap_err().to_string();
     assert!(refused.contains("only with `serve --only rest`"), "{refused}");
+}
+
+#[test]
+fn health_is_a_word_or_an_error() {
+    assert_eq!(call(&["health"], &[]), (0, "ready\n".to_owned(), String::new()));
+    let absent = (1, String::new(), "error: nobody is there\n".to_owned());
+    assert_eq!(call(&["health", "--set", "server.port=1"], &[]), absent);
 }
 
 #[test]

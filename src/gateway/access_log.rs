@@ -18,7 +18,7 @@ use metrics::Gauge;
 
 use super::request_metrics::RouteMetrics;
 use crate::kernel::http::query_secrets::{log_text, redacted};
-use crate::kernel::http::{RequestId, RouteTemplate};
+use crate::kernel::http::{RequestId, RouteTemplate, TraceContext};
 use crate::kernel::identity::Caller;
 
 use super::mount::Mount;
@@ -31,6 +31,7 @@ pub(super) struct AccessRecord {
     pub(super) user_agent: Option<HeaderValue>,
     pub(super) client_ip: IpAddr,
     pub(super) request_id: RequestId,
+    pub(super) trace: Option<TraceContext>,
     pub(super) started: Instant,
     pub(super) caller: Option<Arc<Caller>>,
     pub(super) route: Arc<RouteMetrics>,
@@ -76,6 +77,7 @@ impl AccessRecord {
             duration_ms = took.as_secs_f64() * 1000.0,
             bytes = self.bytes,
             request_id = self.request_id.as_str(),
+            trace_id = self.trace.as_ref().map(TraceContext::trace_id_text),
             ip = %self.client_ip,
             role = self.caller.as_ref().map(|caller| log_text(&caller.role, 128).into_owned()),
             user_agent = user_agent.as_deref().map(|text| log_text(text, 256).into_owned()),

@@ -18,11 +18,11 @@ use super::compression::{self, Coding};
 use super::mount::{Authentication, Mount};
 use super::options::GatewayOptions;
 use super::refusal;
-use super::request_metrics::count_panic;
+use super::request_metrics::{count_panic, count_refusal};
 use super::security_headers;
 use crate::kernel::http::query_secrets::take_api_key;
 use crate::kernel::http::request_id::X_REQUEST_ID;
-use crate::kernel::http::{RequestContext, RequestIds, TraceContext};
+use crate::kernel::http::{BodyBudget, RequestContext, RequestIds, TraceContext};
 use crate::kernel::identity::{Caller, Credentials, Identity, IdentityError};
 use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
@@ -37,6 +37,7 @@ pub struct Gateway {
     identity: Arc<Identity>,
     limiter: Arc<dyn Limiter>,
     request_ids: RequestIds,
+    body_budget: BodyBudget,
     /// Longest prefix first.
     mounts: Vec<Mount>,
     unmounted: Mount,
@@ -66,7 +67,8 @@ impl Gateway {
     ) -> Self {
         let unmounted = Mount::absent("none", "");
         let request_ids = RequestIds::new(random);
-        Self { options, identity, limiter, request_ids, mounts: Vec::new(), unmounted }
+        let body_budget = BodyBudget::new(options.body_memory);
+        Self { options, identity, limiter, request_ids, body_budget, mounts: Vec::new(), unmounted }
     }
 
     /// Adds a service. Of two that take a path, the one with the longer prefix gets it.
@@ -121,6 +123,7 @@ impl Gateway {
             user_agent: request.headers().get(USER_AGENT).cloned(),
             client_ip: self.options.trusted_proxies.client_ip(peer.ip(), request.headers()),
             request_id: self.request_ids.for_request(request.headers()),
+            trace: TraceContext::from_headers(request.headers()),
             started,
             caller: None,
             route: mount.metrics.route(None),
@@ -139,6 +142,7 @@ impl Gateway {
         record: &mut AccessRecord,
     ) -> Response<Body> {
         if let Some(refusal) = self.check_size(mount, &request) {
+            count_refusal(mount.name, "size");
             return close_unread(refusal.answer(mount.errors), &request);
         }
         if let Some(policy) = &mount.cors
@@ -151,7 +155,13 @@ impl Gateway {
             match self.identify(mount, &mut request) {
                 Ok(caller) => record.caller = Some(caller),
                 Err(error) => {
-                    tracing::debug!(kind = "security", service = mount.name, "credentials refused: {error}");
+                    count_refusal(mount.name, "credentials");
+                    tracing::debug!(
+                        kind = "security",
+                        service = mount.name,
+                        request_id = record.request_id.as_str(),
+                        "credentials refused: {error}"
+                    );
                     return close_unread(refusal::unidentified(mount.errors, &error), &request);
                 }
             }
@@ -161,8 +171,9 @@ impl Gateway {
             caller: record.caller.clone(),
             client_ip: record.client_ip,
             request_id: record.request_id.clone(),
-            trace: TraceContext::from_headers(request.headers()),
+            trace: record.trace,
             body_limit: mount.limits.body_bytes,
+            body_budget: self.body_budget.clone(),
             started: record.started,
             deadline: record.started + timeout.unwrap_or(ONE_DAY),
             body_deadline: record.started + self.options.body_timeout,
@@ -170,6 +181,7 @@ impl Gateway {
             prefix_length: mount.prefix.len(),
         };
         if let Some(seconds) = mount.rate_limits.check(mount.name, &context, &self.limiter).await {
+            count_refusal(mount.name, "rate");
             return close_unread(refusal::rate_limited(mount.errors, seconds), &request);
         }
         let deadline = context.deadline;

@@ -21,6 +21,8 @@ pub struct GatewayOptions {
     pub security_headers: bool,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
+    /// How much memory the bodies of all requests may take together, in bytes.
+    pub body_memory: usize,
     /// Whether access log lines carry the query, secrets redacted.
     pub log_query: bool,
     /// A request header whose value is repeated in the answer (PostgREST's `server-trace-header`).
@@ -36,6 +38,7 @@ impl Default for GatewayOptions {
             https: false,
             security_headers: true,
             body_timeout: Duration::from_secs(30),
+            body_memory: 256 << 20,
             log_query: true,
             echo_header: None,
         }

@@ -31,7 +31,7 @@ impl RateLimits {
         let user = caller.and_then(|caller| caller.subject.clone());
         let by_user = self.per_user.zip(user).map(|(quota, user)| (LimitSubject::User(user), quota));
         for (subject, quota) in [by_ip, by_key, by_user].into_iter().flatten() {
-            let key = LimitKey { rule, subject };
+            let key = LimitKey { rule, object: None, subject };
             if let Some(seconds) = limiter.take(&key, quota).await.retry_after_seconds() {
                 return Some(seconds);
             }

@@ -35,7 +35,7 @@ pub(super) const NOT_FOUND: Refusal = Refusal {
     status: StatusCode::NOT_FOUND,
     code: "not_found",
     message: "Nothing is served at this path",
-    hint: "APIs are served below /rest/v1, /auth/v1, /storage/v1 and /realtime/v1",
+    hint: "The API is served below /rest/v1, unless the server's configuration moves it",
 };
 pub(super) const URL_TOO_LONG: Refusal = Refusal {
     status: StatusCode::URI_TOO_LONG,

@@ -100,6 +100,11 @@ impl RouteMetrics {
     }
 }
 
+/// Counts a request that no service saw.
+pub(super) fn count_refusal(service: &'static str, reason: &'static str) {
+    metrics::counter!("goforward_http_refusals_total", "service" => service, "reason" => reason).increment(1);
+}
+
 /// Counts a request whose handler panicked.
 pub(super) fn count_panic(service: &'static str) {
     metrics::counter!("goforward_http_panics_total", "service" => service).increment(1);

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::kernel::clock::Clock;
-use crate::kernel::http::{Forwarding, RequestContext, RouteTemplate, TrustedProxies, read_body};
+use crate::kernel::http::{RequestContext, RouteTemplate, TrustedProxies, read_body};
 use crate::kernel::identity::{
     Identity, IdentityOptions, KeyMode, KeyRing, ProjectKeys, RolePolicy, Verifier, VerifierOptions,
 };
@@ -57,15 +57,18 @@ pub(super) fn echo(name: &'static str, prefix: &str) -> Mount {
         let role = context.caller.as_ref().map_or_else(|| "-".to_owned(), |caller| caller.role.to_string());
         let ip = context.client_ip.to_string();
         let target = request.uri().path_and_query().unwrap().as_str().to_owned();
-        let body = match read_body(request.into_body(), context.body_limit, context.deadline).await {
-            Ok(body) => body,
-            Err(error) => {
-                return Response::builder()
-                    .status(error.status())
-                    .body(Body::from(error.to_string()))
-                    .unwrap();
-            }
-        };
+        let body =
+            match read_body(request.into_body(), context.body_limit, context.deadline, &context.body_budget)
+                .await
+            {
+                Ok(body) => body,
+                Err(error) => {
+                    return Response::builder()
+                        .status(error.status())
+                        .body(Body::from(error.to_string()))
+                        .unwrap();
+                }
+            };
         let text = format!("{target}{}", String::from_utf8_lossy(&body));
         Response::builder().header("x-role", role).header("x-ip", ip).body(Body::from(text)).unwrap()
     };
@@ -364,7 +367,7 @@ async fn a_service_that_takes_too_long_is_given_up() {
 
 #[tokio::test]
 async fn the_address_behind_a_trusted_proxy_is_the_clients() {
-    let proxies = TrustedProxies::new(vec!["198.51.100.0/24".parse().unwrap()], Forwarding::default());
+    let proxies = TrustedProxies::new(vec!["198.51.100.0/24".parse().unwrap()]);
     let options = GatewayOptions { trusted_proxies: proxies, ..GatewayOptions::default() };
     let gateway = gateway_with(options, identity(KeyMode::Lenient).0, vec![echo("rest", "/rest")]);
 

@@ -1,7 +1,8 @@
 //! What PostgreSQL itself is to enforce of the rules: row policies, as names, conditions and marks. Pure.
 //!
-//! A mark is the policy's comment: it names the definition, so that one look tells whether what is there is what the rules
-//! ask for. `store` brings the database there; a catalog that does not hold the marks closes the table (see `rules`).
+//! A mark opens the policy's comment: it names the definition, so that one look tells whether what is there is what the
+//! rules ask for. The rest of the comment says what PostgreSQL made of it; a policy that was altered by hand since has no
+//! mark in the catalog. `store` brings the database there; a catalog without the marks closes the table (see `rules`).
 
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use super::model::{TableSecurity, Verb};
 
 /// The role of servers: rules never bind it, also where it cannot have BYPASSRLS.
 const TRUSTED_ROLE: &str = "service_role";
+
+/// How every mark begins.
+pub const MARK: &str = "Made by goforward of the rules of this table; version ";
 
 /// A row policy that should exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +36,14 @@ pub struct DesiredPolicy {
 }
 
 impl DesiredPolicy {
-    /// The comment that tells this definition from any other.
+    /// The start of the comment, which tells this definition from any other.
     pub fn mark(&self) -> String {
         let mut digest = Sha256::new();
         for part in [self.name, &self.condition].into_iter().chain(self.roles.iter().map(|role| &**role)) {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
-        format!(
-            "Made by goforward of the rules of this table; version {}.",
-            &hex::encode(digest.finalize())[..16]
-        )
+        format!("{MARK}{}", &hex::encode(digest.finalize())[..16])
     }
 }
 
@@ -91,7 +92,7 @@ pub fn companion(catalog: &Catalog, verb: Verb) -> DesiredPolicy {
 }
 
 /// The roles of callers that row-level security binds, in order.
-pub fn bound_roles(catalog: &Catalog) -> Vec<Arc<str>> {
+pub(super) fn bound_roles(catalog: &Catalog) -> Vec<Arc<str>> {
     let is_bound = |name: &str, role: &crate::catalog::Role| {
         role.settable && !role.bypass_rls && !role.login && name != TRUSTED_ROLE
     };

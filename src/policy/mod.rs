@@ -2,8 +2,8 @@
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
 //! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, and [`book::PolicyBook`] where services get a caller's view. `lint` finds what is wrong with
-//! how a database is protected.
+//! PostgreSQL itself enforces, `store` the rules in the database, and [`book::PolicyBook`] where services get a caller's view.
+//! `lint` finds what is wrong with how a database is protected.
 
 pub mod book;
 pub mod caller;

@@ -79,6 +79,8 @@ impl Restrictor<'_> {
             let condition = desired::row_condition(self.catalog, &relation.name, security, Verb::Select);
             seen.restriction.rows = condition.ok().flatten().map(Arc::from);
         }
+        let owner_column = own.and_then(|security| security.owner_column(Verb::Insert));
+        seen.restriction.owner_column = owner_column.map(Arc::from);
         let is_protected =
             |access: &ColumnAccess| matches!(access.read, ReadAccess::Hidden | ReadAccess::Masked(_));
         if seen.columns.values().any(|column| is_protected(&column.access)) {

@@ -8,7 +8,10 @@ use http::{Response, StatusCode, header};
 use crate::catalog::model::{Function, Relation};
 use crate::kernel::config::OpenApiMode;
 use crate::kernel::db::wire::{Finish, Query};
+use crate::policy::caller::PolicyCaller;
+use crate::policy::restrict::PolicyView;
 use crate::rest::core::media::MediaType;
+use crate::rest::core::protect;
 use crate::rest::core::response::{BodyUse, ResponseHead};
 use crate::rest::error::RestError;
 use crate::rest::openapi::{
@@ -26,6 +29,8 @@ pub(super) async fn describe(
     run: Run<'_>,
     schema: &Arc<str>,
     headers_only: bool,
+    view: &PolicyView,
+    caller: &PolicyCaller,
 ) -> Result<Response<Body>, RestError> {
     let mut head = ResponseHead::new(StatusCode::OK);
     head.push(header::CONTENT_TYPE, &MediaType::OpenApi.to_content_type());
@@ -40,10 +45,15 @@ pub(super) async fn describe(
         return Ok(assemble(head, None));
     }
     let catalog = run.scope.catalog;
-    let (relations, functions) = match &visible {
+    let (mut relations, functions) = match &visible {
         Some(visible) => visible.select(catalog, schema),
         None => all_objects(catalog, schema),
     };
+    // What the rules keep from the caller altogether is not described to it either.
+    relations.retain(|relation| {
+        let relation = catalog.relations.get(&relation.name);
+        relation.is_some_and(|relation| protect::is_described(relation, view, caller))
+    });
     let comment = match &visible {
         Some(visible) => visible.comment(),
         None => catalog.schema_comments.get(schema).map(|comment| &**comment),

@@ -205,13 +205,13 @@ impl Run<'_> {
     fn transaction_ended(&mut self, sql: &str, started: Instant) {
         let took = started.elapsed();
         self.timing.transaction = Some(took);
-        let settings = self.scope.settings;
+        let Scope { settings, request_id, trace_id, .. } = self.scope;
         let millis = took.as_secs_f64() * 1000.0;
         if settings.slow_query.is_some_and(|limit| took > limit) {
             let role = &*self.scope.caller.role;
-            tracing::warn!(duration_ms = millis, role, sql, trace_id = self.scope.trace_id, "slow query");
+            tracing::warn!(duration_ms = millis, role, sql, request_id, trace_id, "slow query");
         } else if settings.log_queries {
-            tracing::info!(duration_ms = millis, sql, "query");
+            tracing::info!(duration_ms = millis, sql, request_id, trace_id, "query");
         }
     }
 

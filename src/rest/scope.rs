@@ -27,6 +27,8 @@ pub(super) struct Scope<'a> {
     pub settings: &'a RestSettings,
     /// The function called, if one is.
     pub function: Option<&'a Function>,
+    /// The request's id, for the log.
+    pub request_id: &'a str,
     /// The trace that the request is part of (W3C trace id).
     pub trace_id: Option<&'a str>,
 }

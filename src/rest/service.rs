@@ -4,7 +4,7 @@
 //! place ([`RestService::answer`]).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::body::Body;
@@ -16,11 +16,15 @@ use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::http::{RequestContext, RouteTemplate, TraceContext, read_body};
 use crate::kernel::identity::Caller;
+use crate::kernel::limits::{LimitKey, LimitSubject, Limiter, Quota};
+use crate::policy::book::PolicyBook;
+use crate::policy::caller::PolicyCaller;
+use crate::policy::restrict::PolicyView;
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::Plan;
 use crate::rest::core::plan::plan;
-use crate::rest::core::protect;
+use crate::rest::core::protect::{self, Permit, Refusal};
 use crate::rest::core::request::{Action, ApiRequest};
 use crate::rest::core::response::target_name_warning;
 use crate::rest::error::{Disclosure, RestError};
@@ -37,20 +41,32 @@ pub struct RestService {
     catalog: CatalogHandle,
     lanes: Lanes,
     settings: Arc<ArcSwap<RestSettings>>,
+    policies: Arc<PolicyBook>,
+    limiter: Arc<dyn Limiter>,
 }
 
 /// One request on its way.
 struct Exchange<'a> {
     settings: &'a RestSettings,
+    context: &'a RequestContext,
     caller: &'a Caller,
+    /// Set when it turns out that errors must not name columns.
+    conceals: bool,
     trace_id: Option<String>,
     timing: ServerTiming,
 }
 
 impl RestService {
     /// A service on these lanes, whose settings can be swapped by the caller.
-    pub fn new(catalog: CatalogHandle, lanes: Lanes, settings: Arc<ArcSwap<RestSettings>>) -> Self {
-        Self { catalog, lanes, settings }
+    /// Rules of tables come from `policies`, what they count is counted by `limiter`.
+    pub fn new(
+        catalog: CatalogHandle,
+        lanes: Lanes,
+        settings: Arc<ArcSwap<RestSettings>>,
+        policies: Arc<PolicyBook>,
+        limiter: Arc<dyn Limiter>,
+    ) -> Self {
+        Self { catalog, lanes, settings, policies, limiter }
     }
 
     /// Answers a request that the gateway has identified.
@@ -65,12 +81,14 @@ impl RestService {
         };
         let mut exchange = Exchange {
             settings: &settings,
+            context: &context,
             caller: &caller,
+            conceals: false,
             trace_id: context.trace.as_ref().map(TraceContext::trace_id_text),
             timing: ServerTiming::new(context.identity_took),
         };
-        let disclosure = self.disclosure(&exchange);
-        let mut response = match self.answer(&mut exchange, &head, body, &context).await {
+        let answer = self.answer(&mut exchange, &head, body).await;
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
                 if let Some(cause) = error.fault() {
@@ -81,7 +99,7 @@ impl RestService {
                         "a request failed inside the server: {cause}"
                     );
                 }
-                error.into_response(disclosure)
+                error.into_response(self.disclosure(&exchange))
             }
         };
         if settings.server_timing && response.status() != StatusCode::UNAUTHORIZED {
@@ -111,6 +129,7 @@ impl RestService {
             authenticated: exchange.settings.anon_role.as_deref() != Some(&**role),
             verbose: exchange.settings.verbose_errors || bypasses,
             minimal: exchange.settings.minimal_errors,
+            conceals: exchange.conceals,
         }
     }
 
@@ -119,40 +138,44 @@ impl RestService {
         exchange: &mut Exchange<'_>,
         head: &http::request::Parts,
         body: Body,
-        context: &RequestContext,
     ) -> Result<Response<Body>, RestError> {
+        let context = exchange.context;
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
         }
-        let body = read_body(body, context.body_limit, context.body_deadline.min(context.deadline)).await?;
+        let deadline = context.body_deadline.min(context.deadline);
+        let body = read_body(body, context.body_limit, deadline, &context.body_budget).await?;
         let started = Instant::now();
         let request = Self::parse(exchange.settings, head, body, context.prefix_length)?;
         exchange.timing.parse = Some(started.elapsed());
 
         let started = Instant::now();
-        let (plan, catalog) = self.plan(exchange.settings, &request).await?;
-        if !is_trusted(&catalog, exchange.settings, &exchange.caller.role) {
-            protect::check(&plan, &catalog, &exchange.caller.role, exchange.settings.protect)
-                .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
-        }
+        let policy_caller = self.policy_caller(exchange);
+        let (plan, view) = self.plan(exchange.settings, &request, &policy_caller).await?;
+        let permit =
+            protect::check(&plan, &view, &policy_caller, exchange.settings.protect).map_err(refused)?;
+        exchange.conceals = permit.conceals;
+        self.count(&permit, exchange).await?;
+        let catalog = &view.catalog;
         exchange.timing.plan = Some(started.elapsed());
 
         let scope = Scope {
             caller: exchange.caller,
             request: &request,
-            catalog: &catalog,
+            catalog,
             settings: exchange.settings,
             function: match &plan {
                 Plan::Call(action) => Some(&action.function),
                 _ => None,
             },
+            request_id: context.request_id.as_str(),
             trace_id: exchange.trace_id.as_deref(),
         };
         let asked = Instant::now();
         let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
         let mut response = match &plan {
             Plan::Inspect { schema, headers_only } => {
-                let described = root::describe(run, schema, *headers_only).await?;
+                let described = root::describe(run, schema, *headers_only, &view, &policy_caller).await?;
                 exchange.timing.transaction = Some(asked.elapsed());
                 described
             }
@@ -185,15 +208,18 @@ impl RestService {
         Ok(parse(&parts, &settings.parse, body)?)
     }
 
-    /// The plan and the catalog it was made with. What the catalog does not know is looked for once more.
+    /// The plan and what the caller sees of the catalog it was made with. What the catalog does not know is looked for
+    /// once more.
     async fn plan(
         &self,
         settings: &RestSettings,
         request: &ApiRequest,
-    ) -> Result<(Plan, Arc<Catalog>), RestError> {
+        caller: &PolicyCaller,
+    ) -> Result<(Plan, Arc<PolicyView>), RestError> {
         let catalog = self.catalog.current();
-        let error = match plan(request, &catalog, &settings.plan) {
-            Ok(plan) => return Ok((plan, catalog)),
+        let view = self.policies.view(&catalog, caller, settings.star_by_grants);
+        let error = match plan(request, &view.catalog, &settings.plan) {
+            Ok(plan) => return Ok((plan, view)),
             Err(error) => error,
         };
         if !is_unknown(&error) {
@@ -204,8 +230,45 @@ impl RestService {
         if newer.version == catalog.version {
             return Err(error.into());
         }
-        Ok((plan(request, &newer, &settings.plan)?, newer))
+        let view = self.policies.view(&newer, caller, settings.star_by_grants);
+        Ok((plan(request, &view.catalog, &settings.plan)?, view))
     }
+
+    fn policy_caller(&self, exchange: &Exchange<'_>) -> PolicyCaller {
+        let bypasses = is_trusted(&self.catalog.load(), exchange.settings, &exchange.caller.role);
+        let claim = exchange.settings.verified_claim.as_ref();
+        PolicyCaller::new(exchange.caller, bypasses, claim, Some(exchange.context.client_ip))
+    }
+
+    /// Counts the request against the limits of the tables in it. A table's name is the catalog's, so there is one count
+    /// however the request spells it.
+    async fn count(&self, permit: &Permit, exchange: &Exchange<'_>) -> Result<(), RestError> {
+        for (table, limit) in &permit.limits {
+            let subject = LimitSubject::caller(exchange.caller.subject.as_ref(), exchange.context.client_ip);
+            let key = LimitKey { rule: "table", object: Some(Arc::from(table.to_string())), subject };
+            let per = Duration::from_secs(limit.window_seconds.into());
+            let quota = Quota { requests: limit.requests, per, burst: limit.requests };
+            if let Some(retry_after) = self.limiter.take(&key, quota).await.retry_after_seconds() {
+                metrics::counter!("goforward_table_security_refusals_total", "rule" => "rate_limit")
+                    .increment(1);
+                return Err(RestError::OverTableLimit { limit: *limit, retry_after });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A refusal, counted by its rule.
+fn refused(refusal: Refusal) -> RestError {
+    let rule = match &refusal {
+        Refusal::Rule(refusal) => Some(refusal.rule.name()),
+        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
+        Refusal::Unprotected { .. } | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
+    };
+    if let Some(rule) = rule {
+        metrics::counter!("goforward_table_security_refusals_total", "rule" => rule).increment(1);
+    }
+    RestError::Refused(Box::new(refusal))
 }
 
 /// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.

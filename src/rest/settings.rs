@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::kernel::config::{ErrorVerbosity, OpenApiMode, Permission, RestConfig, TransactionEnd};
+use crate::kernel::identity::VerifiedClaim;
 use crate::kernel::sql::SqlBuf;
+
 use crate::rest::core::parse::ParseConfig;
 use crate::rest::core::plan::PlanOptions;
 use crate::rest::core::protect::ProtectOptions;
@@ -51,6 +53,10 @@ pub struct RestSettings {
     pub anon_role: Option<String>,
     /// The role of servers, which may do everything; none where the database was not prepared by us.
     pub service_role: Option<&'static str>,
+    /// Whether `*` leaves out columns that the role may not select.
+    pub star_by_grants: bool,
+    /// The claim that says whether an account is verified.
+    pub verified_claim: Option<VerifiedClaim>,
     /// The largest body built in one piece, in bytes.
     pub max_result_bytes: u64,
     /// The description at the root.
@@ -89,6 +95,8 @@ pub struct Surroundings {
     pub statement_timeout: Option<u64>,
     /// The role of servers, where the bootstrap made it.
     pub service_role: Option<&'static str>,
+    /// `security.verified_claim`.
+    pub verified_claim: Option<VerifiedClaim>,
     /// `log.queries`.
     pub log_queries: bool,
     /// `log.slow_query`, if any.
@@ -139,6 +147,8 @@ impl RestSettings {
             anon_count_estimates: config.anon_count_estimates,
             anon_role: config.anon_role.clone(),
             service_role: around.service_role,
+            star_by_grants: config.star_by_grants,
+            verified_claim: around.verified_claim.clone(),
             max_result_bytes: config.max_result_bytes.get(),
             openapi: OpenApiSettings {
                 mode: config.openapi.mode,

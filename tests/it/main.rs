@@ -21,3 +21,4 @@ mod rest;
 mod security;
 mod serve;
 mod slow;
+mod table_security;

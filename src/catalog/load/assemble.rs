@@ -18,7 +18,7 @@ use crate::catalog::model::{
     Catalog, Column, ColumnAccess, ColumnRefusal, Generated, Grant, HandlerTarget, Identity, MediaHandler,
     QualifiedName, Relation, RelationKind, Relationship, Representation, Restriction, TableSecurityRows,
 };
-use crate::catalog::protection::{RelationSecurity, protection};
+use crate::catalog::protection::{Protection, RelationSecurity, protection};
 use crate::catalog::relations::{ForeignKey, KeyUse, ViewKey, derive};
 use crate::catalog::role::{IsolationLevel, Role};
 
@@ -63,20 +63,14 @@ pub(super) fn assemble(
         .filter(|row| row.exposed)
         .filter_map(|row| {
             let name = names[&row.oid.0].clone();
+            let columns = columns.remove(&row.oid.0).map(|(columns, _)| columns).unwrap_or_default();
+            let primary_key = primary_keys.remove(&name).unwrap_or_default();
             let security = facts.get(&name)?.clone();
+            let protection = protection(&name, &facts, server_version);
             let relation = Relation {
-                kind: security.kind,
-                comment: row.comment.map(Arc::from),
-                columns: columns.remove(&row.oid.0).map(|(columns, _)| columns).unwrap_or_default(),
-                primary_key: primary_keys.remove(&name).unwrap_or_default(),
-                insertable: row.events & 8 != 0,
-                updatable: row.events & 4 != 0,
-                deletable: row.events & 16 != 0,
-                protection: protection(&name, &facts, server_version),
-                security,
-                grants: grants(row.acl.as_deref(), &mut interner),
-                restriction: Restriction::default(),
-                name: name.clone(),
+                columns,
+                primary_key,
+                ..relation(row, name.clone(), security, protection, &mut interner)
             };
             Some((name, Arc::new(relation)))
         })
@@ -140,6 +134,30 @@ fn not_granted(
         found.entry(interner.name(&row.schema, &row.relation)).or_default().push(refusal);
     }
     found
+}
+
+/// A relation without its columns and its key, which come from other rows.
+fn relation(
+    row: RelationRow,
+    name: QualifiedName,
+    security: RelationSecurity,
+    protection: Protection,
+    interner: &mut Interner,
+) -> Relation {
+    Relation {
+        name,
+        kind: security.kind,
+        comment: row.comment.map(Arc::from),
+        columns: IndexMap::new(),
+        primary_key: Vec::new(),
+        insertable: row.events & 8 != 0,
+        updatable: row.events & 4 != 0,
+        deletable: row.events & 16 != 0,
+        protection,
+        security,
+        grants: grants(row.acl.as_deref(), interner),
+        restriction: Restriction::default(),
+    }
 }
 
 fn columns_by_relation(rows: Vec<ColumnRow>, interner: &mut Interner) -> HashMap<u32, Columns> {

@@ -14,7 +14,7 @@ mod lineage;
 mod relations;
 mod roles;
 mod settings;
-mod table_security;
+pub(crate) mod table_security;
 mod views;
 
 use std::collections::HashSet;
@@ -98,9 +98,12 @@ pub async fn load(
     }
     let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     // Compiling these plans would take longer than running them.
-    sqlx::raw_sql("SET LOCAL search_path = ''; SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'")
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::raw_sql(
+        "SET LOCAL search_path = ''; SET LOCAL jit = off; SET LOCAL statement_timeout = '60s'; \
+         SET LOCAL quote_all_identifiers = off",
+    )
+    .execute(&mut *transaction)
+    .await?;
     let timezones = match previous {
         Some(catalog) if catalog.server_version == server_version && !catalog.timezones.is_empty() => {
             catalog.timezones.clone()

@@ -41,15 +41,34 @@ where n.nspname::text = any($1) and c.relkind in ('r', 'p', 'v', 'm', 'f')
   )
   and not has_column_privilege(r.oid, c.oid, a.attnum, 'select')";
 
-const OWN_POLICIES: &str = "
-select n.nspname::text as schema, c.relname::text as relation, d.description as mark
+/// What a policy `p` of `pg_policy` says, in a word: for whom, for which command, and its conditions. Whoever compares
+/// words must have an empty search path, which decides how conditions read.
+macro_rules! policy_state {
+    () => {
+        "left(encode(sha256(convert_to(jsonb_build_array(
+           p.polpermissive, p.polcmd::text,
+           (select jsonb_agg(r.rolname::text order by r.rolname::text) from pg_roles r where r.oid = any(p.polroles)),
+           pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))::text, 'UTF8')), 'hex'), 16)"
+    };
+}
+
+pub(crate) use policy_state;
+
+/// The comment of a policy of ours is its mark and, after a comma, the word for what the policy said when it was made:
+/// one that was altered since is none of ours.
+const OWN_POLICIES: &str = concat!(
+    "
+select n.nspname::text as schema, c.relname::text as relation, split_part(d.description, ', state ', 1) as mark
 from pg_policy p
 join pg_class c on c.oid = p.polrelid and c.relrowsecurity
 join pg_namespace n on n.oid = c.relnamespace
 join pg_description d on d.objoid = p.oid and d.classoid = 'pg_policy'::regclass and d.objsubid = 0
-where p.polname::text like 'goforward\\_%'";
+where p.polname::text like 'goforward\\_%'
+  and split_part(d.description, ', state ', 2) = ",
+    policy_state!()
+);
 
-/// A policy that goforward made and marked.
+/// A policy that goforward made and marked, and that is as it made it.
 #[derive(sqlx::FromRow)]
 pub(super) struct OwnPolicyRow {
     pub(super) schema: String,

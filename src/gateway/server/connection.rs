@@ -12,21 +12,19 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::guarded_stream::GuardedStream;
 use super::{App, HYPERS_HEADER_LINES, ServerOptions, Stop};
 
 /// Serves the connection until the client ends it, a limit does, or a stop.
 pub(super) async fn serve<A: App>(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     app: A,
     options: ServerOptions,
     stop: Stop,
 ) {
-    // Small answers must not wait for more to fill a packet. It fails only on a dead connection.
-    let _ = stream.set_nodelay(true);
     let stream = GuardedStream::new(stream, options.header_read_timeout, options.write_stall_timeout);
     let builder = builder(options);
     let stopping = stop.soft.clone();

@@ -5,6 +5,7 @@
 
 mod connection;
 mod guarded_stream;
+mod listener;
 mod request_target;
 
 #[cfg(test)]
@@ -20,11 +21,12 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+pub use listener::Listener;
 
 use super::exchange::Gateway;
 
@@ -102,10 +104,10 @@ impl App for Router {
 }
 
 /// Serves the listener until a stop; returns when all connections have ended. Returns how many had to be cut.
-pub async fn serve<A: App>(listener: TcpListener, app: A, options: ServerOptions, stop: Stop) -> usize {
+pub async fn serve<A: App>(listener: impl Listener, app: A, options: ServerOptions, stop: Stop) -> usize {
     let places = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let connections = TaskTracker::new();
-    let start = |stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit| {
+    let start = |stream, peer: SocketAddr, place: OwnedSemaphorePermit| {
         let serving = connection::serve(stream, peer, app.clone(), options, stop.clone());
         connections.spawn(async move {
             serving.await;

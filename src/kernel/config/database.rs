@@ -34,7 +34,7 @@ section! {
         /// Host name, address, or directory of the unix socket.
         pub host: Option<String> = None;
         /// Port; 5432 unless the URL says another.
-        pub port: Option<u16> = None;
+        pub port: Option<u16> = None, in 1, u16::MAX;
         /// Name of the database.
         pub name: Option<String> = None;
         /// Login of the owner of our schemas.
@@ -99,7 +99,7 @@ section! {
         /// Account to run PostgreSQL under when started as root.
         pub account: Option<String> = None;
         /// Port on 127.0.0.1 for other programs; only a unix socket unless set.
-        pub loopback_port: Option<u16> = None;
+        pub loopback_port: Option<u16> = None, in 0, u16::MAX;
         /// PostgreSQL settings of your own, as in `work_mem: 16MB`.
         pub settings: BTreeMap<String, String> = BTreeMap::new();
     }

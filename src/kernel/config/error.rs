@@ -9,7 +9,7 @@ use super::source::Source;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A key that does not exist.
-    #[error("{place}: unknown key `{key}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    #[error("{}unknown key `{key}`; {}", at(place), way_on(nearest.as_deref()))]
     UnknownKey {
         /// The key as written.
         key: String,
@@ -19,7 +19,7 @@ pub enum ConfigError {
         nearest: Option<String>,
     },
     /// A value of the wrong type or out of range.
-    #[error("{place}: `{key}` must be {expected}, not {got}")]
+    #[error("{}`{key}` must be {expected}, not {got}", at(place))]
     WrongValue {
         /// The key.
         key: String,
@@ -31,7 +31,7 @@ pub enum ConfigError {
         got: String,
     },
     /// A value that is right by itself and cannot be used as things are.
-    #[error("{place}: `{key}` {reason}")]
+    #[error("{}`{key}` {reason}", at(place))]
     Refused {
         /// The key.
         key: String,
@@ -58,6 +58,19 @@ pub enum ConfigError {
         /// What is wrong there.
         reason: String,
     },
+}
+
+/// The place as the beginning of a line; nothing for a value that nobody has written anywhere.
+fn at(place: &Source) -> String {
+    if *place == Source::Default { String::new() } else { format!("{place}: ") }
+}
+
+/// What to do about a key that does not exist.
+fn way_on(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "docs/configuration.md lists all keys".to_owned(),
+    }
 }
 
 impl ConfigError {

@@ -75,7 +75,6 @@ fn expectation(key: &KeyInfo) -> String {
     };
     match &key.range {
         Some(range) => format!("{kind} from {range}"),
-        None if key.kind == "integer" => format!("{kind} in its range"),
         None => kind.to_owned(),
     }
 }
@@ -89,9 +88,8 @@ fn shown(key: &KeyInfo, value: &Value) -> String {
     match value {
         Value::Null => "empty".to_owned(),
         Value::Object(_) => "a section".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
         Value::String(text) => format!("`{}`", text.chars().take(LONGEST).collect::<String>().escape_debug()),
-        other => format!("`{other}`"),
+        other => format!("`{}`", other.to_string().chars().take(LONGEST).collect::<String>()),
     }
 }
 

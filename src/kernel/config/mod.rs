@@ -16,6 +16,7 @@ mod print;
 mod reference;
 mod rest;
 mod schema;
+mod security;
 mod server;
 mod source;
 #[cfg(test)]
@@ -36,10 +37,11 @@ pub use rest::{
     ErrorVerbosity, OpenApiConfig, OpenApiMode, Permission, RestConfig, RestProfile, TransactionEnd,
 };
 pub use schema::{KeyInfo, Shape};
+pub use security::SecurityConfig;
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
 pub use validate::SHORTEST_SECRET;
-pub use values::{ByteSize, TimeSpan};
+pub use values::{ByteSize, FileMode, TimeSpan};
 
 use schema::{choice, section};
 
@@ -71,6 +73,8 @@ section! {
         pub auth: AuthConfig = AuthConfig::default();
         /// The REST service.
         pub rest: RestConfig = RestConfig::default();
+        /// Rules of tables.
+        pub security: SecurityConfig = SecurityConfig::default();
         /// Logs.
         pub log: LogConfig = LogConfig::default();
         /// Metrics.

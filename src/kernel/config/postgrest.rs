@@ -64,8 +64,6 @@ const WITHOUT_COUNTERPART: &[&str] = &[
     "raw-media-types",
     "server-otel-enabled",
     "server-reuseport",
-    "server-unix-socket",
-    "server-unix-socket-mode",
 ];
 
 const APP_SETTINGS: &str = "app.settings.";

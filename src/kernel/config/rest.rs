@@ -128,6 +128,8 @@ section! {
         pub max_result_bytes: ByteSize = ByteSize::mib(256), in ByteSize::kib(64), ByteSize::mib(65_536);
         /// Whether relations that nothing protects are refused to roles without BYPASSRLS.
         pub protect_relations: bool = true, profile false;
+        /// Whether `*` leaves out columns that the role may not select, where it would fail otherwise.
+        pub star_by_grants: bool = true, profile false;
         /// Whether update and delete without a filter are possible for those roles.
         pub allow_unfiltered_writes: bool = false, profile true;
         /// Whether the anonymous role may ask for planned and estimated counts, which reveal invisible rows.

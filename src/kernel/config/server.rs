@@ -1,8 +1,10 @@
 //! Configuration of the listeners: addresses, time-outs, limits, CORS, proxies and rate limits.
 //! It does not listen and does not limit; the gateway does.
 
+use std::path::PathBuf;
+
 use super::schema::section;
-use super::values::{ByteSize, TimeSpan};
+use super::values::{ByteSize, FileMode, TimeSpan};
 
 section! {
     /// The public listener, the optional admin listener, and what every request must keep to.
@@ -10,12 +12,16 @@ section! {
         /// Address to listen on. `0.0.0.0` or `::` for all; the container image sets that.
         pub host: String = "127.0.0.1".to_owned(), as "server-host";
         /// Port to listen on; 0 takes a free one.
-        pub port: u16 = 8000, as "server-port";
+        pub port: u16 = 8000, in 0, u16::MAX, as "server-port";
+        /// Unix socket to listen on, in place of `host` and `port`. Who connects to it counts as `127.0.0.1`.
+        pub unix_socket: Option<PathBuf> = None, as "server-unix-socket";
+        /// Mode of the Unix socket's file: who may connect.
+        pub unix_socket_mode: FileMode = FileMode::octal(0o660), in FileMode::octal(0o600), FileMode::octal(0o777), as "server-unix-socket-mode";
         /// Address of the admin listener.
         pub admin_host: String = "127.0.0.1".to_owned(), as "admin-server-host";
         /// Port of the admin listener, which serves health and metrics; without it they are on the public one
         /// only. With an empty `rest.prefix` they are on the admin listener only.
-        pub admin_port: Option<u16> = None, as "admin-server-port";
+        pub admin_port: Option<u16> = None, in 0, u16::MAX, as "admin-server-port";
         /// Where clients reach this server, for links and the OpenAPI document, as in `https://api.example.com`.
         pub public_url: Option<String> = None;
         /// Time for a client to send its request headers.
@@ -34,6 +40,9 @@ section! {
         pub max_url_bytes: ByteSize = ByteSize::kib(64), in ByteSize::bytes(256), ByteSize::mib(1);
         /// Longest request head (request line and all headers).
         pub max_header_bytes: ByteSize = ByteSize::kib(128), in ByteSize::kib(8), ByteSize::mib(1);
+        /// Memory that the bodies of all requests may take together; requests beyond it wait for `read_timeout` or
+        /// get 503. At least as large as the largest of `body_limits`.
+        pub body_memory: ByteSize = ByteSize::mib(256), in ByteSize::mib(1), ByteSize::mib(1024 * 1024);
         /// Largest request bodies.
         pub body_limits: BodyLimits = BodyLimits::default();
         /// Whether responses over 1 KB are compressed for clients that ask.

@@ -76,7 +76,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
     let expected = "environment GOFORWARD_SERVER__PROT: unknown key `server.prot`; did you mean `GOFORWARD_SERVER__PORT`?";
     assert_eq!(message, expected);
     let message = refused(postgrest("db-maxrows = 3\n"));
-    assert_eq!(message, "postgrest.conf:1: unknown key `db-maxrows`");
+    let expected = "postgrest.conf:1: unknown key `db-maxrows`; docs/configuration.md lists all keys";
+    assert_eq!(message, expected);
 }
 
 #[test]
@@ -84,19 +85,19 @@ fn a_wrong_type_or_a_value_out_of_range_is_refused_where_it_was_written() {
     for (text, expected) in [
         (
             "server:\n  port: abc\n",
-            "config.yaml:2: `server.port` must be a whole number in its range, not `abc`",
+            "config.yaml:2: `server.port` must be a whole number from 0 to 65535, not `abc`",
         ),
         (
             "server:\n  port: 70000\n",
-            "config.yaml:2: `server.port` must be a whole number in its range, not `70000`",
+            "config.yaml:2: `server.port` must be a whole number from 0 to 65535, not `70000`",
         ),
         (
             "server:\n  port: -1\n",
-            "config.yaml:2: `server.port` must be a whole number in its range, not `-1`",
+            "config.yaml:2: `server.port` must be a whole number from 0 to 65535, not `-1`",
         ),
         (
             "server:\n  port: [1]\n",
-            "config.yaml:2: `server.port` must be a whole number in its range, not a list",
+            "config.yaml:2: `server.port` must be a whole number from 0 to 65535, not `[1]`",
         ),
         ("server:\n  compression: 3\n", "config.yaml:2: `server.compression` must be true or false, not `3`"),
         (
@@ -117,7 +118,7 @@ fn a_wrong_type_or_a_value_out_of_range_is_refused_where_it_was_written() {
         ),
         (
             "server:\n  trusted_proxies: [10.0.0.0/8, nonsense]\n",
-            "config.yaml:2: `server.trusted_proxies` must be a list of network, as in [a, b], not a list",
+            "config.yaml:2: `server.trusted_proxies` must be a list of network, as in [a, b], not `[\"10.0.0.0/8\",\"nonsense\"]`",
         ),
         ("server: 3\n", "config.yaml:1: `server` must be a section with keys such as `server.host`"),
         ("auth:\n  jwt_secret: [hidden]\n", "config.yaml:2: `auth.jwt_secret` must be text, not what it is"),
@@ -269,6 +270,7 @@ fn values_that_contradict_each_other_are_refused() {
         ("server: {port: 9, admin_port: 9}", "must differ"),
         ("server: {public_url: example.com}", "https://api.example.com"),
         ("server: {cors: {allowed_origins: [example.com]}}", "holds `example.com`"),
+        ("server: {body_memory: 2MB, body_limits: {rest: 3MB}}", "at least as large"),
         ("database: {name: app}", "needs `database.host` or `database.url`"),
         ("embedded: {settings: {port: 5432}}", "must not set `port`"),
         ("rest: {prefix: rest}", "must be empty or like"),
@@ -325,6 +327,8 @@ fn a_file_of_postgrest_sets_our_keys_and_the_profile() {
         server-cors-allowed-origins = "http://example.com,http://example2.com"
         app.settings.app_host = "localhost"
         server-unix-socket = "/tmp/x"
+        server-unix-socket-mode = 600
+        server-reuseport = true
     "#;
     let development = [("GOFORWARD_ENVIRONMENT".to_owned(), "development".to_owned())];
     let loaded = Loader::new()
@@ -343,15 +347,14 @@ fn a_file_of_postgrest_sets_our_keys_and_the_profile() {
     assert_eq!(rest.openapi.mode, OpenApiMode::IgnorePrivileges);
     assert_eq!(rest.app_settings["app_host"].expose(), "localhost");
     assert_eq!((server.host.as_str(), server.port), ("0.0.0.0", 3000));
+    assert_eq!(server.unix_socket.as_deref(), Some(Path::new("/tmp/x")));
+    assert_eq!(server.unix_socket_mode.to_string(), "600");
     assert_eq!(server.cors.allowed_origins, ["http://example.com", "http://example2.com"]);
     assert_eq!(auth.jwt_role_claim_path, ".roles[0]");
     assert_eq!(database.acquire_timeout, TimeSpan::seconds(5));
     assert_eq!(database.url.as_ref().unwrap().expose(), "postgres://me@host/db");
     assert_eq!(log.level, LogLevel::Error);
-    assert_eq!(
-        loaded.warnings,
-        ["postgrest.conf:19: `server-unix-socket` has no counterpart and is ignored"]
-    );
+    assert_eq!(loaded.warnings, ["postgrest.conf:21: `server-reuseport` has no counterpart and is ignored"]);
     assert!(refused(postgrest("jwt-secret = \"short\"")).contains("shorter than 32 bytes"));
     assert!(
         refused(postgrest("db-tx-end = \"x\"")).starts_with("postgrest.conf:1: `rest.tx_end` must be one of")

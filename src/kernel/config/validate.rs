@@ -9,6 +9,7 @@ use super::loader::Loaded;
 use super::schema::json;
 use super::source::Source;
 use super::{AuthConfig, Config, Environment, RestProfile};
+use crate::kernel::identity::VerifiedClaim;
 
 /// Fewest bytes of a secret for HS256, as RFC 7518 has it.
 pub const SHORTEST_SECRET: usize = 32;
@@ -58,6 +59,7 @@ impl Config {
         self.listener_refusal()
             .or_else(|| self.database_refusal())
             .or_else(|| self.rest_refusal())
+            .or_else(|| self.security_refusal())
             .or_else(|| self.secret_refusal())
     }
 
@@ -65,6 +67,10 @@ impl Config {
         let server = &self.server;
         if server.port != 0 && server.admin_port == Some(server.port) {
             return Some(("server.admin_port", "must differ from `server.port`".to_owned()));
+        }
+        if server.body_memory < server.body_limits.rest.max(server.body_limits.default) {
+            let reason = "must be at least as large as each of `server.body_limits`".to_owned();
+            return Some(("server.body_memory", reason));
         }
         let is_web = |text: &str| {
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -138,6 +144,11 @@ impl Config {
         None
     }
 
+    fn security_refusal(&self) -> Option<Refusal> {
+        let claim = self.security.verified_claim.as_deref()?;
+        VerifiedClaim::parse(claim).err().map(|reason| ("security.verified_claim", reason.to_owned()))
+    }
+
     fn secret_refusal(&self) -> Option<Refusal> {
         let audience = self.auth.jwt_audience.as_deref();
         if audience.is_some_and(|text| text.contains(':') && url::Url::parse(text).is_err()) {
@@ -148,7 +159,8 @@ impl Config {
                 && self.environment() != Environment::Development
                 && self.rest.profile == RestProfile::Goforward;
             return needed.then(|| {
-                let reason = "is needed with a database of your own; make one with `openssl rand -hex 32`";
+                let reason = "is needed with a database of your own, so that tokens hold over restarts and on every \
+                    node: set it (GOFORWARD_AUTH__JWT_SECRET) to what `openssl rand -hex 32` prints";
                 ("auth.jwt_secret", reason.to_owned())
             });
         };

@@ -133,6 +133,40 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// The mode of a file, written in octal as `660`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileMode(u32);
+
+impl FileMode {
+    /// The mode with these bits.
+    pub const fn octal(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for FileMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        u32::from_str_radix(text, 8)
+            .ok()
+            .filter(|bits| *bits <= 0o777)
+            .map(Self)
+            .ok_or_else(|| "expected an octal file mode like 660".to_owned())
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:o}", self.0)
+    }
+}
+
 /// Splits `10ms` into 10 and `ms`; the number is absent if there is none or it is too large.
 fn split_number(text: &str) -> (Option<u64>, &str) {
     let text = text.trim();
@@ -215,6 +249,7 @@ macro_rules! plain_leaf {
 
 written_as_text!(TimeSpan, "duration");
 written_as_text!(ByteSize, "size");
+written_as_text!(FileMode, "octal file mode");
 ordered_leaf!(u16, "integer", Shape::Integer);
 ordered_leaf!(u32, "integer", Shape::Integer);
 ordered_leaf!(u64, "integer", Shape::Integer);
@@ -287,6 +322,17 @@ mod tests {
             ["", "10", "s", "10 parsecs", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615d"]
         {
             assert!(text.parse::<TimeSpan>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn file_modes_are_octal() {
+        for text in ["600", "660", "777"] {
+            assert_eq!(text.parse::<FileMode>().unwrap().to_string(), text);
+        }
+        assert_eq!("0660".parse::<FileMode>().unwrap().bits(), 0o660);
+        for text in ["", "8", "1777", "rw", "-1"] {
+            assert!(text.parse::<FileMode>().is_err(), "{text}");
         }
     }
 

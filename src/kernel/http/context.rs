@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::body_budget::BodyBudget;
 use super::request_id::{RequestId, TraceContext};
 use crate::kernel::identity::Caller;
 
@@ -20,6 +21,8 @@ pub struct RequestContext {
     pub trace: Option<TraceContext>,
     /// The most that the service may read of the body, in bytes.
     pub body_limit: usize,
+    /// The memory that it shares with the bodies of all other requests.
+    pub body_budget: BodyBudget,
     /// When the request came in.
     pub started: Instant,
     /// When the gateway gives up waiting for the head of the answer.

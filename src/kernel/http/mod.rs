@@ -2,12 +2,14 @@
 //! body is read within bounds. No routing here and no service's error shapes.
 
 pub mod body;
+pub mod body_budget;
 pub mod client_address;
 pub mod context;
 pub mod query_secrets;
 pub mod request_id;
 
 pub use body::{BodyError, read_body};
-pub use client_address::{Forwarding, TrustedProxies};
+pub use body_budget::BodyBudget;
+pub use client_address::TrustedProxies;
 pub use context::{RequestContext, RouteTemplate};
 pub use request_id::{RequestId, RequestIds, TraceContext};

@@ -11,6 +11,7 @@ mod resolve;
 pub mod role_path;
 mod signing_keys;
 mod token_cache;
+mod verified_claim;
 mod verifier;
 
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub use caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable};
 pub use role_path::{RolePath, RolePathError};
 pub use signing_keys::SecretError;
+pub use verified_claim::VerifiedClaim;
 pub use verifier::{Verifier, VerifierOptions};

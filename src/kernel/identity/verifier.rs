@@ -9,6 +9,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use metrics::Counter;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -73,7 +74,23 @@ pub struct Verifier {
     role_path: RolePath,
     anonymous_role: Option<String>,
     cache: TokenCache,
+    counters: Counters,
     clock: Clock,
+}
+
+/// How the checks of tokens ended.
+#[derive(Debug)]
+struct Counters {
+    cached: Counter,
+    verified: Counter,
+    refused: Counter,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let of = |result: &'static str| metrics::counter!("goforward_token_checks_total", "result" => result);
+        Self { cached: of("cached"), verified: of("verified"), refused: of("refused") }
+    }
 }
 
 /// The parts of a token's header that are looked at; `jwk`, `jku`, `x5u` and their like are not.
@@ -104,19 +121,27 @@ impl Verifier {
             role_path: options.role_path,
             anonymous_role: options.anonymous_role,
             cache: TokenCache::new(options.cache_entries, options.cache_bytes),
+            counters: Counters::new(),
             clock,
         })
     }
 
     /// The caller that the token speaks for.
     pub fn verify(&self, token: &str) -> Result<Arc<Caller>, IdentityError> {
+        self.check(token).inspect_err(|_| self.counters.refused.increment(1))
+    }
+
+    fn check(&self, token: &str) -> Result<Arc<Caller>, IdentityError> {
         if self.keys.is_empty() {
             return Err(IdentityError::SecretMissing);
         }
         let now = self.clock.unix_seconds();
         if let Some(known) = self.cache.get(token) {
             return match known.times.check(now) {
-                Ok(()) => Ok(Arc::clone(&known.caller)),
+                Ok(()) => {
+                    self.counters.cached.increment(1);
+                    Ok(Arc::clone(&known.caller))
+                }
                 Err(refusal) => {
                     self.cache.remove(token);
                     Err(refusal.into())
@@ -133,6 +158,7 @@ impl Verifier {
             caller: Arc::clone(&caller),
             times,
         }));
+        self.counters.verified.increment(1);
         Ok(caller)
     }
 

@@ -92,7 +92,7 @@ mod tests {
     use crate::kernel::limits::LimitSubject;
 
     fn key(address: &str) -> LimitKey {
-        LimitKey { rule: "test", subject: LimitSubject::ip(address.parse().unwrap()) }
+        LimitKey { rule: "test", object: None, subject: LimitSubject::ip(address.parse().unwrap()) }
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         for number in 0_u32..20_000 {
             let subject = LimitSubject::Ip(std::net::Ipv4Addr::from(number).into());
             assert_eq!(
-                limiter.decide(&LimitKey { rule: "t", subject }, Quota::per_minute(5)),
+                limiter.decide(&LimitKey { rule: "t", object: None, subject }, Quota::per_minute(5)),
                 Decision::Allowed
             );
         }

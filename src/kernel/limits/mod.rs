@@ -40,6 +40,8 @@ impl Quota {
 pub struct LimitKey {
     /// The rule, so that two rules never share a count: `rest`, `auth.token`, ...
     pub rule: &'static str,
+    /// What the rule is about, where there are many such: a table by its name.
+    pub object: Option<std::sync::Arc<str>>,
     /// Who is counted.
     pub subject: LimitSubject,
 }
@@ -56,6 +58,11 @@ pub enum LimitSubject {
 }
 
 impl LimitSubject {
+    /// One caller: the user, else the address (a key is shared by many).
+    pub fn caller(subject: Option<&std::sync::Arc<str>>, address: IpAddr) -> Self {
+        subject.map_or_else(|| Self::ip(address), |user| Self::User(std::sync::Arc::clone(user)))
+    }
+
     /// The subject for an address.
     pub fn ip(address: IpAddr) -> Self {
         match address.to_canonical() {

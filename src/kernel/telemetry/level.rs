@@ -1,7 +1,6 @@
 //! Which events are logged: one level for us, quieter ones for the libraries, changeable while the server runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Registry;
@@ -14,7 +13,6 @@ use crate::kernel::config::{LogConfig, LogLevel};
 #[derive(Debug, Clone)]
 pub struct LogLevels {
     handle: reload::Handle<Targets, Registry>,
-    current: Arc<Mutex<(LogLevel, BTreeMap<String, LogLevel>)>>,
 }
 
 /// The target of access log lines.
@@ -23,31 +21,28 @@ const ACCESS_TARGET: &str = "goforward::access";
 /// The logs are gone, as happens only while the process ends.
 #[derive(Debug, thiserror::Error)]
 #[error("the logs are closed")]
-pub struct UnknownLevels;
+pub struct LogsClosed;
 
 impl LogLevels {
     /// The filter to put before the logs, and the handle that changes it.
     pub(super) fn new(config: &LogConfig) -> (reload::Layer<Targets, Registry>, Self) {
-        let mut of_targets = config.targets.clone();
-        if !config.access {
-            of_targets.insert(ACCESS_TARGET.to_owned(), LogLevel::Off);
-        }
-        let (filter, handle) = reload::Layer::new(targets(config.level, &of_targets));
-        let current = Arc::new(Mutex::new((config.level, of_targets)));
-        (filter, Self { handle, current })
+        let (filter, handle) = reload::Layer::new(asked_for(config));
+        (filter, Self { handle })
     }
 
-    /// The level of our own events and those of single targets.
-    pub fn current(&self) -> (LogLevel, BTreeMap<String, LogLevel>) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Changes the levels from the next event on, as `log.level`, `log.targets` and `log.access` say.
+    pub fn set(&self, config: &LogConfig) -> Result<(), LogsClosed> {
+        self.handle.reload(asked_for(config)).map_err(|_| LogsClosed)
     }
+}
 
-    /// Changes the levels from the next event on.
-    pub fn set(&self, level: LogLevel, of_targets: BTreeMap<String, LogLevel>) -> Result<(), UnknownLevels> {
-        self.handle.reload(targets(level, &of_targets)).map_err(|_| UnknownLevels)?;
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (level, of_targets);
-        Ok(())
+/// What the configuration asks for.
+fn asked_for(config: &LogConfig) -> Targets {
+    let mut of_targets = config.targets.clone();
+    if !config.access {
+        of_targets.insert(ACCESS_TARGET.to_owned(), LogLevel::Off);
     }
+    targets(config.level, &of_targets)
 }
 
 /// Libraries are heard from warnings on; below our own level they are never louder than we are.

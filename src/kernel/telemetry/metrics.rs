@@ -61,6 +61,10 @@ metric_table! {
         "Time from the head of a request to the end of its answer.";
     HTTP_IN_FLIGHT = "goforward_http_requests_in_flight", Gauge, ["service"], "Requests being worked on.";
     HTTP_PANICS = "goforward_http_panics_total", Counter, ["service"], "Requests whose handler panicked.";
+    HTTP_REFUSALS = "goforward_http_refusals_total", Counter, ["service", "reason"],
+        "Requests that no service saw (reason: credentials, rate, size).";
+    TOKEN_CHECKS = "goforward_token_checks_total", Counter, ["result"],
+        "Tokens that came with requests (result: cached, verified, refused).";
     ACCEPT_PAUSES = "goforward_accept_pauses_total", Counter, [],
         "Times that no connection was accepted for a moment because descriptors or memory ran out.";
     DATABASE_SECONDS = "goforward_db_seconds", Histogram, ["lane"],
@@ -85,6 +89,10 @@ metric_table! {
     CATALOG_STALE = "goforward_catalog_stale", Gauge, [], "1 while a change of the schema is still to be loaded.";
     CATALOG_RELOADS = "goforward_catalog_reloads_total", Counter, ["result"],
         "Loads of the catalog (result: ok, error).";
+    TABLE_SECURITY_CLOSED = "goforward_table_security_closed", Gauge, [],
+        "Tables that are closed because their rules are off, unreadable or not enforced.";
+    TABLE_SECURITY_REFUSALS = "goforward_table_security_refusals_total", Counter, ["rule"],
+        "Requests that a rule of a table refused.";
     CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
         "Log lines dropped because the log could not be written fast enough.";
@@ -94,6 +102,12 @@ metric_table! {
     PROCESS_OPEN_FDS = "process_open_fds", Gauge, [], "Open file descriptors.";
     PROCESS_MAX_FDS = "process_max_fds", Gauge, [], "Most file descriptors that may be open.";
     PROCESS_THREADS = "process_threads", Gauge, [], "Threads of the process.";
+    PROCESS_READ = "process_disk_read_bytes_total", Counter, [], "Bytes that the process had read from disks.";
+    PROCESS_WRITTEN = "process_disk_written_bytes_total", Counter, [], "Bytes that the process had written to disks.";
+    PROCESS_RECEIVED = "process_network_receive_bytes_total", Counter, [],
+        "Bytes received over the network interfaces that the process sees, without the loopback.";
+    PROCESS_SENT = "process_network_transmit_bytes_total", Counter, [],
+        "Bytes sent over the network interfaces that the process sees, without the loopback.";
     PROCESS_START = "process_start_time_seconds", Gauge, [], "When the process was started, in seconds since 1970.";
 }
 
@@ -168,7 +182,7 @@ fn describe() {
 
 /// The metrics of the process itself as text; the recorder knows no counters with fractions.
 fn process_text(text: &mut String, usage: &ProcessUsage) {
-    let rows: [(&str, &dyn Display); 7] = [
+    let mut rows: Vec<(&str, &dyn Display)> = vec![
         (names::PROCESS_CPU, &usage.cpu_seconds),
         (names::PROCESS_RESIDENT, &usage.resident_bytes),
         (names::PROCESS_VIRTUAL, &usage.virtual_bytes),
@@ -177,6 +191,14 @@ fn process_text(text: &mut String, usage: &ProcessUsage) {
         (names::PROCESS_THREADS, &usage.threads),
         (names::PROCESS_START, &usage.start_seconds),
     ];
+    if let Some(disk) = &usage.disk {
+        rows.push((names::PROCESS_READ, &disk.incoming));
+        rows.push((names::PROCESS_WRITTEN, &disk.outgoing));
+    }
+    if let Some(network) = &usage.network {
+        rows.push((names::PROCESS_RECEIVED, &network.incoming));
+        rows.push((names::PROCESS_SENT, &network.outgoing));
+    }
     for (name, value) in rows {
         let Some(metric) = METRICS.iter().find(|metric| metric.name == name) else { continue };
         let kind = if metric.kind == MetricKind::Counter { "counter" } else { "gauge" };

@@ -17,10 +17,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::clock::Clock;
 use super::config::{LogConfig, LogFormat};
 
-pub use level::{LogLevels, UnknownLevels};
+pub use level::{LogLevels, LogsClosed};
 pub use line::{KINDS, LineFormat, LineLayer};
 pub use metrics::{METRICS, MetricInfo, MetricKind, Metrics, names};
-pub use process::ProcessUsage;
+pub use process::{ProcessUsage, Traffic};
 pub use sink::LogSink;
 
 /// Why logs could not be set up.

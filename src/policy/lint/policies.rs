@@ -30,19 +30,28 @@ pub(super) fn calls_per_row(facts: &Facts) -> Vec<Finding> {
             .flat_map(|text| Expression::scan(text).calls_per_row().into_iter().map(|span| &text[span]))
             .collect();
         let message = format!("Policy {} calls {} for each row.", policy.name, listed(&calls));
-        // PostgreSQL printed the conditions itself.
-        let mut fix = alter(policy);
-        if let Some(using) = &policy.using {
-            fix.lit(" USING (").catalog_sql(&Expression::scan(using).with_calls_once()).lit(")");
-        }
-        if let Some(check) = &policy.check {
-            fix.lit(" WITH CHECK (").catalog_sql(&Expression::scan(check).with_calls_once()).lit(")");
-        }
-        fix.lit(";");
+        let fix = if policy.is_ours { change_filters(policy) } else { with_calls_once(policy) };
         let object = facts.object(&policy.table);
-        Finding::new(Rule::PolicyCallPerRow, Severity::Warning, object, message, fix.into_parts().0)
+        Finding::new(Rule::PolicyCallPerRow, Severity::Warning, object, message, fix)
     });
     findings.collect()
+}
+
+/// The statement that lets a policy ask once a statement. PostgreSQL printed its conditions itself.
+fn with_calls_once(policy: &PolicyFact) -> String {
+    let mut sql = alter(policy);
+    if let Some(using) = &policy.using {
+        sql.lit(" USING (").catalog_sql(&Expression::scan(using).with_calls_once()).lit(")");
+    }
+    if let Some(check) = &policy.check {
+        sql.lit(" WITH CHECK (").catalog_sql(&Expression::scan(check).with_calls_once()).lit(")");
+    }
+    sql.lit(";").text().to_owned()
+}
+
+/// A policy that goforward made follows the rules of its table, so they are what is to be changed.
+fn change_filters(policy: &PolicyFact) -> String {
+    format!("Change the custom filters in the rules of {}, of which the policy is made.", policy.table)
 }
 
 /// Policies that compare a column with the caller, or with what a subquery finds, where no index leads to it.
@@ -93,8 +102,14 @@ pub(super) fn trusting_user_metadata(facts: &Facts) -> Vec<Finding> {
     });
     let findings = trusting.map(|(policy, mentioned)| {
         let message = format!("Policy {} reads {mentioned}.", policy.name);
-        let mut fix = alter(policy);
-        let fix = fix.lit(" …; -- by app_metadata, or by a table that users cannot write").text().to_owned();
+        let fix = if policy.is_ours {
+            change_filters(policy)
+        } else {
+            alter(policy)
+                .lit(" …; -- by app_metadata, or by a table that users cannot write")
+                .text()
+                .to_owned()
+        };
         let object = facts.object(&policy.table);
         Finding::new(Rule::PolicyTrustsUserMetadata, Severity::Problem, object, message, fix)
     });

@@ -16,8 +16,11 @@ pub(super) fn without_table(facts: &Facts) -> Vec<Finding> {
     let findings = gone.map(|name| {
         let message = "There are rules for it, and no such table.".to_owned();
         let mut fix = SqlBuf::new();
-        fix.lit("-- Correct the name of the table, or delete its rules:\n");
-        fix.lit("DELETE FROM goforward.table_security WHERE schema_name = ").quoted(&name.schema);
+        fix.lit(
+            "-- Correct the name of the table, or delete its rules:\n\
+             DELETE FROM goforward.table_security WHERE schema_name = ",
+        );
+        fix.quoted(&name.schema);
         fix.lit(" AND table_name = ").quoted(&name.name).lit(";");
         let object = (ObjectKind::Table, name.to_string());
         Finding::new(Rule::RulesWithoutTable, Severity::Problem, object, message, fix.into_parts().0)

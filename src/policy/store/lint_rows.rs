@@ -6,6 +6,8 @@
 use sqlx::PgConnection;
 use sqlx::postgres::types::Oid;
 
+use crate::policy::desired::MARK;
+
 /// A relation of any schema but the system's.
 #[derive(sqlx::FromRow)]
 pub(super) struct RelationRow {
@@ -84,9 +86,8 @@ select p.oid, n.nspname::text as schema, c.relname::text as table, p.polname::te
            )
        ) as roles,
        pg_get_expr(p.polqual, p.polrelid) as using, pg_get_expr(p.polwithcheck, p.polrelid) as check,
-       p.polname::text like 'goforward\\_%' and coalesce(
-         obj_description(p.oid, 'pg_policy') like 'Made by goforward of the rules of this table;%', false
-       ) as is_ours
+       p.polname::text like 'goforward\\_%'
+         and coalesce(starts_with(obj_description(p.oid, 'pg_policy'), $2), false) as is_ours
 from pg_policy p
 join pg_class c on c.oid = p.polrelid
 join pg_namespace n on n.oid = c.relnamespace
@@ -297,7 +298,12 @@ pub(super) async fn read(connection: &mut PgConnection, subject: &Subject<'_>) -
     Ok(Rows {
         relations: sqlx::query_as(RELATIONS).persistent(false).fetch_all(&mut *connection).await?,
         access: sqlx::query_as(ACCESS).persistent(false).bind(roles).fetch_all(&mut *connection).await?,
-        policies: sqlx::query_as(POLICIES).persistent(false).bind(roles).fetch_all(&mut *connection).await?,
+        policies: sqlx::query_as(POLICIES)
+            .persistent(false)
+            .bind(roles)
+            .bind(MARK)
+            .fetch_all(&mut *connection)
+            .await?,
         policy_columns: sqlx::query_as(POLICY_COLUMNS).persistent(false).fetch_all(&mut *connection).await?,
         functions: sqlx::query_as(FUNCTIONS)
             .persistent(false)

@@ -28,8 +28,6 @@ pub struct QueryParams {
     pub filters: Vec<(EmbedPath, Filter)>,
     /// The filters of the top level: the rows that `PATCH` and `DELETE` touch.
     pub filters_root: Vec<Filter>,
-    /// The filters of embedded levels.
-    pub filters_not_root: Vec<(EmbedPath, Filter)>,
     /// Raw names of all parameters that stand for filters (or arguments).
     pub filter_fields: BTreeSet<String>,
     /// `on_conflict`: the columns of the unique key to upsert on.

@@ -79,6 +79,11 @@ impl<'a> Request<'a> {
         self.plan_with(&OPTIONS)
     }
 
+    /// The plan on another catalog.
+    pub(in crate::rest) fn plan_on(&self, catalog: &Catalog) -> Result<Plan, PlanError> {
+        plan(&self.parse().unwrap(), catalog, &OPTIONS)
+    }
+
     pub(in crate::rest) fn plan_with(&self, options: &PlanOptions) -> Result<Plan, PlanError> {
         plan(&self.parse().unwrap(), &shop(), options)
     }

@@ -46,12 +46,17 @@ fn sql_parts(error: &SqlError, disclosure: Disclosure) -> ErrorParts {
         return raised(error);
     }
     let status = status(error, disclosure.authenticated);
-    let mut parts = ErrorParts::new(status, &error.code, error.message.clone());
-    parts.hint.clone_from(&error.hint);
-    // The detail of a constraint violation quotes the row, which may be another's.
-    if disclosure.verbose || !error.code.starts_with("23") {
-        parts.details = error.detail.clone().map(Value::String);
-    }
+    let mut parts = if disclosure.conceals && error.code != "P0001" {
+        concealed(status, error)
+    } else {
+        let mut parts = ErrorParts::new(status, &error.code, error.message.clone());
+        parts.hint.clone_from(&error.hint);
+        // The detail of a constraint violation quotes the row, which may be another's.
+        if disclosure.verbose || !error.code.starts_with("23") {
+            parts.details = error.detail.clone().map(Value::String);
+        }
+        parts
+    };
     if status == StatusCode::UNAUTHORIZED {
         parts = parts.header(header::WWW_AUTHENTICATE, "Bearer");
     }
@@ -59,6 +64,20 @@ fn sql_parts(error: &SqlError, disclosure: Disclosure) -> ErrorParts {
         parts = parts.header(header::RETRY_AFTER, "1");
     }
     parts
+}
+
+/// An error about a table with protected columns: detail, hint, and the message of a violated constraint could name one.
+fn concealed(status: StatusCode, error: &SqlError) -> ErrorParts {
+    let message = match error.code.as_str() {
+        "23502" => "null value in a column violates its not-null constraint",
+        "23503" => "the write violates a foreign key constraint",
+        "23505" => "duplicate key value violates a unique constraint",
+        "23514" => "the row violates a check constraint",
+        code if code.starts_with("23") => "the write violates a constraint",
+        _ => &error.message,
+    };
+    ErrorParts::new(status, &error.code, message)
+        .details("Some columns of this table are protected, so no more is told")
 }
 
 fn status(error: &SqlError, authenticated: bool) -> StatusCode {

@@ -11,13 +11,16 @@ use serde_json::Value;
 
 use crate::kernel::db::wire::DbError;
 use crate::kernel::http::BodyError;
+use crate::policy::model::RateLimit;
 use crate::rest::core::parse::RequestError;
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::protect::Refusal;
 use crate::rest::core::response::ResponseError;
 
 mod database;
+mod echo;
 mod plan;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +33,13 @@ pub enum RestError {
     Plan(Box<PlanError>),
     /// The caller may not run it.
     Refused(Box<Refusal>),
+    /// The caller has asked too often for a table.
+    OverTableLimit {
+        /// The rule.
+        limit: RateLimit,
+        /// Seconds until one request passes.
+        retry_after: u64,
+    },
     /// The database refused it or is not there.
     Database(DbError),
     /// The statement succeeded, but its result cannot be answered.
@@ -94,11 +104,13 @@ pub struct Disclosure {
     pub verbose: bool,
     /// Whether only code and message are sent.
     pub minimal: bool,
+    /// Whether the request is about a table with protected columns, which PostgreSQL's words could name.
+    pub conceals: bool,
 }
 
 impl Disclosure {
     /// For a caller of whom nothing is known.
-    pub const NOTHING: Self = Self { authenticated: false, verbose: false, minimal: false };
+    pub const NOTHING: Self = Self { authenticated: false, verbose: false, minimal: false, conceals: false };
 }
 
 /// The visible parts of an error.
@@ -174,6 +186,11 @@ const UNREADABLE_BODY: OwnError = OwnError {
     code: "unreadable_body",
     message: "The request body cannot be read",
 };
+const BODY_MEMORY_FULL: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "body_memory_full",
+    message: "Too many request bodies are in memory",
+};
 const DATABASE_QUEUE_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "database_queue_full",
@@ -205,9 +222,10 @@ impl RestError {
     pub fn parts(&self, disclosure: Disclosure) -> ErrorParts {
         use StatusCode as S;
         match self {
-            Self::Request(error) => request_parts(error),
-            Self::Plan(error) => plan::parts(error, disclosure),
-            Self::Refused(refusal) => refusal_parts(refusal, disclosure),
+            Self::Request(error) => echo::bounded(request_parts(error)),
+            Self::Plan(error) => echo::bounded(plan::parts(error, disclosure)),
+            Self::Refused(refusal) => echo::bounded(refusal::parts(refusal, disclosure)),
+            Self::OverTableLimit { limit, retry_after } => refusal::over_limit(*limit, *retry_after),
             Self::Database(error) => database::parts(error, disclosure),
             Self::Response(error) => response_parts(*error),
             Self::NotSingular(rows) => ErrorParts::new(
@@ -281,11 +299,15 @@ impl RestError {
 }
 
 fn body_parts(error: BodyError) -> ErrorParts {
-    let parts = ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) };
-    let parts = parts.details(error.to_string());
+    let unreadable = || {
+        ErrorParts { status: error.status(), ..ErrorParts::own(&UNREADABLE_BODY) }.details(error.to_string())
+    };
     match error {
-        BodyError::TooLarge(_) => parts.hint("Send fewer rows at a time, or raise server.body_limits.rest"),
-        BodyError::TimedOut | BodyError::Broken => parts,
+        BodyError::TooLarge(_) => {
+            unreadable().hint("Send fewer rows at a time, or raise server.body_limits.rest")
+        }
+        BodyError::TimedOut | BodyError::Broken => unreadable(),
+        BodyError::NoMemory => ErrorParts::own(&BODY_MEMORY_FULL).header(header::RETRY_AFTER, "1"),
     }
 }
 
@@ -295,27 +317,6 @@ fn request_parts(error: &RequestError) -> ErrorParts {
         details: error.details().map(Value::String),
         hint: error.hint(),
         ..ErrorParts::new(status, error.code(), error.message())
-    }
-}
-
-fn refusal_parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
-    match refusal {
-        Refusal::Unprotected { relation, reason, fix } => {
-            let message = format!("permission denied for {}", relation.name);
-            let parts =
-                ErrorParts::denied(disclosure, "42501", message).details(format!("{relation} {reason}"));
-            if fix.is_empty() { parts } else { parts.hint(fix.clone()) }
-        }
-        // As pg-safeupdate answers.
-        Refusal::Unfiltered { verb } => {
-            ErrorParts::new(StatusCode::BAD_REQUEST, "21000", format!("{verb} requires a WHERE clause"))
-                .hint("Add a filter that names the rows, such as id=eq.1")
-        }
-        Refusal::DefinerFunction(name) => {
-            ErrorParts::denied(disclosure, "42501", format!("permission denied for function {}", name.name))
-                .details(format!("{name} runs with the rights of its owner (SECURITY DEFINER)"))
-                .hint("Make it SECURITY INVOKER, or set rest.definer_functions to allow")
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Disclosure, ErrorParts};
+use super::{Disclosure, ErrorParts, echo};
 use crate::catalog::model::{Cardinality, ColumnPairs, Function, Relationship};
 use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::error::PlanError;
@@ -16,6 +16,7 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
     match error {
         PlanError::NotEmbedded { name, alias } => not_embedded(name, alias.as_deref()),
         PlanError::RelatedOrderNotToOne { origin, target } => {
+            let (origin, target) = (echo::name(origin), echo::name(target));
             bad("PGRST118", format!("A related order on '{target}' is not possible")).details(format!(
                 "'{origin}' and '{target}' do not form a many-to-one or one-to-one relationship"
             ))
@@ -41,13 +42,19 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
             "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
                 .to_owned(),
         ),
-        PlanError::InvalidCast(cast) => bad("PGRST100", format!("\"{cast}\" is not the name of a type"))
-            .hint("Cast as in select=id::text"),
-        PlanError::ColumnNotFound { relation, column } => bad(
-            "PGRST204",
-            format!("Could not find the '{column}' column of '{relation}' in the schema cache"),
-        ),
+        PlanError::InvalidCast(cast) => {
+            let message = format!("\"{}\" is not the name of a type", echo::name(cast));
+            bad("PGRST100", message).hint("Cast as in select=id::text")
+        }
+        PlanError::ColumnNotFound { relation, column } => {
+            let column = echo::name(column);
+            bad(
+                "PGRST204",
+                format!("Could not find the '{column}' column of '{relation}' in the schema cache"),
+            )
+        }
         PlanError::RelationNotFound { schema, name, hint } => {
+            let name = echo::name(name);
             let message = format!("Could not find the table '{schema}.{name}' in the schema cache");
             suggest(ErrorParts::new(StatusCode::NOT_FOUND, "PGRST205", message), hint.as_ref(), disclosure)
         }
@@ -59,7 +66,7 @@ pub(super) fn parts(error: &PlanError, disclosure: Disclosure) -> ErrorParts {
             ambiguous_relationship(origin, target, candidates)
         }
         PlanError::FunctionNotFound { schema, name, arguments, content_type, is_post, suggestion } => {
-            let function = format!("{schema}.{name}");
+            let function = format!("{schema}.{}", echo::name(name));
             let whole_body = if *is_post { single_body_type(content_type) } else { None };
             let or_json = *is_post && *content_type == MediaType::Json;
             let parts = function_not_found(&function, arguments, whole_body, or_json);
@@ -77,20 +84,22 @@ fn suggest(parts: ErrorParts, hint: Option<&String>, disclosure: Disclosure) -> 
 }
 
 fn not_embedded(name: &str, alias: Option<&str>) -> ErrorParts {
+    let name = echo::name(name);
     let message = format!("'{name}' is not an embedded resource in this request");
     let parts = ErrorParts::new(StatusCode::BAD_REQUEST, "PGRST108", message);
     match alias {
         None => parts.hint(format!("Verify that '{name}' is included in the 'select' query parameter.")),
         Some(alias) => parts
             .details("Target names are not allowed in filters if they have an alias")
-            .hint(format!("Change '{name}' to '{alias}' in filters, orders or limits.")),
+            .hint(format!("Change '{name}' to '{}' in filters, orders or limits.", echo::name(alias))),
     }
 }
 
 fn no_relationship(origin: &str, target: &str, hint: Option<&str>, schema: &str) -> ErrorParts {
+    let (origin, target) = (echo::name(origin), echo::name(target));
     let message =
         format!("Could not find a relationship between '{origin}' and '{target}' in the schema cache");
-    let hinted = hint.map(|hint| format!(" using the hint '{hint}'")).unwrap_or_default();
+    let hinted = hint.map(|hint| format!(" using the hint '{}'", echo::name(hint))).unwrap_or_default();
     ErrorParts::new(StatusCode::BAD_REQUEST, "PGRST200", message).details(format!(
         "Searched for a foreign key relationship between '{origin}' and '{target}'{hinted} in the schema '{schema}', \
          but no matches were found."
@@ -165,7 +174,7 @@ fn function_not_found(
     whole_body: Option<&'static str>,
     or_json: bool,
 ) -> ErrorParts {
-    let given = arguments.join(", ");
+    let given = arguments.iter().map(|argument| echo::name(argument)).collect::<Vec<_>>().join(", ");
     let (named, with) = match arguments.len() {
         0 => (" without parameters".to_owned(), " without parameters".to_owned()),
         1 => (format!("({given})"), format!(" with parameter {given}")),

@@ -10,8 +10,9 @@ use crate::rest::core::media::MediaType;
 use crate::rest::core::samples::Request;
 
 const ANONYMOUS: Disclosure = Disclosure::NOTHING;
-const USER: Disclosure = Disclosure { authenticated: true, verbose: false, minimal: false };
-const OPERATOR: Disclosure = Disclosure { authenticated: true, verbose: true, minimal: false };
+const USER: Disclosure = Disclosure { authenticated: true, verbose: false, minimal: false, conceals: false };
+const OPERATOR: Disclosure =
+    Disclosure { authenticated: true, verbose: true, minimal: false, conceals: false };
 
 fn sql(code: &str, message: &str) -> RestError {
     let error = SqlError { code: code.to_owned(), message: message.to_owned(), ..SqlError::default() };
@@ -228,5 +229,36 @@ fn a_minimal_answer_has_code_and_message_only() {
         let body = futures_util::FutureExt::now_or_never(axum::body::to_bytes(response.into_body(), 1024));
         let body: serde_json::Map<String, Value> = serde_json::from_slice(&body.unwrap().unwrap()).unwrap();
         assert_eq!(body.keys().cloned().collect::<Vec<_>>().join(" "), keys);
+    }
+}
+
+#[test]
+fn an_error_does_not_repeat_a_long_request_in_full() {
+    let long = "x".repeat(20_000);
+    let body = format!(r#"{{"{long}":1}}"#);
+    let post = |url: &str| Request::of("POST", url, &[], &body).plan().unwrap_err().into();
+    let errors: Vec<RestError> = vec![
+        planning("GET", &format!("/{long}"), "*/*"),
+        planning("GET", &format!("/clients?select={long}(id)"), "*/*"),
+        planning("GET", &format!("/clients?{long}.id=eq.1"), "*/*"),
+        planning("GET", &format!("/clients?select=id::no such {long}"), "*/*"),
+        planning("GET", &format!("/rpc/{long}?{long}=1"), "*/*"),
+        post("/clients"),
+        post("/rpc/pick"),
+        RequestError::QueryParam { message: format!("({long})\" (line 1, column 4)"), details: long.clone() }
+            .into(),
+        RequestError::InvalidPreferences(vec![long.clone(); 3]).into(),
+    ];
+    for error in errors {
+        let parts = error.parts(USER);
+        let hint = parts.hint.clone().unwrap_or_default();
+        let details = parts.details.as_ref().and_then(Value::as_str).unwrap_or_default();
+        for text in [&parts.message, &hint, details] {
+            assert!(text.chars().count() <= 4096, "{} characters of {}", text.len(), parts.code);
+        }
+        assert!(format!("{parts:?}").contains('…'), "{}: {}", parts.code, parts.message);
+        if let RestError::Request(RequestError::QueryParam { .. }) = error {
+            assert!(parts.message.ends_with("(line 1, column 4)"), "{}", parts.message);
+        }
     }
 }

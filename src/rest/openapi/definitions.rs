@@ -20,16 +20,14 @@ fn definition<'a>(catalog: &'a Catalog, relation: &'a Relation) -> ObjectSchema<
     ObjectSchema {
         description: relation.comment.as_deref(),
         required: relation
-            .columns
-            .values()
+            .readable_columns()
             .filter(|column| !column.nullable)
             .map(|column| &*column.name)
             .collect(),
         kind: ValueType::Object,
         properties: Pairs(
             relation
-                .columns
-                .values()
+                .readable_columns()
                 .map(|column| (&*column.name, property(relation, column, keys.target(&column.name))))
                 .collect(),
         ),

@@ -169,7 +169,7 @@ fn of_relation(relation: &Relation) -> impl Iterator<Item = (String, Parameter<'
         required: false,
         ..BodyParameter::new(name, BodySchema::Definition(Reference::definition(name)))
     };
-    let filters = relation.columns.values().map(move |column| {
+    let filters = relation.comparable_columns().map(move |column| {
         let filter = ValueParameter::text(&column.name, Location::Query, column.comment.as_deref());
         (row_filter_name(name, &column.name), Parameter::Value(filter))
     });

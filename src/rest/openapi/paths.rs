@@ -117,7 +117,7 @@ fn relation_item(relation: &Relation) -> PathItem<'_> {
         parameters: parameters.iter().map(|name| Parameter::Reference(Reference::parameter(name))).collect(),
         responses,
     };
-    let filters = || relation.columns.keys().map(|column| row_filter_name(name, column));
+    let filters = || relation.comparable_columns().map(|column| row_filter_name(name, &column.name));
     let rows = ArrayOf { kind: ValueType::Array, items: Reference::definition(name) };
     let read = Pairs(vec![
         ("200", Response { description: "OK", schema: Some(rows) }),

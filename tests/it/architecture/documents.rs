@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use super::source::{Source, product, root};
+use crate::harness::run_command;
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -69,6 +70,37 @@ fn local_links_of_the_documents_lead_somewhere() {
     }
 
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn commands_and_flags_that_the_documents_name_exist() {
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for path in documents() {
+        let text = read(&path);
+        for (at, _) in text.match_indices("goforward ") {
+            let (before, named) = text.split_at(at);
+            if !before.ends_with('`') && !before.ends_with("./target/release/") {
+                continue;
+            }
+            let named = named.split(['`', '\n', '#', ';', '|', ')']).next().unwrap();
+            let words: Vec<&str> = named.split_whitespace().skip(1).collect();
+            let (flags, command): (Vec<&str>, Vec<&str>) =
+                words.iter().partition(|word| word.starts_with("--"));
+            let depth = if command.first() == Some(&"config") { 2 } else { 1 };
+            let help = run_command(&[&command[..depth.min(command.len())], &["--help"]].concat(), &[]);
+            let help = String::from_utf8_lossy(&help.stdout).into_owned();
+            let known =
+                |flag: &&str| help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n"));
+            if help.is_empty() || !flags.iter().all(known) {
+                wrong.push(format!("{path}: {named}"));
+            }
+            checked += 1;
+        }
+    }
+
+    assert!(wrong.is_empty(), "commands or flags that do not exist:\n{}", wrong.join("\n"));
+    assert!(checked > 10, "only {checked} commands were found");
 }
 
 /// The README, the changelog and every page of docs.
@@ -148,11 +180,38 @@ fn what_the_dockerfile_copies_exists() {
 
     assert!(stages.len() >= 2, "the image is built in stages");
     let last_user = instructions.iter().rfind(|line| line.starts_with("USER ")).expect("a USER instruction");
-    assert!(!last_user.contains("root") && last_user != "USER 0", "the image must not run as root");
+    let (user, group) = last_user.trim_start_matches("USER ").split_once(':').expect("USER id:group");
+    assert!(user.parse::<u32>().is_ok_and(|id| id >= 1000), "the image must not run as root: {last_user}");
+    // PostgreSQL runs under a named account only, and the data directory belongs to it.
+    let made = |part: &str| instructions.iter().any(|line| line.contains(part));
+    assert!(made(&format!("useradd --uid {user} --gid {group} ")), "nobody makes the user of {last_user}");
     assert!(
         instructions.iter().any(|line| line.starts_with("ENTRYPOINT [")),
         "exec form, so that signals arrive"
     );
+}
+
+#[test]
+fn the_commands_of_the_image_are_ones_of_the_executable() {
+    let instructions = joined(&read("Dockerfile"));
+    let words = |start: &str| -> Vec<String> {
+        let line = instructions.iter().find_map(|line| line.split_once(start).map(|(_, rest)| rest));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("no {start} in exec form"))).unwrap()
+    };
+    assert_eq!(words("ENTRYPOINT "), ["goforward"]);
+    let started = instructions.iter().rfind(|line| line.starts_with("CMD [")).expect("CMD");
+    let started: Vec<String> = serde_json::from_str(started.trim_start_matches("CMD ")).unwrap();
+    let checked = words("--retries=3 CMD ");
+    assert_eq!(checked[0], "goforward");
+
+    for command in [&started[..], &checked[1..]] {
+        let help = run_command(&[&command[0], "--help"], &[]);
+        let text = String::from_utf8_lossy(&help.stdout);
+        assert!(help.status.success(), "`goforward {}` is no command", command[0]);
+        for flag in command.iter().filter(|word| word.starts_with("--")) {
+            assert!(text.contains(&format!("{flag} ")), "`goforward {}` has no {flag}", command[0]);
+        }
+    }
 }
 
 /// The instructions of a Dockerfile: comments gone, continued lines joined.
@@ -172,8 +231,9 @@ fn the_compose_file_is_consistent() {
     let goforward = &services["goforward"];
     assert_eq!(goforward["read_only"], true, "the root file system is read-only");
     assert_eq!(goforward["cap_drop"][0], "ALL");
-    assert_eq!(services["redis"]["profiles"][0], "redis", "Redis is optional");
     for (name, service) in services {
+        let is_used = name == "goforward" || goforward["depends_on"].get(name).is_some();
+        assert!(is_used, "service {name} serves nothing");
         for mount in service["volumes"].as_array().into_iter().flatten() {
             let source = mount.as_str().unwrap().split(':').next().unwrap();
             let known = volumes.contains_key(source) || root().join(source).exists();

@@ -72,6 +72,34 @@ async fn a_server_is_accepted_as_far_as_the_mode_asks() {
     }
 }
 
+#[tokio::test]
+async fn a_stop_leaves_no_connection_open_even_while_some_are_being_opened() {
+    let postgres = postgres(&certificates());
+    let url = postgres.url();
+
+    for round in 0..6 {
+        let mut server = Server::start(on(&url).set("database.ssl_mode", "require")).await;
+        if round == 0 {
+            postgres.run(NOTES).await;
+        }
+        let client = anon(&server);
+        let is_there = async || client.get("/rest/v1/notes?select=id").await.status == 200;
+        crate::harness::eventually("the table", is_there).await;
+        // More at once than there are connections: others are being opened when the last is answered.
+        let path = "/rest/v1/notes?select=text";
+        let answers = tokio::join!(client.get(path), client.get(path), client.get(path), client.get(path));
+        assert_eq!(answers.3.status, 200);
+        // Its open connections would be waited for, and what is being opened would be open by then.
+        drop(client);
+
+        let status = server.stop().await;
+
+        assert!(status.success(), "{status}");
+        let log = server.log();
+        assert!(!log.contains("tasks that have not stopped"), "{log}");
+    }
+}
+
 #[test]
 fn a_server_that_is_not_who_it_should_be_is_refused_at_the_start() {
     let certificates = certificates();

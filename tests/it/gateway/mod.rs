@@ -1,6 +1,12 @@
 //! The edge through the real executable: health, headers, CORS, request ids, limits of rate.
 
+mod observed;
+
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::{Options, TestApp};
 use crate::rest::SHOP;
@@ -146,4 +152,31 @@ async fn an_unknown_path_says_where_the_apis_are() {
 
     assert!(answer.json()["message"].is_string());
     assert!(answer.text().contains("/rest/v1"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn whoever_does_not_get_on_in_the_configured_time_is_let_go() {
+    let options = Options::default()
+        .set("server.header_timeout", "200ms")
+        .set("server.read_timeout", "200ms")
+        .set("server.request_timeout", "1s");
+    let database = crate::harness::Database::create().await;
+    database.run(SHOP).await;
+    let app = TestApp::on(database, options).await;
+    let key = app.server.keys().anon_key;
+    // The defaults are 10 s and more.
+    let within = Duration::from_secs(9);
+
+    let head = "GET /rest/v1/products HTTP/1.1\r\nHost: a\r\n".to_owned();
+    let body =
+        format!("POST /rest/v1/products HTTP/1.1\r\nHost: a\r\napikey: {key}\r\nContent-Length: 9\r\n\r\n[");
+    for (sent, answered) in [(head, ""), (body, "HTTP/1.1 408 ")] {
+        let mut stream = TcpStream::connect(("127.0.0.1", app.server.port())).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(within, stream.read_to_string(&mut answer)).await;
+        assert!(read.is_ok(), "still waiting after {within:?} for the rest of {sent:?}");
+        assert!(answer.starts_with(answered), "{answer}");
+    }
+    app.anon().get("/rest/v1/rpc/sleep_for?seconds=600").await.expect_status(504);
 }

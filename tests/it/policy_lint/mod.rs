@@ -3,6 +3,7 @@
 mod cases;
 mod command;
 mod documents;
+mod stored;
 
 use goforward::catalog::load::LoadOptions;
 use goforward::policy::lint::{Finding, Rule, Severity};
@@ -33,15 +34,19 @@ enum Fix {
     Words,
 }
 
-/// The findings about the schema `public`.
-async fn findings(database: &Database) -> Vec<Finding> {
-    let options = LoadOptions {
+/// The schema `public` as the login of callers reaches it.
+fn options() -> LoadOptions {
+    LoadOptions {
         schemas: vec!["public".to_owned()],
         authenticator: Some("authenticator".to_owned()),
         ..LoadOptions::default()
-    };
+    }
+}
+
+/// The findings about the schema `public`.
+async fn findings(database: &Database) -> Vec<Finding> {
     let mut connection = PgConnection::connect(&database.url_as("postgres")).await.unwrap();
-    lint(&mut connection, &options).await.unwrap()
+    lint(&mut connection, &options()).await.unwrap()
 }
 
 async fn findings_of(database: &Database, rule: Rule) -> Vec<Finding> {

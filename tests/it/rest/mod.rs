@@ -2,9 +2,12 @@
 
 mod agreement_with_psql;
 mod alone;
+mod body_memory;
 mod closed_by_default;
+mod configuration;
 mod documents;
 mod limits;
+mod preferences;
 mod results;
 mod schema_changes;
 

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::BootstrapError;
 use super::step::{self, attempt, execute};
-use super::{API_ROLES, Owner};
+use super::{API_ROLES, AUTHENTICATOR_LOGIN, Owner};
 use crate::kernel::sql::SqlBuf;
 
 /// Schemas that the API roles may look into.
@@ -44,6 +44,25 @@ pub(super) async fn ensure(
         }
     }
     transaction.commit().await?;
+    Ok(())
+}
+
+/// The login of callers reads the rules of tables with the catalog; no role of a caller can.
+pub(super) async fn ensure_rules_are_readable(connection: &mut PgConnection) -> Result<(), BootstrapError> {
+    let is_readable: Option<bool> = sqlx::query_scalar(
+        "select pg_catalog.has_table_privilege(role.oid, 'goforward.table_security', 'select')
+         from pg_catalog.pg_roles as role where role.rolname = $1",
+    )
+    .bind(AUTHENTICATOR_LOGIN)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if is_readable == Some(false) {
+        let mut transaction = step::begin(connection).await?;
+        let mut sql = SqlBuf::new();
+        sql.lit("grant select on goforward.table_security to ").ident(AUTHENTICATOR_LOGIN);
+        attempt(&mut transaction, &sql).await?;
+        transaction.commit().await?;
+    }
     Ok(())
 }
 

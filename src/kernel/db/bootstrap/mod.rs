@@ -87,6 +87,7 @@ async fn prepare(
     schemas::ensure(connection, &owner).await?;
     grants::ensure(connection, &owner, options.is_embedded).await?;
     let applied = migrations::apply(connection, &owner).await?;
+    grants::ensure_rules_are_readable(connection).await?;
     schemas::ensure_event_triggers(connection, &owner).await?;
     let (capabilities, missing) = inspect(connection).await?;
     Ok(BootstrapReport { applied, capabilities, missing })

@@ -176,7 +176,8 @@ impl Lane {
         needed && matches!(state.grow(self.limit), Submitted::Grow)
     }
 
-    /// A connection that was counted is open: its place, and its first jobs.
+    /// A connection that was counted is open: its place, and its first jobs. Where the lane has ended meanwhile, it is
+    /// told at once to close after them, as nobody else will.
     pub(super) fn join(&self) -> (u64, UnboundedReceiver<Command>, VecDeque<Box<Job>>) {
         let (inbox, commands) = unbounded_channel();
         let mut state = self.lock();
@@ -188,6 +189,9 @@ impl Lane {
         state.slots.push(Slot { id, inbox, in_flight: 0, is_open: true, idle_since: now, born: now });
         let mut jobs = VecDeque::new();
         state.hand_out(id, 0, self.depth, &mut jobs);
+        if state.is_ending && state.waiting.is_empty() {
+            state.slots.iter_mut().filter(|slot| slot.id == id).for_each(Slot::close);
+        }
         (id, commands, jobs)
     }
 

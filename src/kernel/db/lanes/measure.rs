@@ -1,9 +1,7 @@
-//! The lanes' metrics, registered once: names begin with `goforward_db_`.
+//! The lanes' metrics, registered once: names begin with `goforward_db_`. What they mean stands in the table of
+//! `kernel::telemetry::metrics`.
 
-use metrics::{
-    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// Handles of all metrics.
 pub(super) struct Measures {
@@ -37,19 +35,6 @@ const LANES: [&str; 2] = ["shared", "exclusive"];
 
 impl Measures {
     pub(super) fn new() -> Self {
-        describe_counter!("goforward_db_timeouts_total", "Requests that waited too long, by kind");
-        describe_counter!(
-            "goforward_db_retries_total",
-            "Reads sent again after a lost connection or a stale statement"
-        );
-        describe_counter!("goforward_db_reissues_total", "Reads moved from a slow shared connection");
-        describe_counter!("goforward_db_cancels_total", "Cancel requests sent to PostgreSQL");
-        describe_counter!("goforward_db_connect_errors_total", "Connections that could not be opened");
-        describe_counter!("goforward_db_connections_lost_total", "Connections lost while open");
-        describe_histogram!("goforward_db_seconds", "Time of a request's statements on their connection");
-        describe_gauge!("goforward_db_connections", "Connections by lane and state");
-        describe_gauge!("goforward_db_in_flight", "Requests in flight by lane");
-        describe_gauge!("goforward_db_waiting", "Requests waiting for a connection by lane");
         let timeouts = |kind: &'static str| counter!("goforward_db_timeouts_total", "kind" => kind);
         let connections = |state: &'static str| {
             LANES.map(|lane| gauge!("goforward_db_connections", "lane" => lane, "state" => state))

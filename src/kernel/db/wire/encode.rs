@@ -89,7 +89,6 @@ fn write_group(
     if script.explicit {
         let begin = match group.isolation {
             None => "BEGIN",
-            Some(Isolation::ReadCommitted) => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Some(Isolation::RepeatableRead) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
             Some(Isolation::Serializable) => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         };

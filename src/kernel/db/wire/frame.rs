@@ -5,6 +5,7 @@
 //! cap before anything is reserved: the server is trusted with data, not with our memory.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -150,11 +151,12 @@ impl FrameReader {
         if self.buffer.len() >= total {
             self.buffer.advance(5);
             let body = self.take(total - 5);
-            let Some((head, offset)) = split_row(&body)? else { return Err(invalid("a row is cut short")) };
-            let last = head.last_len.map(|length| body.slice(offset..offset + length as usize));
-            if last.as_ref().map_or(offset, |last| offset + last.len()) != body.len() {
-                return Err(invalid("a row has bytes too many"));
+            let Some((head, offset)) = row_head(&body)? else { return Err(invalid("a row is cut short")) };
+            let end = offset + head.last_len.map_or(0, |length| length as usize);
+            if end != body.len() {
+                return Err(invalid("a row's length does not fit its cells"));
             }
+            let last = head.last_len.map(|_| body.slice(offset..end));
             return Ok(Some(Frame::Row(head, last)));
         }
         if total <= STEP / 2 {
@@ -162,7 +164,7 @@ impl FrameReader {
         }
         // A large row: give its head as soon as it is complete, then the last cell in pieces.
         let body_length = total - 5;
-        match scan_row(&self.buffer[5..])? {
+        match walk_row(&self.buffer[5..], |_| {})? {
             Some((offset, last_len)) => {
                 let last = last_len.map_or(0, |length| length as usize);
                 if offset + last != body_length {
@@ -172,7 +174,7 @@ impl FrameReader {
                 let head = Bytes::copy_from_slice(&self.buffer[..offset]);
                 self.buffer.advance(offset);
                 self.in_cell = last;
-                let Some((head, _)) = cells(&head)? else { return Err(invalid("a row is cut short")) };
+                let Some((head, _)) = row_head(&head)? else { return Err(invalid("a row is cut short")) };
                 Ok(Some(Frame::Row(head, None)))
             }
             None if self.buffer.len() > MAX_ROW_HEAD => Err(invalid("the head of a row is too large")),
@@ -192,62 +194,44 @@ impl FrameReader {
     }
 }
 
-/// The offset of the last cell's bytes and its length, once the row's head is there.
-fn scan_row(body: &[u8]) -> io::Result<Option<(usize, Option<u32>)>> {
-    let Some(count) = body.first_chunk::<2>() else { return Ok(None) };
-    let count = u16::from_be_bytes(*count);
+/// Where the last cell of a row is, and how long (`None` is NULL).
+type LastCell = (usize, Option<u32>);
+
+/// How many cells a row has, once that is there.
+fn cell_count(body: &[u8]) -> Option<usize> {
+    body.first_chunk::<2>().map(|count| usize::from(u16::from_be_bytes(*count)))
+}
+
+/// Walks over the cells of a row up to the last, of which only the length need be there; `None` until that is so.
+/// `visit` gets the place of each cell before the last.
+fn walk_row(body: &[u8], mut visit: impl FnMut(Option<Range<usize>>)) -> io::Result<Option<LastCell>> {
+    let Some(count) = cell_count(body) else { return Ok(None) };
     let mut offset = 2;
     for at in 1..=count {
         let Some(length) = body.get(offset..).and_then(<[u8]>::first_chunk::<4>) else { return Ok(None) };
-        let length = i32::from_be_bytes(*length);
-        offset += 4;
-        let known = match length {
+        let length = match i32::from_be_bytes(*length) {
             -1 => None,
             length => Some(u32::try_from(length).map_err(|_| invalid("a cell has an impossible length"))?),
         };
+        offset += 4;
         if at == count {
-            return Ok(Some((offset, known)));
+            return Ok(Some((offset, length)));
         }
-        offset += known.unwrap_or(0) as usize;
+        let end = offset + length.unwrap_or(0) as usize;
+        if end > body.len() {
+            return Ok(None);
+        }
+        visit(length.map(|_| offset..end));
+        offset = end;
     }
     Ok(Some((offset, None)))
 }
 
-/// The head of a whole row and where its last cell starts.
-fn split_row(body: &Bytes) -> io::Result<Option<(RowHead, usize)>> {
-    match cells(body)? {
-        Some((head, offset)) => {
-            let end = offset + head.last_len.map_or(0, |length| length as usize);
-            Ok((end <= body.len()).then_some((head, offset)))
-        }
-        None => Ok(None),
-    }
-}
-
-fn cells(body: &Bytes) -> io::Result<Option<(RowHead, usize)>> {
-    let Some(count) = body.first_chunk::<2>() else { return Ok(None) };
-    let count = usize::from(u16::from_be_bytes(*count));
-    let mut cells = Vec::with_capacity(count.saturating_sub(1));
-    let mut offset = 2;
-    for at in 1..=count {
-        let Some(length) = body.get(offset..).and_then(<[u8]>::first_chunk::<4>) else { return Ok(None) };
-        let length = i32::from_be_bytes(*length);
-        offset += 4;
-        let known = match length {
-            -1 => None,
-            length => Some(u32::try_from(length).map_err(|_| invalid("a cell has an impossible length"))?),
-        };
-        if at == count {
-            return Ok(Some((RowHead { cells, last_len: known }, offset)));
-        }
-        let end = offset + known.unwrap_or(0) as usize;
-        if end > body.len() {
-            return Ok(None);
-        }
-        cells.push(known.map(|_| body.slice(offset..end)));
-        offset = end;
-    }
-    Ok(Some((RowHead { cells, last_len: None }, offset)))
+/// The head of a row and where its last cell starts; `None` where the row is cut short before that.
+fn row_head(body: &Bytes) -> io::Result<Option<(RowHead, usize)>> {
+    let mut cells = Vec::with_capacity(cell_count(body).unwrap_or(0).saturating_sub(1));
+    let last = walk_row(body, |cell| cells.push(cell.map(|range| body.slice(range))))?;
+    Ok(last.map(|(offset, last_len)| (RowHead { cells, last_len }, offset)))
 }
 
 fn parse(tag: u8, body: &[u8]) -> io::Result<Frame> {

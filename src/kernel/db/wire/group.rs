@@ -10,11 +10,9 @@ use bytes::Bytes;
 
 use crate::kernel::sql::{Param, SqlBuf};
 
-/// An explicit isolation level; without one the group runs in the server's default.
+/// An explicit isolation level; without one the group runs in the server's default, `READ COMMITTED` as a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
-    /// `READ COMMITTED`
-    ReadCommitted,
     /// `REPEATABLE READ`
     RepeatableRead,
     /// `SERIALIZABLE`
@@ -41,7 +39,7 @@ pub enum Finish {
     /// Rolled back after deferred constraints were checked (a dry run).
     Rollback,
     /// As the caller says after seeing the rows: [`Reply::commit`](super::Reply::commit) or
-    /// [`Reply::rollback`](super::Reply::rollback). Rolled back if the reply is dropped first.
+    /// [`Reply::rollback_checked`](super::Reply::rollback_checked). Rolled back if the reply is finished or dropped first.
     Decide,
 }
 

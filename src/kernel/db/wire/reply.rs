@@ -129,11 +129,6 @@ impl Reply {
         self.decide(Ending::Commit);
     }
 
-    /// Rolls a deciding group back.
-    pub fn rollback(&mut self) {
-        self.decide(Ending::Rollback);
-    }
-
     /// Rolls a deciding group back after checking its deferred constraints, whose violation is then the outcome.
     pub fn rollback_checked(&mut self) {
         self.decide(Ending::CheckedRollback);

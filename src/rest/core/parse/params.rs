@@ -36,8 +36,6 @@ pub(super) fn parse(query: &str, is_read_call: bool) -> Result<QueryParams, Requ
             (path, Condition::Filter(filter)) => {
                 if path.is_empty() {
                     result.filters_root.push(filter.clone());
-                } else {
-                    result.filters_not_root.push((path.clone(), filter.clone()));
                 }
                 result.filters.push((path, filter));
             }

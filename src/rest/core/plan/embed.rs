@@ -37,6 +37,10 @@ impl Embedding<'_> {
         let mut node = self.node(draft, root.clone(), root, 0)?;
         if from_source {
             node.from = QualifiedName::new("", SOURCE);
+            // What a write or function returns is no longer the view.
+            node.rows = None;
+        }
+        if from_source || node.rows.is_some() {
             node.alias = Some(root.name.clone());
         }
         node.children = self.children(draft, &node)?;
@@ -68,6 +72,8 @@ impl Embedding<'_> {
                     })
                 })
                 .collect::<Result<_, PlanError>>()?,
+            relation: relation.clone(),
+            rows: resolver.relation.and_then(|relation| relation.restriction.rows.clone()),
             from,
             alias: None,
             filters,
@@ -111,7 +117,8 @@ impl Embedding<'_> {
         let own_alias: Arc<str> = Arc::from(format!("{}_{depth}", foreign.name));
         match relationship {
             // The junction joins implicitly, so the names stand for themselves.
-            Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(_), .. } => {}
+            Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(_), .. }
+                if node.rows.is_none() => {}
             _ => node.alias = Some(own_alias),
         }
         node.parent_alias = parent.alias.cloned();

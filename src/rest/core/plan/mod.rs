@@ -73,7 +73,7 @@ impl Planner<'_> {
         let draft = Draft::build(self.request, &root.name, is_write, self.options.target_names)?;
         let embedding = Embedding { catalog: self.catalog, schema: &self.schema };
         let mut node = embedding.resolve(&draft, root, from_source)?;
-        tree::expand_stars(&mut node, self.catalog, &self.schema, false);
+        tree::expand_stars(&mut node, self.catalog, false);
         tree::add_aliases(&mut node);
         tree::resolve_related_orders(&mut node)?;
         tree::resolve_embed_filters(&mut node);
@@ -118,8 +118,7 @@ impl Planner<'_> {
     fn call(&self, target: &str, method: CallMethod) -> Result<Plan, PlanError> {
         let function = call::find_function(self.catalog, &self.name(target), self.request, method)?;
         // A function that returns rows of a relation can embed what the relation can.
-        let row_name = function.table_name().unwrap_or(&function.name.name);
-        let root = QualifiedName::new(function.name.schema.clone(), row_name);
+        let root = function.row_type().unwrap_or(&function.name).clone();
         let tree = self.tree(&root, false, true)?;
         let mut output = self.output(&root, &tree)?;
         let headers_only = matches!(method, CallMethod::Read { headers_only: true });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::model::{Function, Parameter, QualifiedName, Relationship};
+use crate::catalog::model::{Function, Mask, Parameter, QualifiedName, Relationship};
 use crate::kernel::sql::TypeName;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::range::RowRange;
@@ -126,8 +126,12 @@ pub enum Handler {
 pub struct ReadNode {
     /// Selected columns, in order.
     pub select: Vec<SelectField>,
+    /// The relation whose rows these are, as the catalog names it.
+    pub relation: QualifiedName,
     /// What is read.
     pub from: QualifiedName,
+    /// A condition on the rows of `from` that stands before everything else, as SQL text over its columns.
+    pub rows: Option<Arc<str>>,
     /// Its alias, unique by depth.
     pub alias: Option<Arc<str>>,
     /// Conditions, joined by AND.
@@ -257,6 +261,8 @@ pub struct ResolvedField {
     pub default: Option<Arc<str>>,
     /// The whole row rather than a column.
     pub full_row: bool,
+    /// What is shown instead of the value.
+    pub mask: Option<Mask>,
 }
 
 /// The `to_tsvector` around a text column.
@@ -279,6 +285,7 @@ impl ResolvedField {
             transform: None,
             default: None,
             full_row: false,
+            mask: None,
         }
     }
 }
@@ -354,6 +361,8 @@ pub enum Write {
         primary_key: Vec<Arc<str>>,
         /// `missing=default`.
         apply_defaults: bool,
+        /// The column that gets the caller's id, as the body does not have it.
+        owner: Option<OwnerColumn>,
     },
     /// UPDATE.
     Update {
@@ -381,7 +390,33 @@ pub enum Write {
     },
 }
 
+/// A column that takes the caller's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerColumn {
+    /// The column.
+    pub name: Arc<str>,
+    /// Its type, as SQL text from the catalog.
+    pub data_type: Arc<str>,
+}
+
 impl Write {
+    /// The columns that the body writes.
+    pub fn columns(&self) -> &[ResolvedField] {
+        match self {
+            Self::Insert { columns, .. } | Self::Update { columns, .. } => columns,
+            Self::Delete { .. } => &[],
+        }
+    }
+
+    /// The columns that it gives back.
+    pub fn returning(&self) -> &[Arc<str>] {
+        match self {
+            Self::Insert { returning, .. }
+            | Self::Update { returning, .. }
+            | Self::Delete { returning, .. } => returning,
+        }
+    }
+
     /// Whether it is an UPDATE.
     pub fn is_update(&self) -> bool {
         matches!(self, Self::Update { .. })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::catalog::model::{Cardinality, Catalog, QualifiedName, Relation, Relationship};
 use crate::rest::core::plan::error::PlanError;
-use crate::rest::core::plan::model::{Logic, OnConflict, ReadNode, ResolvedField, Write};
+use crate::rest::core::plan::model::{Logic, OnConflict, OwnerColumn, ReadNode, ResolvedField, Write};
 use crate::rest::core::plan::resolve::Resolver;
 use crate::rest::core::preferences::{Missing, Representation, Resolution};
 use crate::rest::core::request::{
@@ -50,6 +50,7 @@ pub(super) fn plan_write(
             returning,
             primary_key: relation.primary_key.clone(),
             apply_defaults,
+            owner: owner_column(request, relation),
         },
         Mutation::Update => Write::Update {
             into: relation.name.clone(),
@@ -70,6 +71,7 @@ pub(super) fn plan_write(
                 returning,
                 primary_key: Vec::new(),
                 apply_defaults: false,
+                owner: owner_column(request, relation),
             }
         }
         Mutation::Delete => Write::Delete { from: relation.name.clone(), conditions, returning },
@@ -82,6 +84,14 @@ fn body_of(request: &ApiRequest) -> Bytes {
         Some(Payload::Json { raw, .. } | Payload::RawJson(raw) | Payload::Raw(raw)) => raw.clone(),
         Some(Payload::UrlEncoded { .. }) | None => Bytes::new(),
     }
+}
+
+/// The owner's column, where rows must be the caller's own and the request does not say whose they are.
+fn owner_column(request: &ApiRequest, relation: &Relation) -> Option<OwnerColumn> {
+    let name = relation.restriction.owner_column.as_ref()?;
+    let column = relation.column(name)?;
+    (!request.columns.contains(&**name))
+        .then(|| OwnerColumn { name: name.clone(), data_type: column.nominal_type.clone() })
 }
 
 fn written_columns(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Column, QualifiedName, Relation};
+use crate::catalog::model::{Catalog, Column, QualifiedName, ReadAccess, Relation};
 use crate::rest::core::plan::model::{Logic, OrderBy, ResolvedField, TextSearch};
 use crate::rest::core::request::{Field, Filter, LogicTree, Operation, OrderTerm};
 
@@ -24,6 +24,9 @@ impl<'a> Resolver<'a> {
         field.declared_type = column.nominal_type.clone();
         field.base_type = column.data_type.clone();
         field.default.clone_from(&column.default);
+        if let ReadAccess::Masked(mask) = &column.access.read {
+            field.mask = Some(mask.clone());
+        }
         field
     }
 
@@ -57,7 +60,8 @@ impl<'a> Resolver<'a> {
     /// The representation of a resolved field as JSON, if its domain has one.
     pub(super) fn shown_as_json(self, field: ResolvedField) -> ResolvedField {
         let declared = field.declared_type.clone();
-        self.with_representation(field, &declared, "json")
+        // A mask is shown as it is.
+        if field.mask.is_some() { field } else { self.with_representation(field, &declared, "json") }
     }
 
     /// Whether a column's domain is shown through a representation.
@@ -112,6 +116,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn input(&self, name: &str) -> Option<ResolvedField> {
         let column = self.relation?.column(name)?;
         let declared = column.nominal_type.clone();
-        Some(self.with_representation(Self::column(column), "json", &declared))
+        let field = ResolvedField { mask: None, ..Self::column(column) };
+        Some(self.with_representation(field, "json", &declared))
     }
 }

@@ -3,34 +3,29 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, QualifiedName};
-use crate::rest::core::plan::embed::SOURCE;
+use crate::catalog::model::{Catalog, ReadAccess, Relation};
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::{Embed, Logic, ReadNode, SelectField, Spread, SpreadField};
 use crate::rest::core::plan::resolve::Resolver;
 use crate::rest::core::request::{Aggregate, IsValue, JsonOperand, JsonOperation, Operation};
 
-/// Replaces `*` by the columns where it must: under an aggregate, in a to-many spread, with domain representations.
-pub(super) fn expand_stars(node: &mut ReadNode, catalog: &Catalog, schema: &Arc<str>, under_aggregate: bool) {
-    let relation = if &*node.from.name == SOURCE && node.from.schema.is_empty() {
-        QualifiedName::new(schema.clone(), node.alias.clone().unwrap_or_default())
-    } else {
-        node.from.clone()
-    };
-    let resolver = Resolver::new(catalog, &relation);
+/// Replaces `*` by the columns where it must: under an aggregate, in a to-many spread, with domain representations, and
+/// where the caller may not see all of them.
+pub(super) fn expand_stars(node: &mut ReadNode, catalog: &Catalog, under_aggregate: bool) {
+    let resolver = Resolver::new(catalog, &node.relation);
     let explicit = under_aggregate
         || node.select.iter().any(|item| item.aggregate.is_some())
         || matches!(node.spread, Some(Spread::ToMany { .. }));
     let represented = resolver.relation.is_some_and(|relation| {
         relation.columns.values().any(|column| resolver.has_output_representation(column))
     });
-    if explicit || represented {
+    if explicit || represented || resolver.relation.is_some_and(Relation::is_restricted) {
         let is_spread = node.spread.is_some();
         node.select =
             node.select.drain(..).flat_map(|item| expand_star(&resolver, item, is_spread)).collect();
     }
     for child in &mut node.children {
-        expand_stars(child, catalog, schema, explicit);
+        expand_stars(child, catalog, explicit);
     }
 }
 
@@ -43,6 +38,7 @@ fn expand_star(resolver: &Resolver<'_>, mut item: SelectField, is_spread: bool) 
                 relation
                     .columns
                     .values()
+                    .filter(|column| matches!(column.access.read, ReadAccess::Plain | ReadAccess::Masked(_)))
                     .map(|column| SelectField {
                         field: resolver.shown_as_json(Resolver::column(column)),
                         ..item.clone()
@@ -71,7 +67,7 @@ pub(super) fn add_aliases(node: &mut ReadNode) {
             }
         } else if !item.field.json_path.is_empty() {
             item.alias = Some(json_alias(&item.field.json_path, &item.field.name));
-        } else if item.field.transform.is_some() {
+        } else if item.field.transform.is_some() || item.field.mask.is_some() {
             item.alias = Some(item.field.name.clone());
         }
     }

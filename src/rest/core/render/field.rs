@@ -7,6 +7,7 @@ use crate::kernel::sql::{SqlBuf, TypeName};
 use crate::rest::core::plan::model::{
     JoinCondition, Logic, OrderBy, ResolvedField, SelectField, SpreadField,
 };
+use crate::rest::core::render::mask;
 use crate::rest::core::request::{
     Aggregate, FullTextOperator, IsValue, JsonOperand, JsonOperation, LogicOperator, Operation,
     OperatorExpression, OrderDirection, OrderNulls, QuantifiedOperator, Quantifier, SimpleOperator,
@@ -69,10 +70,11 @@ fn json_path(sql: &mut SqlBuf, path: &[JsonOperation]) {
 /// A selected column: representation, cast, aggregate, alias.
 pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &SelectField) {
     aggregated(sql, item.aggregate, item.aggregate_cast.as_ref(), |sql| {
-        casted(sql, item.cast.as_ref(), |sql| {
-            transformed(sql, item.field.transform.as_ref(), |sql| {
+        casted(sql, item.cast.as_ref(), |sql| match &item.field.mask {
+            Some(kind) => mask::masked(sql, kind, |sql| field(sql, owner, &item.field)),
+            None => transformed(sql, item.field.transform.as_ref(), |sql| {
                 field(sql, owner, &item.field);
-            });
+            }),
         });
     });
     alias(sql, item.alias.as_ref());

@@ -97,6 +97,9 @@ fn select_embed(sql: &mut SqlBuf, list: &mut List, embed: &Embed) {
 
 fn from(sql: &mut SqlBuf, node: &ReadNode) {
     sql.lit(" FROM ");
+    if node.rows.is_some() {
+        sql.lit("(SELECT * FROM ");
+    }
     match node.relationship.as_deref() {
         // The argument is cast to its row type, since after a write or call it is a row of the source.
         Some(Relationship::Computed { function, relation, .. }) => {
@@ -107,6 +110,10 @@ fn from(sql: &mut SqlBuf, node: &ReadNode) {
         _ => {
             sql.name(&node.from.schema, &node.from.name);
         }
+    }
+    if let Some(condition) = &node.rows {
+        // Apart from everything else, so that its names mean columns of the relation only.
+        sql.lit(" WHERE ").catalog_sql(condition).lit(")");
     }
     field::alias(sql, node.alias.as_ref());
     if let Some(Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(junction), .. }) =

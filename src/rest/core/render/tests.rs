@@ -3,6 +3,7 @@
 //! Values are listed behind `--` in the order of their placeholders.
 
 mod bodies;
+mod operators;
 mod reads;
 mod writes;
 

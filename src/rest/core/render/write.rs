@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::catalog::model::QualifiedName;
 use crate::kernel::sql::SqlBuf;
-use crate::rest::core::plan::model::{Logic, OnConflict, ResolvedField, Write};
+use crate::rest::core::plan::model::{Logic, OnConflict, OwnerColumn, ResolvedField, Write};
 use crate::rest::core::render::body::{BODY, BodyRows};
 use crate::rest::core::render::field;
 
@@ -16,16 +16,19 @@ const COUNT_UPDATE: &str = "set_config('pgrst.inserted', (coalesce(nullif(curren
 /// The statement for `write`.
 pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
     match write {
-        Write::Insert { into, columns, body, on_conflict, conditions, returning, apply_defaults, .. } => {
+        Write::Insert {
+            into,
+            columns,
+            body,
+            on_conflict,
+            conditions,
+            returning,
+            apply_defaults,
+            owner,
+            ..
+        } => {
             sql.lit("INSERT INTO ").name(&into.schema, &into.name);
-            if !columns.is_empty() {
-                sql.lit("(").join(", ", columns, |sql, column| {
-                    sql.ident(&column.name);
-                });
-                sql.lit(")");
-            }
-            sql.lit(" SELECT ").join(", ", columns, |sql, column| body_column(sql, &column.name));
-            sql.lit(" ");
+            inserted_columns(sql, columns, owner.as_ref());
             let rows = BodyRows { body, columns, apply_defaults: *apply_defaults, first_only: false };
             rows.clause(sql);
             insert_conditions(sql, conditions, on_conflict.as_ref());
@@ -57,6 +60,23 @@ pub(super) fn query(sql: &mut SqlBuf, write: &Write) {
             returning_clause(sql, from, returning);
         }
     }
+}
+
+/// `(a, b) SELECT body.a, body.b`, with the caller's id for the owner.
+fn inserted_columns(sql: &mut SqlBuf, columns: &[ResolvedField], owner: Option<&OwnerColumn>) {
+    if !columns.is_empty() || owner.is_some() {
+        let names = columns.iter().map(|column| &column.name).chain(owner.map(|owner| &owner.name));
+        sql.lit("(").join(", ", names, |sql, name| {
+            sql.ident(name);
+        });
+        sql.lit(")");
+    }
+    sql.lit(" SELECT ").join(", ", columns, |sql, column| body_column(sql, &column.name));
+    if let Some(owner) = owner {
+        sql.lit(if columns.is_empty() { "" } else { ", " });
+        sql.lit("CAST((SELECT auth.jwt() ->> 'sub') AS ").catalog_sql(&owner.data_type).lit(")");
+    }
+    sql.lit(" ");
 }
 
 fn body_column(sql: &mut SqlBuf, name: &Arc<str>) {

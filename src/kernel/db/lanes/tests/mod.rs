@@ -8,6 +8,7 @@ mod isolation;
 mod logins;
 mod outages;
 mod sharing;
+mod stopping;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -124,7 +124,6 @@ fn filters_belong_to_levels_and_fields_may_be_paths() {
     let plain = Filter { field: column("f"), operation: equal("3") };
     let level = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(params.filters_root, [path.clone(), plain.clone()]);
-    assert_eq!(params.filters_not_root, [(level.clone(), deep.clone())]);
     assert_eq!(params.filters, [(level, deep), (vec![], path), (vec![], plain)]);
     assert_eq!(params.filter_fields.into_iter().collect::<Vec<_>>(), ["a.b.c", "d->e", "f"]);
 }

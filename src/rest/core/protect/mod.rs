@@ -1,0 +1,374 @@
+//! What is refused to a caller before the database is asked: what table security forbids, relations that nothing protects,
+//! writes of every row, functions that would run with their owner's rights. Pure.
+//!
+//! The plan was made on the catalog of the caller's class (`policy::restrict`), so a hidden column is an unknown name
+//! here. Every relation of the plan is decided about, and every name that reaches SQL is looked at once (see `names`).
+
+use std::sync::Arc;
+
+use crate::catalog::model::{
+    Cardinality, Catalog, Function, Protection, QualifiedName, ReadAccess, Relation, Relationship,
+};
+use crate::kernel::sql::SqlBuf;
+use crate::policy::caller::PolicyCaller;
+use crate::policy::decide::{self, Rule, decide};
+use crate::policy::model::{RateLimit, Verb};
+use crate::policy::restrict::PolicyView;
+use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, Plan, ReadNode, Write};
+use crate::rest::core::request::Mutation;
+
+mod names;
+#[cfg(test)]
+mod tests;
+
+use names::{Name, Use};
+
+/// The switches of protection.
+#[derive(Clone, Copy, Debug)]
+pub struct ProtectOptions {
+    /// Whether unprotected relations are refused.
+    pub relations: bool,
+    /// Whether an update or delete without a filter is refused.
+    pub unfiltered_writes: bool,
+    /// Whether functions that run with their owner's rights are refused.
+    pub definer_functions: bool,
+}
+
+/// What goes with a plan that may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// The limits on how often, each with the relation whose rule it is, no relation twice.
+    pub limits: Vec<(QualifiedName, RateLimit)>,
+    /// The relations whose reading leaves a record, no relation twice.
+    pub audited_reads: Vec<QualifiedName>,
+    /// Whether a column of a relation in the plan is protected, so that PostgreSQL's errors must not name any.
+    pub conceals: bool,
+}
+
+/// Why a plan is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing keeps the caller from every row of a relation.
+    Unprotected {
+        /// The relation.
+        relation: QualifiedName,
+        /// Why it counts as unprotected.
+        reason: String,
+        /// The SQL that protects it.
+        fix: String,
+    },
+    /// A rule of table security says no.
+    Rule(decide::Refusal),
+    /// A name that is no column, or none that the caller may use so.
+    Column {
+        /// The relation.
+        relation: QualifiedName,
+        /// The name.
+        name: Arc<str>,
+    },
+    /// A masked column, used otherwise than by selecting it.
+    MaskedColumn {
+        /// The relation.
+        relation: QualifiedName,
+        /// The column.
+        name: Arc<str>,
+    },
+    /// The body that was asked for is made of whole rows, and the caller may not see whole rows.
+    WholeRow(QualifiedName),
+    /// An update or delete of all rows.
+    Unfiltered {
+        /// `UPDATE` or `DELETE`.
+        verb: &'static str,
+    },
+    /// A function that runs with its owner's rights.
+    DefinerFunction(QualifiedName),
+}
+
+/// Whether the caller may run `plan`, which was made on the catalog of its view.
+pub fn check(
+    plan: &Plan,
+    view: &PolicyView,
+    caller: &PolicyCaller,
+    options: ProtectOptions,
+) -> Result<Permit, Refusal> {
+    let mut guard = Guard { view, catalog: &view.catalog, caller, options, permit: Permit::default() };
+    if caller.bypasses {
+        // Only what leaves a record is of interest.
+        if !view.rules.has_audit() {
+            return Ok(Permit::default());
+        }
+        guard.options =
+            ProtectOptions { relations: false, unfiltered_writes: false, definer_functions: false };
+    }
+    match plan {
+        Plan::Read(action) => {
+            guard.relation(&action.target, Verb::Select)?;
+            guard.output(&action.output)?;
+            guard.tree(&action.tree, Some(&action.target), false)?;
+        }
+        Plan::Mutate(action) => guard.mutation(action)?,
+        Plan::Call(action) => guard.call(action)?,
+        Plan::Inspect { .. } | Plan::Info { .. } => {}
+    }
+    Ok(guard.permit)
+}
+
+/// Whether the caller may read the relation at all: what a description of the API shows.
+pub fn is_described(relation: &Arc<Relation>, view: &PolicyView, caller: &PolicyCaller) -> bool {
+    Verb::ALL.iter().any(|verb| decide(view, relation, *verb, caller).is_ok())
+}
+
+/// One check on its way through a plan.
+struct Guard<'a> {
+    view: &'a PolicyView,
+    catalog: &'a Catalog,
+    caller: &'a PolicyCaller,
+    options: ProtectOptions,
+    permit: Permit,
+}
+
+impl Guard<'_> {
+    fn mutation(&mut self, action: &MutateAction) -> Result<(), Refusal> {
+        let write = &action.write;
+        if self.options.unfiltered_writes && write.is_unfiltered() {
+            let verb = if write.is_update() { "UPDATE" } else { "DELETE" };
+            return Err(Refusal::Unfiltered { verb });
+        }
+        for verb in verbs(action.mutation, write) {
+            self.relation(&action.target, verb)?;
+        }
+        // What it wrote is read back.
+        if !write.returning().is_empty() {
+            self.relation(&action.target, Verb::Select)?;
+        }
+        self.output(&action.output)?;
+        let conflict = match write {
+            Write::Insert { on_conflict: Some(conflict), .. } => conflict.columns.as_slice(),
+            _ => &[],
+        };
+        let mut used: Vec<Name<'_>> =
+            conflict.iter().map(|name| Name { name, used: Use::Compared }).collect();
+        write.conditions().iter().for_each(|logic| names::of_logic(logic, &mut used));
+        used.extend(write.columns().iter().map(|column| Name { name: &column.name, used: Use::Written }));
+        self.names(used, &action.target)?;
+        self.tree(&action.tree, Some(&action.target), false)
+    }
+
+    fn call(&mut self, action: &CallAction) -> Result<(), Refusal> {
+        self.function(&action.function)?;
+        let rows_of = action.function.row_type();
+        if let Some(relation) = rows_of {
+            self.returned_rows(relation)?;
+        }
+        self.output(&action.output)?;
+        self.tree(&action.tree, rows_of, false)
+    }
+
+    /// What a node does with rows of the relation `rows_of` (none: no rows of a relation), and everything below it.
+    fn tree(
+        &mut self,
+        node: &ReadNode,
+        rows_of: Option<&QualifiedName>,
+        is_aggregated: bool,
+    ) -> Result<(), Refusal> {
+        let is_aggregated = is_aggregated || names::aggregates(node);
+        if let Some(relation) = rows_of {
+            self.names(names::own(node, is_aggregated), relation)?;
+        }
+        for child in &node.children {
+            let Some(relationship) = child.relationship.as_deref() else { continue };
+            let foreign = relationship.foreign_relation();
+            match relationship {
+                Relationship::ForeignKey { cardinality, .. } => {
+                    self.relation(foreign, Verb::Select)?;
+                    if let Cardinality::ManyToMany(junction) = cardinality {
+                        self.relation(&junction.relation, Verb::Select)?;
+                    }
+                }
+                // It is a function: EXECUTE decides, and row policies inside it.
+                Relationship::Computed { function, .. } => {
+                    self.functions(function)?;
+                    self.returned_rows(foreign)?;
+                }
+            }
+            self.names(names::of_child(node, child), foreign)?;
+            self.tree(child, Some(foreign), is_aggregated)?;
+        }
+        Ok(())
+    }
+
+    /// A relation that the plan reads or writes.
+    fn relation(&mut self, name: &QualifiedName, verb: Verb) -> Result<(), Refusal> {
+        let Some(relation) = self.catalog.relations.get(name) else {
+            let has_rules = !self.caller.bypasses && self.view.rules.governing(name).next().is_some();
+            if !self.options.relations && !has_rules {
+                return Ok(());
+            }
+            // A junction outside the exposed schemas: nothing is known of it, so it is not served.
+            return Err(Refusal::Unprotected {
+                relation: name.clone(),
+                reason: "is not in an exposed schema".to_owned(),
+                fix: String::new(),
+            });
+        };
+        self.protected(relation)?;
+        self.decide(relation, verb)
+    }
+
+    /// Rows of a relation that a function returns. The function answers for them being there; the rules of the relation
+    /// say who sees them, and what of them.
+    fn returned_rows(&mut self, name: &QualifiedName) -> Result<(), Refusal> {
+        let Some(relation) = self.catalog.relations.get(name) else {
+            if self.caller.bypasses || self.view.rules.governing(name).next().is_none() {
+                return Ok(());
+            }
+            // Its columns are not known here, so none of its rules could be held.
+            return Err(Refusal::Unprotected {
+                relation: name.clone(),
+                reason: "has rules, but is not in an exposed schema".to_owned(),
+                fix: String::new(),
+            });
+        };
+        if relation.restriction.rows.is_some() {
+            return Err(Refusal::Rule(decide::Refusal {
+                relation: name.clone(),
+                rule: Rule::RowRulesOfView,
+            }));
+        }
+        self.decide(relation, Verb::Select)
+    }
+
+    fn decide(&mut self, relation: &Arc<Relation>, verb: Verb) -> Result<(), Refusal> {
+        let access = decide(self.view, relation, verb, self.caller).map_err(Refusal::Rule)?;
+        self.permit.conceals |= relation.restriction.closed.is_some();
+        for (table, limit) in access.limits {
+            if !self.permit.limits.iter().any(|(known, _)| known == table) {
+                self.permit.limits.push((table.clone(), limit));
+            }
+        }
+        if verb.is_read() {
+            for table in access.audited {
+                if !self.permit.audited_reads.contains(table) {
+                    self.permit.audited_reads.push(table.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closed by default: what nothing protects is refused.
+    fn protected(&self, relation: &Relation) -> Result<(), Refusal> {
+        if !self.options.relations {
+            return Ok(());
+        }
+        let name = &relation.name;
+        let refusal = |reason: &str, fix: String| Refusal::Unprotected {
+            relation: name.clone(),
+            reason: reason.to_owned(),
+            fix,
+        };
+        let unforced = match &relation.protection {
+            Protection::Unprotected { reason, fix } => return Err(refusal(reason, fix.to_string())),
+            Protection::Protected { unforced } => unforced,
+        };
+        // Policies bind a table's owner only if they are forced, by whatever view the table is read.
+        let Some(own) = unforced.iter().find(|table| *table.owner == *self.caller.role) else {
+            return Ok(());
+        };
+        let mut fix = SqlBuf::new();
+        fix.lit("ALTER TABLE ").name(&own.name.schema, &own.name.name).lit(" FORCE ROW LEVEL SECURITY;");
+        let reason = if own.name == *name {
+            "belongs to the caller's role, which its policies do not bind".to_owned()
+        } else {
+            format!(
+                "reads {}, which belongs to the caller's role and whose policies do not bind it",
+                own.name
+            )
+        };
+        Err(refusal(&reason, fix.into_parts().0))
+    }
+
+    /// A media type whose handler takes rows of a relation as they are.
+    fn output(&self, output: &Output) -> Result<(), Refusal> {
+        match &output.handler {
+            Handler::Custom { target: Some(target), .. }
+                if self.catalog.relations.get(target).is_some_and(|relation| relation.is_restricted()) =>
+            {
+                Err(Refusal::WholeRow(target.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn function(&self, function: &Function) -> Result<(), Refusal> {
+        if self.options.definer_functions && function.security_definer {
+            return Err(Refusal::DefinerFunction(function.name.clone()));
+        }
+        Ok(())
+    }
+
+    fn functions(&self, name: &QualifiedName) -> Result<(), Refusal> {
+        let overloads = self.catalog.functions.get(name).map_or(&[][..], Vec::as_slice);
+        overloads.iter().try_for_each(|function| self.function(function))
+    }
+
+    /// The names that the plan uses of a relation.
+    fn names(&self, names: Vec<Name<'_>>, relation: &QualifiedName) -> Result<(), Refusal> {
+        let known = self.catalog.relations.get(relation);
+        for Name { name, used } in names {
+            let column = known.and_then(|relation| relation.column(name));
+            let Some(column) = column else {
+                self.other_name(name, relation, known)?;
+                continue;
+            };
+            let allowed = match (&column.access.read, used) {
+                (_, Use::Written) => column.access.write,
+                (ReadAccess::Plain | ReadAccess::NotGranted, _) | (ReadAccess::Masked(_), Use::Selected) => {
+                    true
+                }
+                (ReadAccess::Masked(_), Use::Compared) => {
+                    return Err(Refusal::MaskedColumn { relation: relation.clone(), name: name.clone() });
+                }
+                (ReadAccess::Hidden, _) => false,
+            };
+            if !allowed {
+                return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// A name that is no column of the relation may be a function of its row.
+    fn other_name(
+        &self,
+        name: &Arc<str>,
+        relation: &QualifiedName,
+        known: Option<&Arc<Relation>>,
+    ) -> Result<(), Refusal> {
+        if &**name == "*" {
+            return Ok(());
+        }
+        if let Some(listed) = known.and_then(|relation| relation.restriction.closed.as_ref())
+            && !listed.contains(name)
+        {
+            return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
+        }
+        if self.options.definer_functions {
+            for schema in &self.catalog.schemas {
+                self.functions(&QualifiedName::new(schema.clone(), name.clone()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a write does with rows: an upsert that merges does two things.
+fn verbs(mutation: Mutation, write: &Write) -> Vec<Verb> {
+    let merges = matches!(write, Write::Insert { on_conflict: Some(conflict), .. } if !conflict.ignore);
+    match mutation {
+        Mutation::Create | Mutation::SingleUpsert if merges => vec![Verb::Insert, Verb::Update],
+        Mutation::Create | Mutation::SingleUpsert => vec![Verb::Insert],
+        Mutation::Update => vec![Verb::Update],
+        Mutation::Delete => vec![Verb::Delete],
+    }
+}

@@ -1,0 +1,9 @@
+//! Rules of tables through the real executable: what callers see of columns, and what they can find out.
+
+mod columns;
+mod oracle;
+
+/// Accounts with hidden and masked columns.
+pub const ACCOUNTS: &str = include_str!("../fixtures/accounts.sql");
+/// Somebody who is signed in.
+pub const USER: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
