@@ -10,6 +10,7 @@ mod front;
 mod listeners;
 mod policies;
 mod policy_commands;
+mod policy_lint;
 mod probe;
 mod reach;
 mod rest;

@@ -21,6 +21,8 @@ pub trait Actions {
     /// Finds the keys of this installation; starts nothing.
     fn keys(&self, loaded: Loaded) -> impl Future<Output = Result<Keys, ActionError>>;
 
+    /// Lints how the database is protected.
+    fn policy_lint(&self, loaded: Loaded) -> impl Future<Output = Result<LintReport, ActionError>>;
     /// Asks the server of this configuration, on this machine, whether it is ready; an error says why it is not.
     fn health(&self, loaded: Loaded) -> impl Future<Output = Result<(), ActionError>>;
 
@@ -160,6 +162,43 @@ pub struct StartReport {
     pub database: String,
     /// From the start of the process to now, in milliseconds.
     pub started_in_millis: u64,
+}
+
+/// How bad a finding of the linter must be to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Threshold {
+    /// Problems only.
+    Problem,
+    /// Problems and warnings.
+    Warning,
+    /// Everything.
+    Note,
+}
+
+/// What the linter found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LintReport {
+    /// The findings as paragraphs.
+    pub text: String,
+    /// The same for programs.
+    pub json: serde_json::Value,
+    /// How many problems there are.
+    pub problems: usize,
+    /// How many warnings.
+    pub warnings: usize,
+    /// How many notes.
+    pub notes: usize,
+}
+
+impl LintReport {
+    /// How many findings are as bad as the threshold, or worse.
+    pub fn count(&self, threshold: Threshold) -> usize {
+        match threshold {
+            Threshold::Problem => self.problems,
+            Threshold::Warning => self.problems + self.warnings,
+            Threshold::Note => self.problems + self.warnings + self.notes,
+        }
+    }
 }
 
 /// How bad a finding is.

@@ -5,12 +5,30 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::actions::{PackChoice, PolicyFiles, PolicyReport, PolicyTask};
+use super::actions::{PackChoice, PolicyFiles, PolicyReport, PolicyTask, Threshold};
 use super::arguments::ConfigArguments;
 
 /// The commands about the rules of tables.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
+    #[command(flatten)]
+    Rules(RuleCommand),
+    /// Says what is wrong with how the database is protected, why, and how to fix it
+    Lint {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// How bad a finding must be for the exit code 1
+        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
+        fail_on: Threshold,
+    },
+}
+
+/// Those that compare, change and show stored rules.
+#[derive(Debug, Subcommand)]
+pub(super) enum RuleCommand {
     /// Shows where files, stored rules and PostgreSQL differ; changes nothing; exit code 1 if they do
     Diff {
         #[command(flatten)]
@@ -65,7 +83,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
-impl PolicyCommand {
+impl RuleCommand {
     /// The task, and where the configuration comes from.
     pub(super) fn into_parts(self) -> (ConfigArguments, PolicyTask) {
         match self {

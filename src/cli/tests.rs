@@ -29,6 +29,11 @@ impl Actions for Fixed {
         Ok(keys())
     }
 
+    async fn policy_lint(&self, _: Loaded) -> Result<LintReport, ActionError> {
+        let (text, json) = ("1 warning\n".to_owned(), serde_json::json!([{ "severity": "warning" }]));
+        Ok(LintReport { text, json, problems: 0, warnings: 1, notes: 0 })
+    }
+
     async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
         if loaded.config.server.port == 8000 { Ok(()) } else { Err("nobody is there".into()) }
     }
@@ -220,6 +225,23 @@ fn doctor_says_what_it_found_and_fails_for_problems_only() {
     let (code, out, _) = call(&["doctor", "--json", "--set", "rest.plan_enabled=true"], &[]);
     let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &printed[0]["severity"]), (1, &"problem".into()));
+}
+
+#[test]
+fn the_linter_fails_for_what_reaches_the_threshold() {
+    for (arguments, code) in [
+        (&["policy", "lint"][..], 0),
+        (&["policy", "lint", "--fail-on", "problem"], 0),
+        (&["policy", "lint", "--fail-on", "warning"], 1),
+        (&["policy", "lint", "--fail-on", "note"], 1),
+    ] {
+        let (found, out, _) = call(arguments, &[]);
+        assert_eq!((found, out.as_str()), (code, "1 warning\n"), "{arguments:?}");
+    }
+    let (code, out, _) = call(&["policy", "lint", "--json"], &[]);
+    let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &printed[0]["severity"]), (0, &"warning".into()));
+    assert_eq!(call(&["policy", "lint", "--fail-on", "anything"], &[]).0, 2);
 }
 
 #[test]

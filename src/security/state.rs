@@ -27,6 +27,8 @@ pub struct SecurityState {
     pub closed_by_default: bool,
     /// The claim that says whether an account is verified.
     pub verified_claim: Option<VerifiedClaim>,
+    /// Schemas whose views are read through, though they are not exposed.
+    pub extra_search_path: Vec<String>,
     /// Asks the database as a caller.
     pub(super) probe: CallerProbe,
 }
@@ -47,6 +49,7 @@ impl SecurityState {
             anon_role: None,
             closed_by_default: true,
             verified_claim: None,
+            extra_search_path: Vec::new(),
             probe: CallerProbe::new(login),
         }
     }

@@ -3,6 +3,7 @@
 //! Start at [`RuleStore`]. A change of rules is one transaction of the database's owner: the row, its filters checked by
 //! PostgreSQL, and the policies and grants that follow from it, or nothing. `rows` is the rows, `checks` and `filters`
 //! what is refused, `facts` what a table has now, `policies` and `grants` what is to change (both pure), `apply` does it.
+//! `lint` reads what is wrong with how the database is protected.
 
 mod apply;
 mod change;
@@ -11,6 +12,8 @@ mod error;
 mod facts;
 mod filters;
 mod grants;
+pub mod lint;
+mod lint_rows;
 mod node_tree;
 mod policies;
 mod rows;
