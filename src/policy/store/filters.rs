@@ -76,7 +76,7 @@ pub(super) async fn validate(
         let mut probe = connection.begin().await?;
         let tree = match tree_of(&mut probe, facts, &expression).await {
             Ok(tree) => tree,
-            Err(error) => return Err(unless_refused(error).map_or_else(refused, |error| error)),
+            Err(error) => return Err(unless_refused(error).unwrap_or_else(refused)),
         };
         let problem = problem_with(&mut probe, facts, &tree).await?;
         // The end of an inner transaction undoes it to its beginning.

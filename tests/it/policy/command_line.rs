@@ -3,9 +3,10 @@
 use std::fs;
 
 use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{ALICE, Setup, public};
-use crate::harness::{Caller, run_command};
+use crate::harness::{Caller, Options, Server, run_command};
 
 /// Exit code, standard output, standard error.
 fn policy(setup: &Setup, arguments: &[&str]) -> (i32, String, String) {
@@ -159,4 +160,24 @@ async fn packs_are_listed_and_applied_to_a_table() {
         code == 1 && errors.contains("ownership_column: public.orders has no column user_id"),
         "{errors}"
     );
+}
+
+#[tokio::test]
+async fn the_embedded_database_of_a_running_server_is_reached_by_its_directory() {
+    let server = Server::start(Options::default()).await;
+    let url = server.keys().database_url.unwrap();
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    owner.execute(sqlx::raw_sql("create table notes (id int, user_id uuid)")).await.unwrap();
+
+    let data = ["--data-dir", server.data().to_str().unwrap()];
+    let run = |arguments: &[&str]| {
+        let output = run_command(&[&["policy"], arguments, &data].concat(), &[]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let apply = ["apply", "--pack", "private-per-user", "--table", "public.notes"];
+    assert_eq!(run(&apply), (Some(0), String::new()));
+    assert_eq!(run(&["diff"]), (Some(0), String::new()));
+    let policies: i64 =
+        sqlx::query_scalar("select count(*) from pg_policy").fetch_one(&mut owner).await.unwrap();
+    assert_eq!(policies, 8);
 }

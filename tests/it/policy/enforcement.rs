@@ -136,6 +136,36 @@ async fn rules_written_or_removed_by_plain_sql_are_put_in_force_by_the_server() 
 }
 
 #[tokio::test]
+async fn a_rule_that_cannot_be_enforced_is_told_of_once_and_put_in_force_when_it_can() {
+    let database = Database::create().await;
+    database.run(ORDERS).await;
+    let app = TestApp::on(database, crate::harness::Options::default()).await;
+    let filter = |text: &str| {
+        format!(
+            "insert into goforward.table_security (schema_name, table_name, custom_filters)
+             values ('public', 'orders', jsonb_build_object('a', '{text}'))
+             on conflict (schema_name, table_name) do update set custom_filters = excluded.custom_filters"
+        )
+    };
+    app.database.run(&filter("random() > 0.5")).await;
+    let told = "rules are not in force";
+    eventually("the complaint", async || app.server.log().contains(told)).await;
+    for table in ["one", "two", "three"] {
+        app.database
+            .run(&format!("create table {table} (); alter table {table} enable row level security"))
+            .await;
+        let path = format!("/rest/v1/{table}");
+        eventually("the reload", async || app.service().get(&path).await.status == 200).await;
+    }
+    let policies = "select count(*)::text from pg_policy where polrelid = 'orders'::regclass and polname like 'goforward\\_r%'";
+    assert_eq!(app.database.value(policies).await, "0");
+
+    app.database.run(&filter("not archived")).await;
+    eventually("the policies", async || app.database.value(policies).await == "4").await;
+    assert_eq!(app.server.log().matches(told).count(), 1, "{}", app.server.log());
+}
+
+#[tokio::test]
 async fn who_does_not_own_the_table_is_told_and_changes_nothing() {
     let setup = Setup::new().await;
     // The login that owns our own schema, and no table of the user's.
