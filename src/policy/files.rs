@@ -91,22 +91,37 @@ pub fn write(document: &Document) -> Result<String, serde_json::Error> {
     let mut text = String::new();
     for (name, part) in [("schema", &document.name.schema), ("table", &document.name.name)] {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name}: {}", Value::from(&**part));
+        let _ = writeln!(text, "{name}: {}", printable(&Value::from(&**part)));
     }
     for (name, value) in fields(&document.rules)? {
         match value {
             Value::Object(entries) if !entries.is_empty() && name != "rate_limit" => {
                 let _ = writeln!(text, "{name}:");
                 for (key, value) in entries {
-                    let _ = writeln!(text, "  {}: {value}", Value::from(key));
+                    let _ = writeln!(text, "  {}: {}", printable(&Value::from(key)), printable(&value));
                 }
             }
             value => {
-                let _ = writeln!(text, "{name}: {value}");
+                let _ = writeln!(text, "{name}: {}", printable(&value));
             }
         }
     }
     Ok(text)
+}
+
+/// The JSON of a value with escapes for what JSON takes as it is and YAML does not.
+fn printable(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\\u{:04x}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// What differs between two sets of rules, a line each: what is stored, and what it becomes.

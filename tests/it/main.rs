@@ -16,6 +16,7 @@ mod external;
 mod gateway;
 mod harness;
 mod harness_rules;
+mod policy;
 mod policy_lint;
 mod rest;
 mod security;

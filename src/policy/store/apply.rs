@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::facts::{self, Facts, STATE};
 use super::grants::{self, Privilege};
 use super::session::{self, Session};
-use super::{PAUSE, RuleStore, TRIES, policies, rows};
+use super::{PAUSE, RuleStore, filters, policies, rows};
 
 /// What a run over several tables did, and where it failed.
 #[derive(Debug, Default)]
@@ -24,6 +24,9 @@ pub struct Applied {
     /// The tables that could not be brought to what their rules ask for, and why. They stay as they were.
     pub failures: Vec<(QualifiedName, StoreError)>,
 }
+
+/// How often each of several tables is tried: one that is in use must not hold up the others.
+const TRIES_OF_MANY: u32 = 3;
 
 /// Tables with traces of rules: policies that we marked, grants that we narrowed.
 const TRACES: &str = "
@@ -97,7 +100,7 @@ impl RuleStore {
         let mut tries = 1;
         loop {
             match self.apply_once(session, catalog, name).await {
-                Err(error) if error.is_locked() && tries < TRIES => tries += 1,
+                Err(error) if error.is_locked() && tries < TRIES_OF_MANY => tries += 1,
                 Err(error) if error.is_locked() => return Err(StoreError::Busy(name.clone())),
                 done => return done,
             }
@@ -126,6 +129,10 @@ impl RuleStore {
             return Ok(changes);
         }
         facts.require_owner()?;
+        if let Some(rules) = rules.filter(|_| changes.iter().any(Change::makes_policy)) {
+            // The row may have been written by other ways than ours.
+            filters::validate(&mut transaction, &facts, &rules).await?;
+        }
         carry_out(&mut transaction, &facts, &changes).await?;
         transaction.commit().await?;
         Ok(changes)

@@ -117,6 +117,11 @@ impl fmt::Display for Change {
 }
 
 impl Change {
+    /// Whether a policy is made or made anew.
+    pub fn makes_policy(&self) -> bool {
+        matches!(self.action, Action::MakePolicy(_) | Action::ReplacePolicy { .. })
+    }
+
     /// The statements that make the change. The comment that marks a policy comes on top, and a note in our own table of
     /// the grant that was taken.
     pub fn sql(&self) -> Vec<String> {

@@ -106,7 +106,7 @@ impl From<sqlx::Error> for StoreError {
 
 /// The SQLSTATE that the database answered with.
 pub(super) fn code_of(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
 impl StoreError {

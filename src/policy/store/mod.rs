@@ -181,11 +181,14 @@ impl RuleStore {
         let facts = facts.ok_or_else(|| StoreError::NoSuchTable(name.clone()))?;
         checks::names(&mut transaction, &facts, rules).await?;
         let stored = rows::put(&mut transaction, name, rules, by).await?;
-        let changes = self.changes(catalog, &facts, Some(rules))?;
-        if !changes.is_empty() || facts.has_row_policies() && !rules.custom_filters.is_empty() {
+        if facts.has_row_policies() && !rules.custom_filters.is_empty() {
             facts.require_owner()?;
         }
         filters::validate(&mut transaction, &facts, rules).await?;
+        let changes = self.changes(catalog, &facts, Some(rules))?;
+        if !changes.is_empty() {
+            facts.require_owner()?;
+        }
         apply::carry_out(&mut transaction, &facts, &changes).await?;
         transaction.commit().await?;
         Ok(stored)
