@@ -18,6 +18,7 @@ mod harness;
 mod harness_rules;
 mod policy;
 mod policy_lint;
+
 mod rest;
 mod security;
 mod serve;

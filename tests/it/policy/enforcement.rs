@@ -170,7 +170,7 @@ async fn who_does_not_own_the_table_is_told_and_changes_nothing() {
     let setup = Setup::new().await;
     // The login that owns our own schema, and no table of the user's.
     let options = PgConnectOptions::from_str(&setup.database.url_as("goforward")).unwrap();
-    let stranger = RuleStore::new(options, true);
+    let stranger = RuleStore::new(options.into(), true);
     let catalog = setup.catalog().await;
     let filter = TableSecurity::parse(json!({"custom_filters": {"open": "not archived"}})).unwrap();
     let hidden = TableSecurity::parse(json!({"hidden_fields": ["secret"]})).unwrap();

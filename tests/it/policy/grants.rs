@@ -98,7 +98,7 @@ async fn a_store_without_column_grants_gives_all_back() {
     assert_ne!(grants(&setup).await, before);
 
     let options = PgConnectOptions::from_str(&setup.database.url()).unwrap();
-    let store = RuleStore::new(options, false);
+    let store = RuleStore::new(options.into(), false);
     let applied = store.apply(&setup.catalog().await, None).await.unwrap();
     assert!(applied.failures.is_empty() && !applied.changes.is_empty());
     assert_eq!(grants(&setup).await, before);

@@ -45,7 +45,7 @@ impl Setup {
     async fn new() -> Self {
         let database = Database::create().await;
         database.run(ORDERS).await;
-        let store = RuleStore::new(PgConnectOptions::from_str(&database.url()).unwrap(), true);
+        let store = RuleStore::new(PgConnectOptions::from_str(&database.url()).unwrap().into(), true);
         Self { database, store }
     }
 
