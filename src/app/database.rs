@@ -30,6 +30,8 @@ pub(super) struct Database {
     pub service_role: Option<&'static str>,
     /// How its owner connects, where `service_role` sees rows only by policies that we must make for each table.
     pub policy_maker: Option<PgConnectOptions>,
+    /// The logins that may know the key of the audit log, the better first; none where the database was not prepared.
+    pub audit_logins: Vec<PgConnectOptions>,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
 }
@@ -72,7 +74,7 @@ impl Opening<'_> {
             &server.owner_options(),
             &BootstrapOptions {
                 is_embedded: true,
-                goforward_password: Some(passwords.goforward),
+                goforward_password: Some(passwords.goforward.clone()),
                 authenticator_password: Some(passwords.authenticator.clone()),
             },
         )
@@ -90,6 +92,7 @@ impl Opening<'_> {
             owner_url: Some(server.owner_url()),
             service_role: Some(SERVICE_ROLE),
             policy_maker: None,
+            audit_logins: vec![server.login_options(SERVICE_LOGIN, &passwords.goforward)],
             embedded: Some(server),
         })
     }
@@ -112,6 +115,7 @@ impl Opening<'_> {
                 owner_url: None,
                 service_role: None,
                 policy_maker: None,
+                audit_logins: Vec::new(),
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
@@ -143,10 +147,17 @@ impl Opening<'_> {
             description,
             embedded: None,
             service_role: Some(SERVICE_ROLE),
+            audit_logins: audit_logins(&owner, options.goforward_password.as_ref()),
             policy_maker: needs_policies.then_some(owner),
             owner_url: None,
         })
     }
+}
+
+/// Our own login, and the owner where somebody else keeps the password of that.
+fn audit_logins(owner: &PgConnectOptions, password: Option<&Secret>) -> Vec<PgConnectOptions> {
+    let own = password.map(|password| owner.clone().username(SERVICE_LOGIN).password(password.expose()));
+    own.into_iter().chain([owner.clone()]).collect()
 }
 
 /// How the embedded server is asked for.

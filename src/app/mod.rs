@@ -2,6 +2,7 @@
 //! [`commands`] does what the command line asks.
 
 mod address;
+mod audit;
 mod commands;
 mod database;
 mod edge;
@@ -148,7 +149,9 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let rest = Rest::start(&merged, &database, address.port(), &stop.tracker, &stop.services).await?;
+        let audit = audit::start(&database, &self.clock, &self.random, stop).await?;
+        let rest =
+            Rest::start(&merged, &database, audit, address.port(), &stop.tracker, &stop.services).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let tasks = (&stop.tracker, stop.services.clone());

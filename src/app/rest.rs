@@ -21,11 +21,11 @@ use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
 use crate::kernel::identity::Identity;
 use crate::kernel::secret::Secret;
-use crate::rest::{RestService, RestSettings, Surroundings};
+use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
 
-/// Connections beside the lanes: the catalog's two (one listens, one loads), and one for what is done now and then
-/// (reading the settings again, making policies).
-const CONNECTIONS_BESIDE_LANES: u32 = 3;
+/// Connections beside the lanes: the catalog's two (one listens, one loads), the audit log's, and one for what is done now
+/// and then (reading the settings again, making policies).
+const CONNECTIONS_BESIDE_LANES: u32 = 4;
 
 /// The REST service and the parts that others look at.
 pub(super) struct Rest {
@@ -81,6 +81,7 @@ impl Rest {
     pub(super) async fn start(
         loaded: &Loaded,
         database: &Database,
+        audit: RestAudit,
         port: u16,
         tracker: &TaskTracker,
         stop: &CancellationToken,
@@ -98,7 +99,7 @@ impl Rest {
         let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
             .map_err(|error| AppError::Lanes(error.to_string()))?;
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, database.service_role)));
-        let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings));
+        let service = RestService::new(catalog.clone(), lanes.clone(), Arc::clone(&settings), audit);
         Ok(Self { service, catalog, lanes, settings, port })
     }
 

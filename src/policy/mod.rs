@@ -1,9 +1,11 @@
 //! Table security: what a caller may do with a table and its columns, decided in one place for every service.
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
-//! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, and [`book::PolicyBook`] where services get a caller's view.
+//! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` and
+//! `audit` what PostgreSQL itself enforces and records, `store` the SQL, and [`book::PolicyBook`] where services get a
+//! caller's view.
 
+pub mod audit;
 pub mod book;
 pub mod caller;
 pub mod decide;
@@ -14,3 +16,4 @@ pub mod restrict;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod store;

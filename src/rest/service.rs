@@ -16,6 +16,8 @@ use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::http::{RequestContext, RouteTemplate, TraceContext, read_body};
 use crate::kernel::identity::Caller;
+use crate::policy::book::PolicyBook;
+use crate::rest::audit::{RequestAudit, RestAudit};
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::Plan;
@@ -37,6 +39,8 @@ pub struct RestService {
     catalog: CatalogHandle,
     lanes: Lanes,
     settings: Arc<ArcSwap<RestSettings>>,
+    policies: Arc<PolicyBook>,
+    audit: RestAudit,
 }
 
 /// One request on its way.
@@ -49,8 +53,13 @@ struct Exchange<'a> {
 
 impl RestService {
     /// A service on these lanes, whose settings can be swapped by the caller.
-    pub fn new(catalog: CatalogHandle, lanes: Lanes, settings: Arc<ArcSwap<RestSettings>>) -> Self {
-        Self { catalog, lanes, settings }
+    pub fn new(
+        catalog: CatalogHandle,
+        lanes: Lanes,
+        settings: Arc<ArcSwap<RestSettings>>,
+        audit: RestAudit,
+    ) -> Self {
+        Self { catalog, lanes, settings, policies: Arc::default(), audit }
     }
 
     /// Answers a request that the gateway has identified.
@@ -131,33 +140,16 @@ impl RestService {
 
         let started = Instant::now();
         let (plan, catalog) = self.plan(exchange.settings, &request).await?;
-        if !is_trusted(&catalog, exchange.settings, &exchange.caller.role) {
-            protect::check(&plan, &catalog, &exchange.caller.role, exchange.settings.protect)
-                .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
-        }
         exchange.timing.plan = Some(started.elapsed());
-
-        let scope = Scope {
-            caller: exchange.caller,
-            request: &request,
-            catalog: &catalog,
-            settings: exchange.settings,
-            function: match &plan {
-                Plan::Call(action) => Some(&action.function),
-                _ => None,
-            },
-            trace_id: exchange.trace_id.as_deref(),
-        };
-        let asked = Instant::now();
-        let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
-        let mut response = match &plan {
-            Plan::Inspect { schema, headers_only } => {
-                let described = root::describe(run, schema, *headers_only).await?;
-                exchange.timing.transaction = Some(asked.elapsed());
-                described
+        let rules = self.policies.rules(&catalog);
+        let origin = (context, &head.headers);
+        let audit = RequestAudit::new(&self.audit, &plan, &rules, exchange.caller, origin);
+        let mut response = match self.run(exchange, &request, &plan, &catalog, &audit).await {
+            Ok(response) => response,
+            Err(error) => {
+                audit.note(&error);
+                return Err(error);
             }
-            Plan::Info { allow } => run::allow(allow),
-            Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };
         response.extensions_mut().insert(route(&request.action));
         if let Some(warning) = warning(exchange.settings, &plan)
@@ -166,6 +158,47 @@ impl RestService {
             response.headers_mut().insert(header::WARNING, value);
         }
         Ok(response)
+    }
+
+    /// Checks and runs a plan.
+    async fn run(
+        &self,
+        exchange: &mut Exchange<'_>,
+        request: &ApiRequest,
+        plan: &Plan,
+        catalog: &Catalog,
+        audit: &RequestAudit<'_>,
+    ) -> Result<Response<Body>, RestError> {
+        let started = Instant::now();
+        if !is_trusted(catalog, exchange.settings, &exchange.caller.role) {
+            protect::check(plan, catalog, &exchange.caller.role, exchange.settings.protect)
+                .map_err(|refusal| RestError::Refused(Box::new(refusal)))?;
+        }
+        exchange.timing.plan = exchange.timing.plan.map(|took| took + started.elapsed());
+
+        let scope = Scope {
+            caller: exchange.caller,
+            request,
+            catalog,
+            settings: exchange.settings,
+            function: match plan {
+                Plan::Call(action) => Some(&action.function),
+                _ => None,
+            },
+            trace_id: exchange.trace_id.as_deref(),
+            audit,
+        };
+        let asked = Instant::now();
+        let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
+        match plan {
+            Plan::Inspect { schema, headers_only } => {
+                let described = root::describe(run, schema, *headers_only).await?;
+                exchange.timing.transaction = Some(asked.elapsed());
+                Ok(described)
+            }
+            Plan::Info { allow } => Ok(run::allow(allow)),
+            Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(plan).await,
+        }
     }
 
     fn parse(

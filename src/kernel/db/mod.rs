@@ -3,6 +3,7 @@
 //! `target` says where it is, `tls` how the way there is protected, `wire` speaks the protocol on one connection and
 //! `lanes` spreads the requests' statement groups over a bounded number of connections.
 
+pub mod audit_log;
 pub mod bootstrap;
 pub mod embedded;
 pub mod lanes;

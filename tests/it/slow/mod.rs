@@ -1,5 +1,5 @@
 //! Tests that take their time: crashes under load, many connections, much data. Run once per full run.
 
 mod budget;
-mod crashes;
+pub mod crashes;
 mod memory;

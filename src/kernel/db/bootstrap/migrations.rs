@@ -33,8 +33,11 @@ macro_rules! migrations {
 }
 
 /// All of them, oldest first; a test compares the list with the folder.
-pub(super) const MIGRATIONS: &[Migration] =
-    migrations!["20261120000100_auth_claims", "20261127000100_goforward_table_security"];
+pub(super) const MIGRATIONS: &[Migration] = migrations![
+    "20261120000100_auth_claims",
+    "20261127000100_goforward_table_security",
+    "20261127000300_goforward_audit_log",
+];
 
 const TABLE: &str = "create table if not exists goforward.migrations (
     name text primary key,

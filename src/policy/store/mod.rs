@@ -1,0 +1,3 @@
+//! The SQL of table security.
+
+pub mod audit_triggers;
