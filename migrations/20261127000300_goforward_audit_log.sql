@@ -107,7 +107,7 @@ begin
     insert into goforward.audit_nonces (nonce, transaction)
     values ((context ->> 'nonce')::uuid, pg_current_xact_id())
     on conflict (nonce) do nothing;
-    if not exists (select from goforward.audit_nonces as used
+    if not found and not exists (select from goforward.audit_nonces as used
                    where used.nonce = (context ->> 'nonce')::uuid and used.transaction = pg_current_xact_id()) then
         return origin;
     end if;

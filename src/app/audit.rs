@@ -18,7 +18,7 @@ pub(super) async fn start(
     random: &Random,
     stop: &Stopping,
 ) -> Result<RestAudit, AppError> {
-    let Some((login, key)) = open(&database.audit_logins).await.map_err(AppError::Audit)? else {
+    let Some((login, key)) = open(&database.audit_logins, clock).await.map_err(AppError::Audit)? else {
         return Ok(RestAudit::default());
     };
     let log = StoredAuditLog::start(login, &stop.tracker, stop.services.clone());

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::kernel::audit::{AuditError, AuditLog, AuditRecord, ContextKey, Recording, storable};
+use crate::kernel::clock::Clock;
 use crate::kernel::telemetry::names;
 
 /// Requests whose records may wait; more are refused at once.
@@ -26,7 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often contexts that cannot be shown again any more are forgotten.
 const UPKEEP: Duration = Duration::from_mins(10);
 
-const KEY: &str = "select secret from goforward.audit_key";
+const KEY: &str =
+    "select secret, (extract(epoch from clock_timestamp()) * 1000)::bigint from goforward.audit_key";
+/// A difference between the two clocks that is worth a warning, in milliseconds.
+const SKEW: u64 = 60_000;
 
 const INSERT: &str = "insert into goforward.audit_log (verb, schema_name, table_name, row_count, outcome, error_code,
     actor, role, ip, agent, session, request_id, database_role, proved)
@@ -38,12 +42,15 @@ from pg_catalog.jsonb_to_recordset(cast($1 as jsonb)) as record (verb text, sche
 const FORGET_NONCES: &str = "delete from goforward.audit_nonces where seen_at < now() - interval '1 hour'";
 
 /// The first of these logins that can read the key, and the key. Fails with what the last one was told.
+///
+/// Contexts carry the time of `clock`; where the database's differs much, none is believed.
 pub async fn open(
     logins: &[PgConnectOptions],
+    clock: &Clock,
 ) -> Result<Option<(PgConnectOptions, ContextKey)>, sqlx::Error> {
     let mut refused = None;
     for login in logins {
-        match read_key(login).await {
+        match read_key(login, clock).await {
             Ok(key) => return Ok(Some((login.clone(), key))),
             Err(error) => {
                 tracing::debug!(login = login.get_username(), %error, "a login cannot read the audit key");
@@ -54,11 +61,20 @@ pub async fn open(
     refused.map_or(Ok(None), Err)
 }
 
-async fn read_key(login: &PgConnectOptions) -> Result<ContextKey, sqlx::Error> {
+async fn read_key(login: &PgConnectOptions, clock: &Clock) -> Result<ContextKey, sqlx::Error> {
     let mut connection = login.connect().await?;
-    let secret = sqlx::query_scalar::<_, Vec<u8>>(KEY).persistent(false).fetch_one(&mut connection).await;
+    let row: Result<(Vec<u8>, i64), _> =
+        sqlx::query_as(KEY).persistent(false).fetch_one(&mut connection).await;
     let _ = connection.close().await;
-    Ok(ContextKey::new(&secret?))
+    let (secret, now) = row?;
+    let skew = now.abs_diff(clock.unix_millis());
+    if skew > SKEW {
+        tracing::warn!(
+            skew_ms = skew,
+            "the clocks of this server and of the database differ; from 15 minutes on audit records have no actor"
+        );
+    }
+    Ok(ContextKey::new(&secret))
 }
 
 /// The log; hands records to the task that writes them.

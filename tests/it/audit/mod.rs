@@ -1,6 +1,5 @@
 //! The audit log of tables: who wrote and read what, that nobody can say it was somebody else, and that it stays.
 
-mod crashes;
 mod forging;
 mod log;
 mod reads;

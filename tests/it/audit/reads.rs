@@ -3,14 +3,23 @@
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, audited, audited_database, records};
-use crate::harness::{Options, TestApp, eventually};
+use crate::harness::{Options, Server, TestApp, eventually};
 
 const ROWS: &str = "
     insert into notes values (1, 'secret one'), (2, 'secret two'); insert into remarks values (1, 1, 'r');
     create function all_notes() returns setof notes language sql stable as 'select * from notes';
     create function note_count() returns int language sql stable as 'select count(*)::int from notes';
-    create view shown with (security_invoker) as select * from notes;
+    create view shown as select * from notes;
+    do $$ begin
+      if current_setting('server_version_num')::int >= 150000 then -- before, views never ask as the caller
+        alter view shown set (security_invoker = true);
+      end if; end $$;
     grant select on shown to authenticated";
+
+/// The ways to read that this version of PostgreSQL has.
+async fn has_views(app: &TestApp) -> bool {
+    app.database.value("show server_version_num").await.as_str() >= "150000"
+}
 
 /// Verb, table, rows and outcome of every record.
 async fn outline(app: &TestApp) -> Vec<Value> {
@@ -41,6 +50,9 @@ async fn every_way_to_read_a_table_is_on_record_when_the_answer_is_there() {
         ("/rest/v1/rpc/note_count", "application/json", vec![]),
     ] {
         let app = shared(&["select"]).await;
+        if path.contains("shown") && !has_views(&app).await {
+            continue;
+        }
         let answer = app.user(ALICE).header("accept", accept).get(path).await.expect_status(200);
 
         assert_eq!(outline(&app).await, expected, "{path}");
@@ -122,7 +134,11 @@ async fn what_cannot_be_put_on_record_is_not_shown() {
     let alice = app.user(ALICE);
     app.database.run_as_superuser("alter table goforward.audit_log rename to elsewhere").await;
 
-    for path in ["/rest/v1/notes", "/rest/v1/notes?select=text", "/rest/v1/rpc/all_notes", "/rest/v1/shown"] {
+    let mut paths = vec!["/rest/v1/notes", "/rest/v1/notes?select=text", "/rest/v1/rpc/all_notes"];
+    if has_views(&app).await {
+        paths.push("/rest/v1/shown");
+    }
+    for path in paths {
         let answer = alice.get(path).await.expect_error(503, "audit_unavailable");
         assert_eq!(answer.expect_nowhere("secret").header("retry-after"), "1");
     }
@@ -179,8 +195,9 @@ async fn many_readers_at_once_are_all_on_record() {
 #[tokio::test]
 async fn a_server_without_the_log_shows_nothing_that_must_be_on_record() {
     let database = audited_database(&["select", "insert"], ROWS).await;
-    let alone = Options::default().argument("--only").argument("rest");
-    let app = TestApp::on(database, alone).await;
+    let alone = Options::default().database(&database.url_as("authenticator"));
+    let server = Server::start(alone.argument("--only").argument("rest")).await;
+    let app = TestApp { server, database };
 
     let alice = app.user(ALICE);
     alice.get("/rest/v1/notes").await.expect_error(503, "audit_unavailable").expect_nowhere("secret");

@@ -148,7 +148,10 @@ async fn a_table_in_use_is_not_waited_for_without_end() {
     let refused = ensure(&database.url(), "notes", &WRITES).await.unwrap_err();
 
     let AuditTriggerError::Database(error) = refused else { panic!("{refused:?}") };
-    assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some("55P03"));
+    assert_eq!(
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+        Some("55P03")
+    );
     holding.rollback().await.unwrap();
     assert_eq!(ensure(&database.url(), "notes", &WRITES).await.unwrap().len(), 4);
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{ALICE, BOB, audited, changes, records};
-use crate::harness::Caller;
+use super::{ALICE, BOB, audited, audited_database, changes, records};
+use crate::harness::{Caller, Options, TestApp};
 
 const WRITES: [&str; 3] = ["insert", "update", "delete"];
 
@@ -187,6 +187,19 @@ async fn verbs_and_tables_that_nobody_asked_about_leave_no_record() {
     let found = records(&app.database, "true").await;
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!((&found[0]["verb"], &found[0]["table_name"]), (&json!("delete"), &json!("notes")));
+}
+
+#[tokio::test]
+async fn rules_that_are_switched_off_take_no_actor_away() {
+    let add = "create function add_note(id int) returns void language sql as 'insert into notes values (id)'";
+    let database = audited_database(&["insert"], add).await;
+    database.run("update goforward.table_security set active = false").await;
+    let app = TestApp::on(database, Options::default()).await;
+
+    app.user(BOB).post("/rest/v1/rpc/add_note", json!({ "id": 1 })).await.expect_status(204);
+
+    let found = records(&app.database, "true").await;
+    assert_eq!((found.len(), &found[0]["actor"], &found[0]["proved"]), (1, &json!(BOB), &json!(true)));
 }
 
 #[tokio::test]

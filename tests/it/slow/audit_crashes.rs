@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{ALICE, NOTES, ensure};
+use super::crashes::{kill_postgres, killed_and_started, postgres};
+use crate::audit::{ALICE, NOTES, ensure};
 use crate::harness::{Caller, Client, Options, Server, Walk, eventually, free_port};
-use crate::slow::crashes::{kill_postgres, killed_and_started, postgres};
 
 const ROUNDS: usize = 6;
 const WRITERS: usize = 6;
@@ -77,7 +77,7 @@ const PAIRS: &str = "
            count(*) filter (where n.id is null or l.count is distinct from 1)
     from notes n
     full join (select (key ->> 'id')::int as id, count(*) as count, bool_and(proved) as proved, min(actor) as actor
-               from goforward.audit_log where verb = 'insert' group by 1) l using (id)";
+               from goforward.audit_log where verb = 'insert' and outcome = 'done' group by 1) l using (id)";
 
 /// Table and rules in one transaction, so that no catalog knows the one without the other.
 async fn prepare(url: &str) {
