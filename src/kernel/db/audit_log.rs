@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use crate::kernel::audit::{AuditError, AuditLog, AuditRecord, ContextKey, Recording, storable};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::login::Login;
-use crate::kernel::telemetry::names;
 
 /// Requests whose records may wait; more are refused at once.
 const MOST_WAITING: usize = 1024;
@@ -45,10 +44,7 @@ const FORGET_NONCES: &str = "delete from goforward.audit_nonces where seen_at < 
 /// The first of these logins that can read the key, and the key. Fails with what the last one was told.
 ///
 /// Contexts carry the time of `clock`; where the database's differs much, none is believed.
-pub async fn open(
-    logins: &[Login],
-    clock: &Clock,
-) -> Result<Option<(Login, ContextKey)>, sqlx::Error> {
+pub async fn open(logins: &[Login], clock: &Clock) -> Result<Option<(Login, ContextKey)>, sqlx::Error> {
     let mut refused = None;
     for login in logins {
         match read_key(login, clock).await {
@@ -131,7 +127,7 @@ impl AuditLog for StoredAuditLog {
     fn note(&self, records: Vec<AuditRecord>) {
         let count = records.len() as u64;
         if self.submit(Job { records, written: None }).is_err() {
-            metrics::counter!(names::AUDIT_RECORDS, "result" => "dropped").increment(count);
+            metrics::counter!("goforward_audit_records_total", "result" => "dropped").increment(count);
         }
     }
 }
@@ -173,12 +169,12 @@ impl Writer {
         };
         let answer = match result {
             Ok(()) => {
-                metrics::counter!(names::AUDIT_RECORDS, "result" => "written").increment(count);
+                metrics::counter!("goforward_audit_records_total", "result" => "written").increment(count);
                 Ok(())
             }
             Err(cause) => {
                 tracing::error!(count, "cannot write the audit log: {cause}");
-                metrics::counter!(names::AUDIT_RECORDS, "result" => "lost").increment(count);
+                metrics::counter!("goforward_audit_records_total", "result" => "lost").increment(count);
                 Err(AuditError::Unavailable)
             }
         };
