@@ -58,9 +58,8 @@ impl Rule {
     /// The rule's name in the API.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unreadable => "unreadable",
+            Self::Unreadable | Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::Inactive) => "active",
-            Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::NotEnforced) => "not_enforced",
             Self::ProtectedColumnUsed => "protected_column_used",
             Self::IpAllowlist => "ip_allowlist",
