@@ -29,6 +29,7 @@ pub mod gateway;
 pub mod kernel;
 pub mod policy;
 pub mod rest;
+pub mod security;
 
 pub use app::{AppError, Goforward, Running};
 pub use gateway::{Middleware, Mount, RateLimits, RequestHandler, ServiceLimits};

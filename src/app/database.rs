@@ -1,6 +1,5 @@
 //! The database behind the services: our own PostgreSQL or somebody's, prepared, and the logins to use it by.
 
-use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,6 +11,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, DatabaseConfig, Environment, SslMode};
 use crate::kernel::db::bootstrap::{self, AUTHENTICATOR_LOGIN, BootstrapOptions, BypassRls, SERVICE_LOGIN};
 use crate::kernel::db::embedded::{EmbeddedConfig, EmbeddedPostgres};
+use crate::kernel::db::login::Login;
 use crate::kernel::db::target::{Host, Target};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
@@ -28,8 +28,10 @@ pub(super) struct Database {
     pub description: String,
     /// The role of servers, where the bootstrap made it.
     pub service_role: Option<&'static str>,
-    /// How its owner connects, where `service_role` sees rows only by policies that we must make for each table.
-    pub policy_maker: Option<PgConnectOptions>,
+    /// How its owner connects, where we prepared it and so keep its policies.
+    pub owner: Option<Login>,
+    /// Whether `service_role` sees rows only by policies that we must make for each table.
+    pub needs_service_role_policies: bool,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
 }
@@ -89,7 +91,8 @@ impl Opening<'_> {
             description: server.describe().to_string(),
             owner_url: Some(server.owner_url()),
             service_role: Some(SERVICE_ROLE),
-            policy_maker: None,
+            owner: Some(Login::from(server.owner_options())),
+            needs_service_role_policies: false,
             embedded: Some(server),
         })
     }
@@ -101,8 +104,8 @@ impl Opening<'_> {
         let generate = self.prepares && is_development;
         let secrets = ProjectSecrets::from_config(&self.config.auth, generate, self.random);
         let description = describe(&target);
-        let login = if self.prepares { owner_options(database, &target)? } else { target.to_sqlx() };
-        reach(&login, target.connect_timeout, &description, on_failure).await?;
+        let owner = if self.prepares { owner_login(database, &target)? } else { Login::from(&target) };
+        let server = reach(&owner, &description, on_failure).await?;
         if !self.prepares {
             return Ok(Database {
                 authenticator: target,
@@ -111,17 +114,17 @@ impl Opening<'_> {
                 embedded: None,
                 owner_url: None,
                 service_role: None,
-                policy_maker: None,
+                owner: None,
+                needs_service_role_policies: false,
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
-        let owner = login;
         let options = BootstrapOptions {
             is_embedded: false,
             goforward_password: secrets.login_password(SERVICE_LOGIN),
             authenticator_password: password,
         };
-        let report = bootstrap::run(&owner, &options).await?;
+        let report = bootstrap::run(&server, &options).await?;
         for missing in &report.missing {
             if missing.is_blocking {
                 return Err(AppError::Blocked {
@@ -136,14 +139,14 @@ impl Opening<'_> {
                 missing.consequence
             );
         }
-        let needs_policies = report.capabilities.bypass_rls == BypassRls::Policies;
         Ok(Database {
             authenticator,
             secrets,
             description,
             embedded: None,
             service_role: Some(SERVICE_ROLE),
-            policy_maker: needs_policies.then_some(owner),
+            owner: Some(owner),
+            needs_service_role_policies: report.capabilities.bypass_rls == BypassRls::Policies,
             owner_url: None,
         })
     }
@@ -209,14 +212,11 @@ fn ssl_mode(mode: SslMode) -> crate::kernel::db::target::SslMode {
 }
 
 /// How the owner connects: its own URL, or the database's.
-pub(super) fn owner_options(
-    database: &DatabaseConfig,
-    target: &Target,
-) -> Result<PgConnectOptions, AppError> {
-    Ok(match &database.owner_url {
-        Some(url) => Target::parse(url.expose())?.to_sqlx(),
-        None => target.to_sqlx(),
-    })
+pub(super) fn owner_login(database: &DatabaseConfig, target: &Target) -> Result<Login, AppError> {
+    let Some(url) = &database.owner_url else { return Ok(Login::from(target)) };
+    let mut owner = Target::parse(url.expose())?;
+    owner.connect_timeout = target.connect_timeout;
+    Ok(Login::from(&owner))
 }
 
 /// The login for callers, and the password that the bootstrap is to give it (none where the operator did).

@@ -8,11 +8,14 @@ mod edge;
 mod error;
 mod front;
 mod listeners;
+mod policies;
+mod policy_commands;
 mod policy_lint;
 mod probe;
 mod reach;
 mod rest;
 mod secrets;
+mod security;
 mod signals;
 mod unix_socket;
 
@@ -33,15 +36,17 @@ use crate::gateway::{Gateway, Health, Middleware, Mount};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
+use crate::kernel::db::login::Login;
 use crate::kernel::identity::Identity;
 use crate::kernel::limits::{Limiter, MemoryLimiter};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
-use database::Opening;
+use database::{Database, Opening};
 use front::{Front, Readiness};
 use listeners::{Listeners, Place};
+use policies::PolicyKeeper;
 use rest::Rest;
 use secrets::ProjectSecrets;
 
@@ -146,7 +151,7 @@ impl Goforward {
             }
         };
         let mut database = opening.open(&mut serve).await?;
-        let merged = rest::with_database_settings(&self.loaded, &database.authenticator.to_sqlx()).await;
+        let merged = rest::with_database_settings(&self.loaded, &Login::from(&database.authenticator)).await;
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
@@ -165,14 +170,15 @@ impl Goforward {
             self.clock.clone(),
             tasks,
         );
-        if let Some(owner) = database.policy_maker.take() {
-            let schemas = merged.config.rest.schemas.clone();
-            let stopping = stop.services.clone();
-            rest::keep_service_role_policies(owner, &rest.catalog, schemas, &stop.tracker, stopping);
+        if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
+            let schemas = database.needs_service_role_policies.then(|| merged.config.rest.schemas.clone());
+            PolicyKeeper::new(rules.clone(), owner.clone(), rest.catalog.clone(), schemas)
+                .start(&stop.tracker, stop.services.clone());
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);
-        front.open(self.gateway(&merged.config, identity, limiter, &rest, (&health, metrics.clone())));
+        let parts = (&database, &rest);
+        front.open(self.gateway(&merged.config, identity, limiter, parts, (&health, metrics.clone())));
         serve();
         wait_until_ready(&rest).await;
         let url = place.url(&merged.config);
@@ -206,12 +212,13 @@ impl Goforward {
         config: &Config,
         identity: Arc<Identity>,
         limiter: Arc<dyn Limiter>,
-        rest: &Rest,
-        probes: (&Health, Option<RenderMetrics>),
+        (database, rest): (&Database, &Rest),
+        (health, metrics): (&Health, Option<RenderMetrics>),
     ) -> Gateway {
-        let (health, metrics) = probes;
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
-        for mount in self.own_mounts(config, rest, health, metrics).into_iter().chain(self.mounts.clone()) {
+        for mount in
+            self.own_mounts(config, (database, rest), health, metrics).into_iter().chain(self.mounts.clone())
+        {
             let mount =
                 self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
             gateway = gateway.mount(mount);
@@ -223,7 +230,7 @@ impl Goforward {
     fn own_mounts(
         &self,
         config: &Config,
-        rest: &Rest,
+        (database, rest): (&Database, &Rest),
         health: &Health,
         metrics: Option<RenderMetrics>,
     ) -> Vec<Mount> {
@@ -243,6 +250,7 @@ impl Goforward {
         let mut mounts = vec![rest_mount];
         if self.only.is_empty() {
             mounts.extend(Self::project_mounts(config, rest));
+            mounts.extend(security::mount(config, database, rest));
         }
         if !config.rest.prefix.is_empty() {
             mounts.extend(Self::probe_mounts(config, health, metrics));

@@ -4,40 +4,39 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
 
 use crate::app::error::AppError;
+use crate::kernel::db::login::Login;
 
 /// The pause after the first failed attempt; doubled after each further one.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Waits until the database takes connections; calls `on_failure` at the first attempt that fails.
+/// Waits until the database takes connections and gives the server that did; calls `on_failure` at each attempt that
+/// fails.
 ///
 /// What no waiting helps against (a wrong password, say) is an error at once.
 pub(super) async fn reach(
-    options: &PgConnectOptions,
-    timeout: Duration,
+    login: &Login,
     place: &str,
     mut on_failure: impl FnMut(),
-) -> Result<(), AppError> {
+) -> Result<PgConnectOptions, AppError> {
     let (mut pause, mut failures) = (SHORTEST, 0_u32);
     loop {
-        let attempt = tokio::time::timeout(timeout, options.connect()).await;
-        let cause = match attempt {
-            Ok(Ok(connection)) => {
+        let cause = match login.reach().await {
+            Ok((server, connection)) => {
                 let _ = connection.close().await;
                 if failures > 0 {
                     tracing::info!(failures, "the {place} answers");
                 }
-                return Ok(());
+                return Ok(server.clone());
             }
-            Ok(Err(error)) => match refusal(&error) {
+            Err(error) => match refusal(&error) {
                 Some(advice) => return Err(refused(place, &error, advice)),
                 None => text_of(&error),
             },
-            Err(_) => format!("no answer within {timeout:?}"),
         };
         failures += 1;
         if failures.is_power_of_two() {
@@ -53,20 +52,11 @@ pub(super) async fn reach(
 }
 
 /// Connects once, for a command that waits for nothing.
-pub(super) async fn connect(
-    options: &PgConnectOptions,
-    timeout: Duration,
-    place: &str,
-) -> Result<PgConnection, AppError> {
-    let unreachable = |cause| AppError::Unreachable { place: place.to_owned(), cause };
-    match tokio::time::timeout(timeout, options.connect()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(match refusal(&error) {
-            Some(advice) => refused(place, &error, advice),
-            None => unreachable(text_of(&error)),
-        }),
-        Err(_) => Err(unreachable(format!("no answer within {timeout:?}"))),
-    }
+pub(super) async fn connect(login: &Login, place: &str) -> Result<PgConnection, AppError> {
+    login.connect().await.map_err(|error| match refusal(&error) {
+        Some(advice) => refused(place, &error, advice),
+        None => AppError::Unreachable { place: place.to_owned(), cause: text_of(&error) },
+    })
 }
 
 fn refused(place: &str, error: &sqlx::Error, advice: &'static str) -> AppError {

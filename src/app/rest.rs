@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,17 +16,18 @@ use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::{CatalogHandle, ReloadOptions};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, Loaded};
-use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
+use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Identity, VerifiedClaim};
 use crate::kernel::limits::Limiter;
 use crate::kernel::secret::Secret;
 use crate::policy::book::PolicyBook;
+use crate::policy::store::RuleStore;
 use crate::rest::{RestService, RestSettings, Surroundings};
 
-/// Connections beside the lanes: the catalog's two (one listens, one loads), and one for what is done now and then
-/// (reading the settings again, making policies).
-const CONNECTIONS_BESIDE_LANES: u32 = 3;
+/// Connections beside the lanes: the catalog's two (one listens, one loads), and two for what is done now and then: by
+/// the owner (rules and policies of tables), by the login of callers (settings read again, access explained).
+const CONNECTIONS_BESIDE_LANES: u32 = 4;
 
 /// The REST service and the parts that others look at.
 pub(super) struct Rest {
@@ -37,12 +37,16 @@ pub(super) struct Rest {
     pub catalog: CatalogHandle,
     /// The lanes.
     pub lanes: Lanes,
+    /// The rules of tables and what callers see of the catalog.
+    pub policies: Arc<PolicyBook>,
+    /// The stored rules, where the database is one that we prepared.
+    pub rules: Option<RuleStore>,
     settings: Arc<ArcSwap<RestSettings>>,
     port: u16,
 }
 
 /// The configuration with what the database says on top. Where it cannot be asked the rest counts.
-pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &PgConnectOptions) -> Loaded {
+pub(super) async fn with_database_settings(loaded: &Loaded, authenticator: &Login) -> Loaded {
     let rest = &loaded.config.rest;
     if !rest.in_database_config {
         return loaded.clone();
@@ -89,7 +93,7 @@ impl Rest {
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
         let config = &loaded.config;
-        let connect = database.authenticator.to_sqlx();
+        let connect = Login::from(&database.authenticator);
         let mut reload = ReloadOptions::new(connect.clone(), load_options(config));
         reload.channel = config.database.channel_enabled.then(|| config.database.channel.clone());
         let interval = config.database.schema_poll_interval.get();
@@ -109,7 +113,9 @@ impl Rest {
             Arc::clone(&policies),
             limiter,
         );
-        Ok(Self { service, catalog, lanes, settings, port })
+        let column_grants = config.security.column_grants;
+        let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));
+        Ok(Self { service, catalog, lanes, policies, rules, settings, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
@@ -123,7 +129,7 @@ impl Rest {
     ) {
         let (tracker, stop) = tasks;
         let (port, service_role) = (self.port, database.service_role);
-        let connect = database.authenticator.to_sqlx();
+        let connect = Login::from(&database.authenticator);
         let mut requests = self.catalog.config_requests();
         let (catalog, settings, secrets) =
             (self.catalog.clone(), Arc::clone(&self.settings), database.secrets.clone());
@@ -154,40 +160,6 @@ impl Rest {
     }
 }
 
-/// Where `service_role` has no BYPASSRLS of its own, gives it a policy on each protected table, at every change of the
-/// schema, until `stop`.
-pub(super) fn keep_service_role_policies(
-    owner: PgConnectOptions,
-    catalog: &CatalogHandle,
-    schemas: Vec<String>,
-    tracker: &TaskTracker,
-    stop: CancellationToken,
-) {
-    let mut snapshots = catalog.changes();
-    tracker.spawn(async move {
-        loop {
-            let changed = tokio::select! {
-                () = stop.cancelled() => return,
-                changed = snapshots.changed() => changed,
-            };
-            if changed.is_err() {
-                return;
-            }
-            let made = async {
-                let mut connection = owner.connect().await?;
-                let made = ensure_service_role_policies(&mut connection, &schemas).await;
-                let _ = connection.close().await;
-                made
-            };
-            match made.await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(count, "made policies for service_role"),
-                Err(error) => tracing::error!("cannot make policies for service_role: {error}"),
-            }
-        }
-    });
-}
-
 fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> RestSettings {
     let timeout = config.database.statement_timeout.get();
     let around = Surroundings {
@@ -209,7 +181,7 @@ fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> Re
     RestSettings::new(&config.rest, &around)
 }
 
-fn load_options(config: &Config) -> LoadOptions {
+pub(super) fn load_options(config: &Config) -> LoadOptions {
     LoadOptions {
         schemas: config.rest.schemas.clone(),
         extra_search_path: config.rest.extra_search_path.clone(),
@@ -218,7 +190,7 @@ fn load_options(config: &Config) -> LoadOptions {
 }
 
 /// How many connections the server allows, if it can be asked.
-async fn server_limit(connect: &PgConnectOptions) -> Option<u32> {
+async fn server_limit(connect: &Login) -> Option<u32> {
     let mut connection = connect.connect().await.ok()?;
     let limit: Result<String, _> =
         sqlx::query_scalar("show max_connections").fetch_one(&mut connection).await;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,12 +16,13 @@ use tokio_util::task::TaskTracker;
 use super::load::LoadOptions;
 use super::model::Catalog;
 use super::reload_task::ReloadTask;
+use crate::kernel::db::login::Login;
 
 /// How the catalog is kept fresh.
 #[derive(Clone, Debug)]
 pub struct ReloadOptions {
     /// Where to connect, as whom. Any login can read what is needed.
-    pub connect: PgConnectOptions,
+    pub connect: Login,
     /// What to load.
     pub load: LoadOptions,
     /// The NOTIFY channel to listen on; `None` listens on none and relies on the poll.
@@ -35,9 +35,9 @@ pub struct ReloadOptions {
 
 impl ReloadOptions {
     /// The usual: channel `pgrst`, 500 ms, 5 s.
-    pub fn new(connect: PgConnectOptions, load: LoadOptions) -> Self {
+    pub fn new(connect: impl Into<Login>, load: LoadOptions) -> Self {
         Self {
-            connect,
+            connect: connect.into(),
             load,
             channel: Some("pgrst".to_owned()),
             poll: Duration::from_millis(500),

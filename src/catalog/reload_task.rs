@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ const LONGEST_GATHER: Duration = Duration::from_millis(500);
 const RECHECK_EVERY: Duration = Duration::from_secs(1);
 /// Pauses after failures grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// How long connecting may take.
+/// How long the connection that listens may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A load that takes longer has lost its server.
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
@@ -240,7 +240,7 @@ impl ReloadTask {
         self.listen().await?;
         let mut connection = match self.loader.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.options.connect.connect().await?,
         };
         // Before the load, so that what changes meanwhile is noticed by the next look.
         let ended = load::snapshot_text(&mut connection).await?;
@@ -283,12 +283,6 @@ impl ReloadTask {
         load::load(connection, &self.options.load, Some(&previous)).await
     }
 
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        tokio::time::timeout(CONNECT, PgConnection::connect_with(&self.options.connect))
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-    }
-
     /// Listens before anything is read, so that no change falls between.
     async fn listen(&mut self) -> Result<(), sqlx::Error> {
         if self.listener.is_some() || self.deaf {
@@ -298,7 +292,7 @@ impl ReloadTask {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(CONNECT)
-            .connect_lazy_with(self.options.connect.clone());
+            .connect_lazy_with(self.options.connect.choose().await?);
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);

@@ -21,13 +21,87 @@ pub trait Actions {
     /// Finds the keys of this installation; starts nothing.
     fn keys(&self, loaded: Loaded) -> impl Future<Output = Result<Keys, ActionError>>;
 
-    /// Lints how the database is protected.
-    fn policy_lint(&self, loaded: Loaded) -> impl Future<Output = Result<LintReport, ActionError>>;
     /// Asks the server of this configuration, on this machine, whether it is ready; an error says why it is not.
     fn health(&self, loaded: Loaded) -> impl Future<Output = Result<(), ActionError>>;
 
     /// Checks the database.
     fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
+
+    /// Compares, changes or shows the rules of tables, or lints the database; needs no running server.
+    fn policy(
+        &self,
+        loaded: Loaded,
+        task: PolicyTask,
+    ) -> impl Future<Output = Result<PolicyReport, ActionError>>;
+}
+
+/// What to do with the rules of tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyTask {
+    /// Compare files, stored rules and PostgreSQL.
+    Diff(PolicyFiles),
+    /// Store the rules of files, and bring PostgreSQL to them.
+    Apply(PolicyFiles),
+    /// Store the rules of a pack, and bring PostgreSQL to them.
+    ApplyPack(PackChoice),
+    /// Give the stored rules as files.
+    Export {
+        /// The folder to write to; none to print them.
+        dir: Option<PathBuf>,
+    },
+    /// List the packs.
+    Packs,
+    /// Say what is wrong with how the database is protected.
+    Lint {
+        /// As JSON, and not as text for people.
+        json: bool,
+        /// How bad a finding must be for the exit code to say so.
+        fail_on: Threshold,
+    },
+}
+
+/// Files with rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyFiles {
+    /// Single files.
+    pub files: Vec<PathBuf>,
+    /// A folder of files.
+    pub dir: Option<PathBuf>,
+    /// Whether stored rules of tables that no file names are to go.
+    pub prune: bool,
+}
+
+/// A pack for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackChoice {
+    /// The pack's name.
+    pub pack: String,
+    /// The table, as schema and name with a dot between; the first exposed schema without one.
+    pub table: String,
+    /// The parameters that are set.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What was found or done about the rules of tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Text to print as it is.
+    pub text: String,
+    /// What differs, or what was changed.
+    pub entries: Vec<PolicyEntry>,
+    /// What could not be done, a line each.
+    pub failures: Vec<String>,
+    /// Whether the exit code shall say that there is something to do.
+    pub differs: bool,
+}
+
+/// One difference or change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyEntry {
+    /// In one line.
+    pub title: String,
+    /// The rules that differ, or the SQL.
+    pub details: Vec<String>,
 }
 
 /// Receives the report once the server answers.
@@ -104,32 +178,6 @@ pub enum Threshold {
     Warning,
     /// Everything.
     Note,
-}
-
-/// What the linter found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LintReport {
-    /// The findings as paragraphs.
-    pub text: String,
-    /// The same for programs.
-    pub json: serde_json::Value,
-    /// How many problems there are.
-    pub problems: usize,
-    /// How many warnings.
-    pub warnings: usize,
-    /// How many notes.
-    pub notes: usize,
-}
-
-impl LintReport {
-    /// How many findings are as bad as the threshold, or worse.
-    pub fn count(&self, threshold: Threshold) -> usize {
-        match threshold {
-            Threshold::Problem => self.problems,
-            Threshold::Warning => self.problems + self.warnings,
-            Threshold::Note => self.problems + self.warnings + self.notes,
-        }
-    }
 }
 
 /// How bad a finding is.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use super::actions::{Service, Threshold};
+use super::actions::Service;
+use super::policy::PolicyCommand;
 
 /// How to begin, below the list of commands.
 const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
@@ -48,15 +49,15 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look after the rules of tables
-    Policy {
-        #[command(subcommand)]
-        command: PolicyCommand,
-    },
     /// Ask the running server whether it is ready; exit code 1 if not
     Health {
         #[command(flatten)]
         config: ConfigArguments,
+    },
+    /// Compare, change and show the rules of tables, and lint how the database is protected
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Print the version
     Version,
@@ -74,21 +75,6 @@ pub(super) enum ConfigCommand {
         /// Only what differs from the defaults
         #[arg(long)]
         changed: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PolicyCommand {
-    /// Say what is wrong with how the database is protected, why, and how to fix it
-    Lint {
-        #[command(flatten)]
-        config: ConfigArguments,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// How bad a finding must be for the exit code 1
-        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
-        fail_on: Threshold,
     },
 }
 

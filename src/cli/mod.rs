@@ -4,6 +4,7 @@
 mod actions;
 mod arguments;
 mod output;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -19,11 +20,12 @@ use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, p
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, LintReport, OnReady, Reload, ServeOptions, Service, Severity,
-    StartReport, Threshold,
+    ActionError, Actions, Finding, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles, PolicyReport,
+    PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
 };
-use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, PolicyCommand, Serve};
+use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
+use policy::report_text;
 
 /// Runs the command of this process's arguments and environment.
 pub fn run(actions: &impl Actions) -> ExitCode {
@@ -96,16 +98,20 @@ fn carry_out(
             let problem = findings.iter().any(|finding| finding.severity == Severity::Problem);
             Ok(u8::from(problem))
         }
-        Command::Policy { command: PolicyCommand::Lint { config, json, fail_on } } => {
-            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
-            let report = runtime()?.block_on(actions.policy_lint(loaded))?;
-            print(out, &if json { format!("{:#}\n", report.json) } else { report.text.clone() })?;
-            Ok(u8::from(report.count(fail_on) > 0))
-        }
         Command::Health { config } => {
             let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
             runtime()?.block_on(actions.health(loaded))?;
             print(out, "ready\n")
+        }
+        Command::Policy { command } => {
+            let (config, task) = command.into_parts();
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+            let report = runtime()?.block_on(actions.policy(loaded, task))?;
+            print(out, &report_text(&report))?;
+            for failure in &report.failures {
+                let _ = writeln!(errors, "error: {}", one_line(failure));
+            }
+            Ok(u8::from(report.differs || !report.failures.is_empty()))
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }

@@ -29,11 +29,6 @@ impl Actions for Fixed {
         Ok(keys())
     }
 
-    async fn policy_lint(&self, _: Loaded) -> Result<LintReport, ActionError> {
-        let (text, json) = ("1 warning\n".to_owned(), serde_json::json!([{ "severity": "warning" }]));
-        Ok(LintReport { text, json, problems: 0, warnings: 1, notes: 0 })
-    }
-
     async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
         if loaded.config.server.port == 8000 { Ok(()) } else { Err("nobody is there".into()) }
     }
@@ -42,6 +37,16 @@ impl Actions for Fixed {
         let severity = if loaded.config.rest.plan_enabled { Severity::Problem } else { Severity::Note };
         let (title, meaning) = ("No superuser.".to_owned(), "Changes are polled.".to_owned());
         Ok(vec![Finding { severity, title, meaning, sql: Some("alter role x superuser;".to_owned()) }])
+    }
+
+    async fn policy(&self, _: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
+        let entry = PolicyEntry { title: format!("{task:?}"), details: vec!["create policy p".to_owned()] };
+        let differs = matches!(task, PolicyTask::Diff(_));
+        let failures = match task {
+            PolicyTask::Export { .. } => vec!["public.a: cannot be\nread".to_owned()],
+            _ => Vec::new(),
+        };
+        Ok(PolicyReport { text: String::new(), entries: vec![entry], failures, differs })
     }
 }
 
@@ -218,19 +223,14 @@ fn doctor_says_what_it_found_and_fails_for_problems_only() {
 }
 
 #[test]
-fn the_linter_fails_for_what_reaches_the_threshold() {
-    for (arguments, code) in [
-        (&["policy", "lint"][..], 0),
-        (&["policy", "lint", "--fail-on", "problem"], 0),
-        (&["policy", "lint", "--fail-on", "warning"], 1),
-        (&["policy", "lint", "--fail-on", "note"], 1),
+fn the_linter_is_told_the_form_and_the_threshold() {
+    for (arguments, task) in [
+        (&["policy", "lint"][..], "Lint { json: false, fail_on: Problem }"),
+        (&["policy", "lint", "--json", "--fail-on", "note"], "Lint { json: true, fail_on: Note }"),
     ] {
-        let (found, out, _) = call(arguments, &[]);
-        assert_eq!((found, out.as_str()), (code, "1 warning\n"), "{arguments:?}");
+        let (code, out, _) = call(arguments, &[]);
+        assert_eq!((code, out.lines().next()), (0, Some(task)), "{arguments:?}");
     }
-    let (code, out, _) = call(&["policy", "lint", "--json"], &[]);
-    let printed: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &printed[0]["severity"]), (0, &"warning".into()));
     assert_eq!(call(&["policy", "lint", "--fail-on", "anything"], &[]).0, 2);
 }
 
@@ -251,4 +251,26 @@ fn the_start_report_names_url_keys_and_data() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     assert!(!format!("{report:?}").contains("the-service-key"));
+}
+
+#[test]
+fn policy_tasks_reach_the_actions_and_decide_the_exit_code() {
+    let (code, out, _) = call(&["policy", "diff", "--file", "a.yaml", "--dir", "b", "--prune"], &[]);
+    let files = "PolicyFiles { files: [\"a.yaml\"], dir: Some(\"b\"), prune: true }";
+    assert_eq!((code, out), (1, format!("Diff({files})\n    create policy p\n")));
+    let arguments =
+        ["policy", "apply", "--pack", "private-per-user", "--table", "public.a", "--with", "owner=who"];
+    let (code, out, _) = call(&arguments, &[]);
+    assert_eq!(code, 0);
+    assert!(out.contains("table: \"public.a\", settings: [(\"owner\", \"who\")]"), "{out}");
+    let (code, _, errors) = call(&["policy", "export"], &[]);
+    assert_eq!((code, errors.as_str()), (1, "error: public.a: cannot be read\n"));
+    for wrong in [
+        &["policy", "apply", "--pack", "team"][..],
+        &["policy", "apply", "--pack", "team", "--table", "a", "--file", "b"],
+        &["policy", "apply", "--table", "a"],
+        &["policy", "apply", "--pack", "team", "--table", "a", "--with", "b"],
+    ] {
+        assert_eq!(call(wrong, &[]).0, 2, "{wrong:?}");
+    }
 }

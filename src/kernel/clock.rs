@@ -11,7 +11,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    /// Milliseconds since the Unix epoch, moved by [`Clock::advance`].
+    /// Milliseconds since the Unix epoch, moved by [`Clock::advance`] and [`Clock::set`].
     Manual(Arc<AtomicI64>),
 }
 
@@ -37,6 +37,13 @@ impl Clock {
     /// Whole seconds since the Unix epoch, as JWT claims count (RFC 7519 section 2, NumericDate).
     pub fn unix_seconds(&self) -> i64 {
         self.unix_millis().div_euclid(1000)
+    }
+
+    /// Sets a manual clock, backwards too; a system clock is left alone.
+    pub fn set(&self, unix_seconds: i64) {
+        if let Source::Manual(at) = &self.0 {
+            at.store(unix_seconds * 1000, Ordering::SeqCst);
+        }
     }
 
     /// Moves a manual clock; a system clock is left alone.

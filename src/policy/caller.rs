@@ -39,13 +39,25 @@ impl PolicyCaller {
         verified_claim: Option<&VerifiedClaim>,
         address: Option<IpAddr>,
     ) -> Self {
+        let standing = (bypasses, caller.is_authenticated());
+        Self::of_claims(Arc::clone(&caller.role), standing, &caller.claims, verified_claim, address)
+    }
+
+    /// The facts from a role, whether it bypasses rules and is another than the anonymous one, and claims.
+    pub fn of_claims(
+        role: Arc<str>,
+        (bypasses, authenticated): (bool, bool),
+        claims: &Claims,
+        verified_claim: Option<&VerifiedClaim>,
+        address: Option<IpAddr>,
+    ) -> Self {
         Self {
-            role: Arc::clone(&caller.role),
+            role,
             bypasses,
-            authenticated: caller.is_authenticated(),
-            verified: verified_claim.is_some_and(|claim| claim.holds(&caller.claims)),
-            second_factor: caller.assurance_level() == Some("aal2"),
-            app_roles: app_roles(&caller.claims),
+            authenticated,
+            verified: verified_claim.is_some_and(|claim| claim.holds(claims)),
+            second_factor: claims.get("aal").and_then(Value::as_str) == Some("aal2"),
+            app_roles: app_roles(claims),
             address: address.map(|address| address.to_canonical()),
         }
     }

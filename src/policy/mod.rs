@@ -2,16 +2,19 @@
 //!
 //! Start at [`decide`], the one pure decision. `model` is the rules as an admin writes them, `rules` all those of a
 //! catalog, `caller` the facts about who asks, `restrict` the catalog that a class of callers sees, `desired` what
-//! PostgreSQL itself enforces, `store` the rules in the database, and [`book::PolicyBook`] where services get a caller's view.
-//! `lint` finds what is wrong with how a database is protected.
+//! PostgreSQL itself enforces, `protected` what is closed without any rule, `store` the rules in the database, `lint` what is
+//! wrong with how a database is protected, and [`book::PolicyBook`] where services get a caller's view.
 
 pub mod book;
 pub mod caller;
 pub mod decide;
 pub mod desired;
 pub mod expression;
+pub mod files;
 pub mod lint;
 pub mod model;
+pub mod packs;
+pub mod protected;
 pub mod restrict;
 pub mod rules;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::catalog::Catalog;
 use crate::catalog::reload::CatalogHandle;
@@ -143,6 +143,9 @@ impl RestService {
         if !self.catalog.is_ready() {
             return Err(RestError::NoCatalog);
         }
+        if is_encoded(&head.headers) {
+            return Err(RestError::EncodedBody);
+        }
         let deadline = context.body_deadline.min(context.deadline);
         let body = read_body(body, context.body_limit, deadline, &context.body_budget).await?;
         let started = Instant::now();
@@ -179,7 +182,10 @@ impl RestService {
                 exchange.timing.transaction = Some(asked.elapsed());
                 described
             }
-            Plan::Info { allow } => run::allow(allow),
+            Plan::Info { allow } => {
+                exchange.timing.transaction = Some(Duration::ZERO);
+                run::allow(allow)
+            }
             Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };
         response.extensions_mut().insert(route(&request.action));
@@ -263,7 +269,7 @@ fn refused(refusal: Refusal) -> RestError {
     let rule = match &refusal {
         Refusal::Rule(refusal) => Some(refusal.rule.name()),
         Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
-        Refusal::Unprotected { .. } | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
+        Refusal::Unprotected(_) | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
     };
     if let Some(rule) = rule {
         metrics::counter!("goforward_table_security_refusals_total", "rule" => rule).increment(1);
@@ -274,6 +280,13 @@ fn refused(refusal: Refusal) -> RestError {
 /// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.
 fn is_trusted(catalog: &Catalog, settings: &RestSettings, role: &str) -> bool {
     settings.service_role == Some(role) || catalog.roles.get(role).is_some_and(|role| role.bypass_rls)
+}
+
+/// Whether the body is compressed. It is never unpacked: a few bytes could become gigabytes.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = codings.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| !matches!(coding.trim_ascii(), b"" | b"identity"))
 }
 
 /// Whether a newer catalog might know what this one does not.

@@ -1,5 +1,5 @@
 //! Files in the form of `postgrest.conf`: one `name = value` per line, values being quoted texts, numbers,
-//! true or false. Pure: text in, settings out.
+//! true or false. In a text `$$` is one dollar. Pure: text in, settings out.
 
 use std::path::Path;
 
@@ -54,6 +54,17 @@ fn value(text: &str) -> Result<String, &'static str> {
         match letters.next().ok_or("the closing quote is missing")? {
             '"' => break,
             '\\' => value.push(escaped(&mut letters).ok_or("unknown escape; write `\\\\` for a backslash")?),
+            // PostgREST wants every dollar doubled; a single one can only be meant as it stands.
+            '$' => {
+                let after = letters.as_str();
+                if after.starts_with('(') {
+                    return Err(
+                        "`$(...)` is not replaced here; write the value itself, or `$$(` for these letters",
+                    );
+                }
+                letters = after.strip_prefix('$').unwrap_or(after).chars();
+                value.push('$');
+            }
             other => value.push(other),
         }
     }
@@ -105,6 +116,8 @@ mod tests {
             "openapi-security-active = false # no\n",
             "db-uri = \"postgres://u:p=#@h/d\"\n",
             "db-anon-role = \"\\u062a\\ud83d\\ude00\"\r\n",
+            "jwt-role-claim-key = \"$$.role\"\n",
+            "jwt-secret = \"a$$$$b$c$\"\n",
         );
         let expected = [
             ("db-schemas", "test, v1"),
@@ -113,6 +126,8 @@ mod tests {
             ("openapi-security-active", "false"),
             ("db-uri", "postgres://u:p=#@h/d"),
             ("db-anon-role", "\u{62a}\u{1f600}"),
+            ("jwt-role-claim-key", "$.role"),
+            ("jwt-secret", "a$$b$c$"),
         ];
         let expected: Vec<_> = expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
         assert_eq!(read(text).unwrap(), expected);
@@ -128,6 +143,7 @@ mod tests {
             ("\ndb-uri = \"\\q\"", "unknown escape"),
             ("\ndb-uri = \"\\ud800x\"", "unknown escape"),
             ("\ndb-uri = \"x\" y", "unexpected text"),
+            ("\ndb-uri = \"$(DB_URI)\"", "is not replaced here"),
             ("\nimport \"other\"", "expected `name = value`"),
         ] {
             let error = read(text).unwrap_err();

@@ -73,7 +73,7 @@ section! {
         pub auth: AuthConfig = AuthConfig::default();
         /// The REST service.
         pub rest: RestConfig = RestConfig::default();
-        /// Rules of tables.
+        /// Rules about tables.
         pub security: SecurityConfig = SecurityConfig::default();
         /// Logs.
         pub log: LogConfig = LogConfig::default();

@@ -5,8 +5,10 @@
 //! because the kernel must not know the catalog.
 
 pub mod api_keys;
+pub mod authority;
 pub mod caller;
 mod claims;
+mod older_role_path;
 mod resolve;
 pub mod role_path;
 mod signing_keys;
@@ -18,6 +20,7 @@ mod verifier;
 mod tests;
 
 pub use api_keys::{KeyKind, KeyRing, ProjectKeys};
+pub use authority::{Authority, Capability, ServersOnly};
 pub use caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable};
 pub use role_path::{RolePath, RolePathError};

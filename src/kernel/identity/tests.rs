@@ -1,5 +1,8 @@
 //! Tables over tokens and keys: every attack on them that is known to have worked somewhere.
 
+mod clock;
+mod timing;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -197,7 +197,7 @@ impl Verifier {
 
     fn caller(&self, token: &str, text: &[u8], claims: Claims) -> Result<Caller, IdentityError> {
         let (role, named): (Arc<str>, bool) = match self.role_path.find(&claims) {
-            Some(Value::String(role)) => (Arc::from(role.as_str()), true),
+            Some(Value::String(role)) => (Arc::from(role), true),
             Some(other) => (Arc::from(other.to_string()), true),
             None => (Arc::from(self.anonymous_role.as_deref().ok_or(IdentityError::TokenRequired)?), false),
         };

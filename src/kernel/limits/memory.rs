@@ -43,7 +43,10 @@ impl MemoryLimiter {
         let tolerance = step.saturating_mul(i64::from(quota.burst.max(1)));
         let place = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         let mut shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
-        let runs_out = shard.get(&hash).map_or(now, |at| (*at).max(now)).saturating_add(step);
+        // No count runs out later than the tolerance allows, unless the clock was set back: then it starts anew.
+        let latest = now.saturating_add(tolerance);
+        let counted = shard.get(&hash).copied().filter(|at| *at <= latest);
+        let runs_out = counted.map_or(now, |at| at.max(now)).saturating_add(step);
         let too_early = runs_out.saturating_sub(now).saturating_sub(tolerance);
         if too_early > 0 {
             return Decision::Refused { retry_after: Duration::from_micros(too_early.unsigned_abs()) };
@@ -121,6 +124,30 @@ mod tests {
         assert_eq!(limiter.decide(&key("2001:db8:0:1::1"), quota), Decision::Allowed);
         assert_eq!(limiter.decide(&key("203.0.113.7"), quota), Decision::Allowed);
         assert!(matches!(limiter.decide(&key("::ffff:203.0.113.7"), quota), Decision::Refused { .. }));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_locks_nobody_out_and_opens_nothing_for_good() {
+        let noon = 1_800_000_000;
+        for jump in [-3600, 3600, -10 * 365 * 86_400, 10 * 365 * 86_400, i64::MAX / 10_000_000, -noon - 5] {
+            let clock = Clock::manual(noon);
+            let limiter = MemoryLimiter::new(100, clock.clone());
+            let quota = Quota { requests: 10, per: Duration::from_secs(10), burst: 3 };
+            let ask = || limiter.decide(&key("203.0.113.7"), quota);
+            assert_eq!([ask(), ask(), ask()], [Decision::Allowed; 3]);
+
+            clock.set(noon + jump);
+
+            let after: Vec<Decision> = (0..10).map(|_| ask()).collect();
+            let allowed = after.iter().filter(|decision| **decision == Decision::Allowed).count();
+            assert!(allowed <= 3, "{jump}: {after:?}");
+            assert!(after.last().unwrap().retry_after_seconds().unwrap() <= 1, "{jump}: {after:?}");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(ask(), Decision::Allowed, "{jump}");
+            clock.set(noon);
+            clock.advance(Duration::from_secs(20));
+            assert_eq!([ask(), ask(), ask()], [Decision::Allowed; 3], "{jump} and back");
+        }
     }
 
     #[test]

@@ -95,7 +95,7 @@ metric_table! {
         "Requests that a rule of a table refused.";
     CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
-        "Log lines dropped because the log could not be written fast enough.";
+        "Log lines lost because the log could not be written, or not fast enough.";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [], "CPU time of the process in seconds.";
     PROCESS_RESIDENT = "process_resident_memory_bytes", Gauge, [], "Resident memory of the process.";
     PROCESS_VIRTUAL = "process_virtual_memory_bytes", Gauge, [], "Virtual memory of the process.";

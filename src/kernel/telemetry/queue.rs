@@ -1,7 +1,7 @@
 //! The queue between those who log and the thread that writes: one buffer, swapped out whole.
 //!
 //! A line costs a lock and a copy, never a wake-up of the writer while it is busy: it takes everything that gathered
-//! since its last write in one go. Lines that find the buffer full are dropped and counted.
+//! since its last write in one go. Lines that find the buffer full, or a place that takes none, are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -41,7 +41,7 @@ impl Shared {
 pub(super) struct QueueWriter(Arc<Shared>);
 
 impl QueueWriter {
-    /// Lines that were dropped because the queue was full.
+    /// Lines that were dropped because the queue was full or what it writes to failed.
     pub(super) fn dropped(&self) -> u64 {
         self.0.lock().dropped
     }
@@ -104,8 +104,10 @@ fn write_until_closed(shared: &Shared, mut place: impl Write) {
             std::mem::swap(&mut state.waiting, &mut batch);
             state.is_closed
         };
-        // Nobody can be told that the log itself cannot be written.
-        let _ = place.write_all(&batch).and_then(|()| place.flush());
+        // The log cannot tell that it cannot be written: the number of lost lines does.
+        if place.write_all(&batch).and_then(|()| place.flush()).is_err() {
+            shared.lock().dropped += memchr::memchr_iter(b'\n', &batch).count() as u64;
+        }
         if is_closed && batch.is_empty() {
             return;
         }
@@ -163,6 +165,33 @@ mod tests {
         let text = String::from_utf8(place.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 4000);
         assert!(text.lines().all(|line| line.split_once('-').is_some()));
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_and_later_ones_written() {
+        struct FullAtFirst(Place, bool);
+        impl Write for FullAtFirst {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if std::mem::take(&mut self.1) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let place = Place::default();
+        let (mut writer, worker) = start(FullAtFirst(place.clone(), true)).unwrap();
+        writer.write_all(b"one\ntwo\n").unwrap();
+        while writer.dropped() == 0 {
+            std::thread::yield_now();
+        }
+        writer.write_all(b"three\n").unwrap();
+        drop(worker);
+        assert_eq!(writer.dropped(), 2);
+        assert_eq!(place.0.lock().unwrap().as_slice(), b"three\n");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl LogSink {
         self.writer.clone()
     }
 
-    /// Lines that were dropped because the queue was full.
+    /// Lines that were dropped because the queue was full or the place took none.
     pub fn dropped_lines(&self) -> u64 {
         self.writer.dropped()
     }

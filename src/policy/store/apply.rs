@@ -39,8 +39,18 @@ select schema_name, table_name from goforward.narrowed_grants";
 impl RuleStore {
     /// What [`RuleStore::apply`] would do, to one table or to all.
     pub async fn plan(&self, catalog: &Catalog, only: Option<&QualifiedName>) -> Result<Applied, StoreError> {
+        self.plan_with(catalog, only, &BTreeMap::new()).await
+    }
+
+    /// The same as if these rules were stored, or for `None` no rules.
+    pub async fn plan_with(
+        &self,
+        catalog: &Catalog,
+        only: Option<&QualifiedName>,
+        instead: &BTreeMap<QualifiedName, Option<TableSecurity>>,
+    ) -> Result<Applied, StoreError> {
         let mut session = self.session().await?;
-        let planned = self.plan_in(&mut session.connection, catalog, only).await;
+        let planned = self.plan_in(&mut session.connection, catalog, only, instead).await;
         session.close().await;
         planned
     }
@@ -64,7 +74,7 @@ impl RuleStore {
         catalog: &Catalog,
         only: Option<&QualifiedName>,
     ) -> Result<Applied, StoreError> {
-        let planned = self.plan_in(&mut session.connection, catalog, only).await?;
+        let planned = self.plan_in(&mut session.connection, catalog, only, &BTreeMap::new()).await?;
         let tables: BTreeSet<QualifiedName> =
             planned.changes.into_iter().map(|change| change.table).collect();
         let mut applied = Applied { changes: Vec::new(), failures: planned.failures };
@@ -126,6 +136,7 @@ impl RuleStore {
         connection: &mut PgConnection,
         catalog: &Catalog,
         only: Option<&QualifiedName>,
+        instead: &BTreeMap<QualifiedName, Option<TableSecurity>>,
     ) -> Result<Applied, StoreError> {
         let mut transaction =
             connection.begin_with("begin isolation level repeatable read read only").await?;
@@ -137,6 +148,12 @@ impl RuleStore {
             .filter(|stored| is_meant(&stored.name))
             .map(|stored| (stored.name, stored.rules))
             .collect();
+        for (name, other) in instead.iter().filter(|(name, _)| is_meant(name)) {
+            match other {
+                Some(other) => rules.insert(name.clone(), Ok(other.clone())),
+                None => rules.remove(name),
+            };
+        }
         let traces: Vec<(String, String)> = sqlx::query_as(TRACES)
             .persistent(false)
             .bind(crate::policy::desired::MARK)

@@ -23,10 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 
 use crate::catalog::model::{Catalog, QualifiedName};
+
+use crate::kernel::db::login::Login;
 
 use super::model::TableSecurity;
 
@@ -96,7 +97,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// time, which is open only while something is done.
 #[derive(Clone)]
 pub struct RuleStore {
-    owner: PgConnectOptions,
+    owner: Login,
     column_grants: bool,
     turn: Arc<Semaphore>,
 }
@@ -110,7 +111,7 @@ impl std::fmt::Debug for RuleStore {
 impl RuleStore {
     /// A store over the database that `owner` connects to. With `column_grants`, columns that a role may never read or
     /// write are taken from its grants.
-    pub fn new(owner: PgConnectOptions, column_grants: bool) -> Self {
+    pub fn new(owner: Login, column_grants: bool) -> Self {
         Self { owner, column_grants, turn: Arc::new(Semaphore::new(1)) }
     }
 

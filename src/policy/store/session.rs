@@ -1,7 +1,7 @@
 //! A connection of the owner, and the settings under which it looks and changes.
 
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::SemaphorePermit;
 
 use crate::catalog::model::QualifiedName;

@@ -60,6 +60,10 @@ fn sql_parts(error: &SqlError, disclosure: Disclosure) -> ErrorParts {
     if status == StatusCode::UNAUTHORIZED {
         parts = parts.header(header::WWW_AUTHENTICATE, "Bearer");
     }
+    // `RAISE SQLSTATE 'PT402' USING MESSAGE = 'Payment Required'` words the status too.
+    if error.code.strip_prefix("PT").and_then(|digits| digits.parse().ok()) == Some(status.as_u16()) {
+        parts.reason = Some(error.message.clone());
+    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         parts = parts.header(header::RETRY_AFTER, "1");
     }
@@ -131,6 +135,8 @@ struct RaisedMessage {
 #[derive(Deserialize)]
 struct RaisedDetail {
     status: u16,
+    #[serde(default)]
+    status_text: Option<String>,
     headers: std::collections::BTreeMap<String, String>,
 }
 
@@ -154,6 +160,7 @@ fn raised(error: &SqlError) -> ErrorParts {
     let mut parts = ErrorParts::new(status, &message.code, message.message);
     parts.details = message.details.map(Value::String);
     parts.hint = message.hint;
+    parts.reason = parsed.status_text;
     parts.headers = parsed
         .headers
         .into_iter()
@@ -199,5 +206,25 @@ mod tests {
         assert_eq!((parts.status.as_u16(), names), (409, vec!["x-mine"]));
         let interim = r#"{"status":101,"headers":{}}"#;
         assert_eq!(raised(&error("PGRST", message, Some(interim))).code, "PGRST121");
+    }
+
+    #[test]
+    fn what_functions_raise_words_the_status_too() {
+        let error = |code: &str, message: &str, detail: Option<&str>| SqlError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            detail: detail.map(str::to_owned),
+            ..SqlError::default()
+        };
+        let reason = |error: SqlError| sql_parts(&error, Disclosure::NOTHING).reason;
+        let message = r#"{"code":"1","message":"m"}"#;
+        let worded = r#"{"status":404,"status_text":"Nowhere","headers":{}}"#;
+        let wordless = r#"{"status":404,"headers":{}}"#;
+        assert_eq!(reason(error("PGRST", message, Some(worded))).as_deref(), Some("Nowhere"));
+        assert_eq!(reason(error("PGRST", message, Some(wordless))), None);
+        assert_eq!(reason(error("PT402", "Pay first", None)).as_deref(), Some("Pay first"));
+        for other in ["PT40A", "PT101", "P0001"] {
+            assert_eq!(reason(error(other, "m", None)), None, "{other}");
+        }
     }
 }

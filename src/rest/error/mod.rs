@@ -6,6 +6,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,6 +58,8 @@ pub enum RestError {
     },
     /// The body of the request cannot be had.
     Body(BodyError),
+    /// The body of the request is compressed.
+    EncodedBody,
     /// What the database answered is not what was asked for.
     Unreadable(&'static str),
     /// The request did not come through the gateway.
@@ -128,13 +131,15 @@ pub struct ErrorParts {
     pub hint: Option<String>,
     /// Headers beside those that every error has.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The words beside the status, where a function chose them; HTTP/2 has no place for them.
+    pub reason: Option<String>,
 }
 
 impl ErrorParts {
     /// An error with nothing but a status, code and message.
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
-        Self { status, code, message, details: None, hint: None, headers: Vec::new() }
+        Self { status, code, message, details: None, hint: None, headers: Vec::new(), reason: None }
     }
 
     /// An error of our own, which PostgREST does not have.
@@ -190,6 +195,11 @@ const BODY_MEMORY_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
     code: "body_memory_full",
     message: "Too many request bodies are in memory",
+};
+const ENCODED_BODY: OwnError = OwnError {
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    code: "encoded_body",
+    message: "The request body is compressed, which is not supported",
 };
 const DATABASE_QUEUE_FULL: OwnError = OwnError {
     status: StatusCode::SERVICE_UNAVAILABLE,
@@ -249,6 +259,10 @@ impl RestError {
                 .details(format!("At most {limit} bytes are returned at once"))
                 .hint("Ask for fewer rows or columns, or for text/csv or application/x-ndjson, which stream"),
             Self::Body(error) => body_parts(*error),
+            // RFC 9110, section 15.5.16: so tells the server what it would take.
+            Self::EncodedBody => ErrorParts::own(&ENCODED_BODY)
+                .hint("Send it as it is, without Content-Encoding")
+                .header(header::ACCEPT_ENCODING, "identity"),
             Self::Unreadable(_) | Self::NotIdentified => {
                 ErrorParts::new(S::INTERNAL_SERVER_ERROR, "PGRSTX00", "Internal error")
             }
@@ -284,6 +298,10 @@ impl RestError {
         };
         let mut response = Response::new(Body::from(body.unwrap_or_default()));
         *response.status_mut() = parts.status;
+        // Text with line breaks or control characters cannot stand there and is left out.
+        if let Some(reason) = parts.reason.and_then(|text| ReasonPhrase::try_from(text.into_bytes()).ok()) {
+            response.extensions_mut().insert(reason);
+        }
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/json; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, content_type);

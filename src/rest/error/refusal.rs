@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{Disclosure, ErrorParts, OwnError};
 use crate::policy::decide::{self, Rule};
 use crate::policy::model::RateLimit;
+use crate::policy::protected::Unprotected;
 use crate::policy::rules::Closed;
 use crate::rest::core::protect::Refusal;
 
@@ -42,7 +43,7 @@ const OVER_TABLE_RATE_LIMIT: OwnError = OwnError {
 /// What the caller sees of a refusal.
 pub(super) fn parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
     match refusal {
-        Refusal::Unprotected { relation, reason, fix } => {
+        Refusal::Unprotected(Unprotected { relation, reason, fix }) => {
             let message = format!("permission denied for {}", relation.name);
             let parts =
                 ErrorParts::denied(disclosure, "42501", message).details(format!("{relation} {reason}"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::catalog::model::QualifiedName;
 use crate::kernel::db::wire::{SqlError, Unavailable};
+use crate::policy::protected::Unprotected;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::samples::Request;
 
@@ -98,6 +99,7 @@ fn what_a_request_means_decides_status_and_code() {
         (ResponseError::HeadersSetting.into(), 500, "PGRST111"),
         (ResponseError::StatusSetting.into(), 500, "PGRST112"),
         (RestError::ResultTooLarge { limit: 1 }, 400, "result_too_large"),
+        (RestError::EncodedBody, 415, "encoded_body"),
         (RestError::NoCatalog, 503, "PGRST002"),
         (unavailable(false), 503, "PGRST000"),
         (DbError::PoolTimeout.into(), 504, "PGRST003"),
@@ -147,11 +149,11 @@ fn rows_and_names_of_others_are_told_to_nobody_who_may_not_see_them() {
 #[test]
 fn a_refusal_says_what_would_mend_it() {
     let relation = QualifiedName::new("test", "clients");
-    let unprotected = Refusal::Unprotected {
+    let unprotected = Refusal::Unprotected(Unprotected {
         relation: relation.clone(),
         reason: "has no row-level security".to_owned(),
         fix: "ALTER TABLE …".to_owned(),
-    };
+    });
     for (refusal, status, code, hint) in [
         (unprotected, 403, "42501", "ALTER TABLE …"),
         (

@@ -105,6 +105,93 @@ test('related rows are embedded in every direction', async () => {
   assert.deepEqual(spread, { title: 'Solaris', author: 'Stanisław' })
 })
 
+test('ranges are compared in every way', async () => {
+  const ids = async (refine) => ok(await refine(anon.from('loans').select('id')).order('id')).map((row) => row.id)
+
+  assert.deepEqual(await ids((q) => q.rangeGt('weeks', '[1,3)')), [2, 3])
+  assert.deepEqual(await ids((q) => q.rangeGte('weeks', '[3,9)')), [2, 3])
+  assert.deepEqual(await ids((q) => q.rangeLt('weeks', '[6,7)')), [1, 2])
+  assert.deepEqual(await ids((q) => q.rangeLte('weeks', '[2,6)')), [1, 2])
+  assert.deepEqual(await ids((q) => q.rangeAdjacent('weeks', '[6,8)')), [2, 3])
+  assert.deepEqual(await ids((q) => q.overlaps('weeks', '[2,4)')), [1, 2])
+  assert.deepEqual(await ids((q) => q.contains('weeks', '[3,5)')), [2])
+  assert.deepEqual(await ids((q) => q.containedBy('weeks', '[1,7)')), [1, 2])
+})
+
+test('text is matched by lists, patterns and words', async () => {
+  const ids = async (refine) => ok(await refine(anon.from('books').select('id')).order('id')).map((row) => row.id)
+
+  assert.deepEqual(await ids((q) => q.likeAnyOf('title', ['Sol%', '%Heaven'])), [2, 3])
+  assert.deepEqual(await ids((q) => q.likeAllOf('title', ['The%', '%d'])), [1, 4])
+  assert.deepEqual(await ids((q) => q.ilikeAnyOf('title', ['SOL%', '%heaven'])), [2, 3])
+  assert.deepEqual(await ids((q) => q.ilikeAllOf('title', ['the%', '%D'])), [1, 4])
+  assert.deepEqual(await ids((q) => q.regexMatch('title', '^The .*d$')), [1, 4])
+  assert.deepEqual(await ids((q) => q.regexIMatch('title', 'SOLARIS')), [3])
+  assert.deepEqual(await ids((q) => q.notIn('id', [1, 2])), [3, 4])
+  assert.deepEqual(await ids((q) => q.not('id', 'in', '(1,2)')), [3, 4])
+  assert.deepEqual(await ids((q) => q.isDistinct('price', 7.5)), [1, 2, 4])
+  assert.deepEqual(await ids((q) => q.textSearch('title', 'lathe heaven', { type: 'plain', config: 'english' })), [2])
+  assert.deepEqual(await ids((q) => q.textSearch('title', 'lathe of heaven', { type: 'phrase', config: 'english' })), [2])
+  assert.deepEqual(await ids((q) => q.textSearch('title', 'lathe or solaris', { type: 'websearch', config: 'english' })), [2, 3])
+})
+
+test('embedded rows are filtered, ordered and cut on their own', async () => {
+  const rows = ok(await anon.from('authors').select('id,books(id)').order('id').limit(2)
+    .or('pages.gt.380,pages.lt.200', { referencedTable: 'books' }).order('pages', { referencedTable: 'books', ascending: false }))
+  assert.deepEqual(rows, [{ id: 1, books: [{ id: 1 }, { id: 2 }] }, { id: 2, books: [] }])
+  const first = ok(await anon.from('authors').select('id,books(id)').order('id').limit(2)
+    .order('price', { referencedTable: 'books', nullsFirst: true }).limit(1, { referencedTable: 'books' }))
+  assert.deepEqual(first, [{ id: 1, books: [{ id: 1 }] }, { id: 2, books: [{ id: 4 }] }])
+  const second = ok(await anon.from('authors').select('id,books(id)').eq('id', 1)
+    .order('id', { referencedTable: 'books' }).range(1, 1, { referencedTable: 'books' }).single())
+  assert.deepEqual(second, { id: 1, books: [{ id: 2 }] })
+  const without = ok(await anon.from('authors').select('id,books()').is('books', null))
+  assert.deepEqual(without, [{ id: 3 }])
+})
+
+test('columns that are missing take null or their default', async () => {
+  const rows = [{ id: 10, book_id: 1, weeks: '[1,2)', note: 'x' }, { id: 11, book_id: 1, weeks: '[1,2)' }]
+  const nulls = ok(await service.from('loans').insert(rows).select('note').order('id'))
+  ok(await service.from('loans').delete().in('id', [10, 11]))
+  const defaults = ok(await service.from('loans').insert(rows, { defaultToNull: false }).select('note').order('id'))
+  ok(await service.from('loans').delete().in('id', [10, 11]))
+  assert.deepEqual([nulls, defaults], [[{ note: 'x' }, { note: null }], [{ note: 'x' }, { note: 'on time' }]])
+})
+
+test('nulls are left out on request', async () => {
+  assert.deepEqual(ok(await anon.from('loans').select('id,note').order('id').limit(2).stripNulls()), [{ id: 1, note: 'late' }, { id: 2 }])
+  assert.deepEqual(ok(await anon.from('loans').select('id,note').eq('id', 2).stripNulls().single()), { id: 2 })
+})
+
+test('a write beyond the number of rows it may affect is undone', async () => {
+  const change = (most) => service.from('loans').update({ note: 'lost' }).gt('id', 1).maxAffected(most).select('id').order('id')
+  const refused = await change(1)
+  assert.deepEqual([refused.status, refused.error.code], [400, 'PGRST124'])
+  assert.deepEqual(ok(await anon.from('loans').select('id').eq('note', 'lost')), [])
+  assert.deepEqual(ok(await change(2)), [{ id: 2 }, { id: 3 }])
+  ok(await service.from('loans').update({ note: null }).eq('id', 2))
+  ok(await service.from('loans').update({ note: 'on time' }).eq('id', 3))
+})
+
+test('functions take lists and answer single rows', async () => {
+  assert.equal(ok(await anon.rpc('total', { numbers: [1, 2, 3] })), 6)
+  assert.equal(ok(await anon.rpc('total', { numbers: [1, 2, 3] }, { get: true })), 6)
+  assert.deepEqual(ok(await anon.rpc('books_longer_than', { minimum: 300 }).select('title,authors(name)').single()),
+    { title: 'The Dispossessed', authors: { name: 'Ursula' } })
+  const counted = await anon.rpc('books_longer_than', { minimum: 200 }, { get: true, count: 'exact' }).range(0, 0)
+  assert.deepEqual([counted.count, counted.data.length], [3, 1])
+})
+
+test('an execution plan is told to nobody unless switched on', async () => {
+  const plan = await anon.from('books').select('id').explain()
+  assert.deepEqual([plan.status, plan.error.code], [406, 'PGRST107'])
+})
+
+test('an error is thrown where that is asked for', async () => {
+  await assert.rejects(anon.from('books').select('nope').throwOnError().then(), { code: '42703' })
+  assert.equal((await anon.from('books').select('id').throwOnError()).data.length, 4)
+})
+
 test('an inner embed filters the rows above it', async () => {
   const rows = ok(await anon.from('authors').select('name,books!inner(title)').gt('books.pages', 290).order('id'))
   assert.deepEqual(rows, [{ name: 'Ursula', books: [{ title: 'The Dispossessed' }] }, { name: 'Stanisław', books: [{ title: 'The Cyberiad' }] }])

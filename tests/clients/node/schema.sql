@@ -25,6 +25,12 @@ create table notes (
   owner uuid not null default auth.uid(),
   body text not null
 );
+create table loans (
+  id int primary key,
+  book_id bigint not null references books (id),
+  weeks int4range not null,
+  note text default 'on time'
+);
 create table unprotected (id int primary key);
 
 alter table authors enable row level security;
@@ -32,15 +38,19 @@ alter table books enable row level security;
 alter table genres enable row level security;
 alter table books_genres enable row level security;
 alter table notes enable row level security;
+alter table loans enable row level security;
 create policy everyone on authors using (true) with check (true);
 create policy everyone on books using (true) with check (true);
 create policy everyone on genres using (true) with check (true);
 create policy everyone on books_genres using (true) with check (true);
+create policy everyone on loans using (true) with check (true);
 create policy own on notes to authenticated using (owner = auth.uid()) with check (owner = auth.uid());
 
 create function add(a int, b int) returns int language sql immutable as 'select a + b';
 create function books_longer_than(minimum int) returns setof books language sql stable as
   'select * from books where pages > minimum';
+create function total(numbers int[]) returns int language sql immutable as
+  'select coalesce(sum(number), 0)::int from unnest(numbers) number';
 create function whoami() returns json language sql stable as
   $$ select json_build_object('role', auth.role(), 'id', auth.uid(), 'email', auth.email()) $$;
 create function fail_politely() returns void language plpgsql as
@@ -55,4 +65,5 @@ insert into books (id, author_id, title, pages, price) values
   (3, 2, 'Solaris', 204, 7.5), (4, 2, 'The Cyberiad', 295, null);
 insert into genres values (1, 'science fiction'), (2, 'satire');
 insert into books_genres values (1, 1), (2, 1), (3, 1), (4, 1), (4, 2);
+insert into loans (id, book_id, weeks, note) values (1, 1, '[1,3)', 'late'), (2, 3, '[3,6)', null), (3, 4, '[8,9)', 'on time');
 select setval('authors_id_seq', 100), setval('books_id_seq', 100);

@@ -1,10 +1,16 @@
-//! A PostgreSQL of somebody else's: its own logins and passwords, TLS, no superuser for us, outages, a small budget.
+//! A PostgreSQL of somebody else's: its own logins and passwords, TLS, no superuser for us, outages, a small budget, and
+//! a network between us and it.
 //!
 //! Each test has a PostgreSQL of its own ([`postgres::Postgres`]), since these rules are about a whole server.
 
 mod budget;
+mod failover;
+mod frozen;
+mod full_disk;
+mod network;
 mod outages;
 mod postgres;
+mod proxy;
 mod reached;
 mod tls;
 mod without_superuser;

@@ -23,6 +23,13 @@ pub(super) struct Postgres {
     process: Option<Child>,
 }
 
+/// Gives the path to PostgreSQL's account.
+fn owned(path: &Path) {
+    if let Some((user, group)) = account() {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
+}
+
 impl Postgres {
     /// Takes any login with a password.
     pub(super) fn start() -> Self {
@@ -31,34 +38,22 @@ impl Postgres {
 
     /// With settings (`name=value`), the text of `pg_hba.conf`, and files of the data directory.
     pub(super) fn with(settings: &[&str], access: &str, files: &[(&str, &str)]) -> Self {
-        let home = tempfile::Builder::new().prefix("goforward-external-").tempdir().unwrap();
-        let owned = |path: &Path| {
-            if let Some((user, group)) = account() {
-                chown(path, Some(user), Some(group)).unwrap();
-            }
-        };
-        owned(home.path());
-        let password = home.path().join("password");
+        let mut postgres = Self::empty(settings);
+        let password = postgres.home.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         owned(&password);
-        let mut postgres = Self {
-            port: free_port(),
-            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
-            process: None,
-            home,
-        };
-        let data = postgres.data();
-        let done = as_account(Command::new(binaries().join("initdb")), account(), postgres.home.path())
+        let mut initdb = postgres.program("initdb");
+        let done = initdb
             .args(["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
             .arg("--pwfile")
             .arg(&password)
             .arg("-D")
-            .arg(&data)
+            .arg(postgres.data())
             .output()
             .unwrap();
         assert!(done.status.success(), "initdb failed: {}", String::from_utf8_lossy(&done.stderr));
         for (name, text) in files.iter().chain(&[("pg_hba.conf", access)]) {
-            let path = data.join(name);
+            let path = postgres.data().join(name);
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             owned(&path);
@@ -67,8 +62,44 @@ impl Postgres {
         postgres
     }
 
+    /// A standby that follows this server, which must let it in without a password. The server is stopped for a moment and
+    /// its files are copied, since not every PostgreSQL comes with pg_basebackup.
+    pub(super) fn standby(&mut self) -> Self {
+        let primary = format!("primary_conninfo=host=127.0.0.1 port={} user=postgres", self.port);
+        let mut standby = Self::empty(&[&primary]);
+        self.stop();
+        let copied = Command::new("cp").arg("-a").args([self.data(), standby.data()]).status().unwrap();
+        assert!(copied.success());
+        let signal = standby.data().join("standby.signal");
+        fs::write(&signal, "").unwrap();
+        owned(&signal);
+        self.start_again();
+        standby.start_again();
+        standby
+    }
+
+    /// Neither files nor a process yet.
+    fn empty(settings: &[&str]) -> Self {
+        let home = tempfile::Builder::new().prefix("goforward-external-").tempdir().unwrap();
+        owned(home.path());
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Self { port: free_port(), settings, process: None, home }
+    }
+
+    fn program(&self, name: &str) -> Command {
+        as_account(Command::new(binaries().join(name)), account(), self.home.path())
+    }
+
     fn data(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// A folder that PostgreSQL may write to.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.home.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        owned(&folder);
+        folder
     }
 
     /// Starts it after [`Postgres::stop`], on the same port.
@@ -76,7 +107,7 @@ impl Postgres {
         assert!(self.process.is_none());
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("log")).unwrap();
-        let mut command = as_account(Command::new(binaries().join("postgres")), account(), self.home.path());
+        let mut command = self.program("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k"]).arg(self.home.path());
         let fixed = ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=32MB"];
         for setting in fixed.into_iter().chain(self.settings.iter().map(String::as_str)) {
@@ -105,6 +136,36 @@ impl Postgres {
         if let Some(mut child) = self.process.take() {
             let _gone = kill_process(Pid::from_child(&child), Signal::INT);
             child.wait().unwrap();
+        }
+    }
+
+    /// Ends it on the spot, as a power cut would.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            kill_process(Pid::from_child(&child), Signal::QUIT).unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Lets all its processes stand still: connections stay open, and nothing answers.
+    pub(super) fn freeze(&self) {
+        // Its first process first, so that no further one is made meanwhile.
+        self.signal_all(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub(super) fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let Some(child) = &self.process else { return };
+        let first = Pid::from_child(child);
+        kill_process(first, signal).unwrap();
+        let tasks = format!("/proc/{0}/task/{0}/children", child.id());
+        let children = fs::read_to_string(tasks).unwrap();
+        for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ended_meanwhile = kill_process(pid, signal);
         }
     }
 
@@ -155,6 +216,9 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.thaw(); // a frozen one would not stop
+        }
         self.stop();
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{Options, TestApp};
-use crate::rest::SHOP;
+use crate::rest::{ALICE, BOB, SHOP};
 
 #[tokio::test]
 async fn health_tells_living_from_ready_and_nothing_else() {
@@ -179,4 +179,47 @@ async fn whoever_does_not_get_on_in_the_configured_time_is_let_go() {
         assert!(answer.starts_with(answered), "{answer}");
     }
     app.anon().get("/rest/v1/rpc/sleep_for?seconds=600").await.expect_status(504);
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_refused_and_never_unpacked() {
+    let app = TestApp::with_sql(SHOP).await;
+    let send = async |coding: &str, body: Vec<u8>| {
+        let request = app.service().request(reqwest::Method::POST, "/rest/v1/products");
+        let request = request.header("content-type", "application/json").header("content-encoding", coding);
+        let response = request.body(body).send().await.unwrap();
+        let take = response.headers().get("accept-encoding").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), take)
+    };
+    // Ten kilobytes that would be ten megabytes.
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut bomb, &vec![b' '; 10 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
+
+    for coding in ["gzip", "GZIP", "br", "zstd", "deflate", "identity, gzip", "gzip, gzip", "nonsense"] {
+        assert_eq!(send(coding, bomb.clone()).await, (415, Some("identity".to_owned())), "{coding}");
+    }
+    let row = json!({ "id": 600, "name": "plain", "price": 1 }).to_string();
+    assert_eq!(send("identity", row.into_bytes()).await, (201, None));
+}
+
+#[tokio::test]
+async fn no_condition_tells_of_another_callers_answer() {
+    let app = TestApp::with_sql(SHOP).await;
+    let path = "/rest/v1/orders?select=id&order=id";
+    let first = app.user(ALICE).get(path).await.expect_status(200);
+    let tags = [first.header("etag").to_owned(), "*".to_owned(), "\"any\"".to_owned()];
+
+    for tag in tags.iter().filter(|tag| !tag.is_empty()) {
+        for (name, value) in
+            [("if-none-match", tag.as_str()), ("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")]
+        {
+            let own = app.user(BOB).header(name, value).get(path).await.expect_status(200);
+            assert_ne!(own.text(), first.text());
+            assert!(own.rows() > 0);
+            // The same caller gets the rows again too: what a tag would stand for may have changed.
+            app.user(ALICE).header(name, value).get(path).await.expect_status(200).expect_json(&first.json());
+        }
+    }
+    assert_eq!(first.header("cache-control"), "private, no-store");
 }

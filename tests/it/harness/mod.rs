@@ -2,11 +2,13 @@
 //!
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
-//! `client.rs` talks to it; `tokens.rs` signs callers. Nothing here asserts a rule of the product.
+//! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside. Nothing here asserts a rule
+//! of the product.
 
 mod client;
 mod cluster;
 mod database;
+mod process;
 mod random_walk;
 mod server;
 mod tokens;
@@ -16,6 +18,7 @@ use std::time::Duration;
 pub use client::{Answer, Client, raw_request};
 pub use cluster::{account, as_account, binaries};
 pub use database::Database;
+pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
 pub use server::{Options, Server, free_port, run as run_command};
 pub use tokens::{Caller, now, sign, unsigned};

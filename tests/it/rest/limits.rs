@@ -173,3 +173,34 @@ async fn a_result_over_the_limit_is_a_clear_refusal_and_streams_as_csv() {
     assert_eq!(csv.text().lines().count(), 901);
     assert_eq!(app.anon().get("/rest/v1/wide?limit=10").await.expect_status(200).rows(), 10);
 }
+
+#[tokio::test]
+async fn a_pattern_that_takes_for_ever_is_cut_at_the_limit_and_frees_its_connection() {
+    let database = crate::harness::Database::create().await;
+    database
+        .run(
+            "create table words as select n as id, repeat('a', 2001) || 'b' as text from generate_series(1, 50) n;
+             alter table words enable row level security; create policy p on words using (true)",
+        )
+        .await;
+    let options =
+        Options::default().set("database.statement_timeout", "300ms").set("database.max_connections", "8");
+    let app = TestApp::on(database, options).await;
+    // Twice the same is an even number, and the text has an odd one: every way to divide it is tried.
+    let path = r"/rest/v1/words?select=id&text=match.^(a%2B)(a%2B)(a%2B)(a%2B)%5C1%5C2%5C3%5C4b$";
+
+    let mut attacks = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let client = app.anon();
+        attacks.spawn(async move { client.get(path).await });
+    }
+
+    while let Some(answer) = attacks.join_next().await {
+        answer.unwrap().expect_error(500, "57014");
+    }
+    for _ in 0..20 {
+        app.anon().get("/rest/v1/words?select=id&limit=1").await.expect_status(200);
+    }
+    let running = "select count(*)::text from pg_stat_activity where datname = current_database() and state = 'active' and query like '%words%' and pid <> pg_backend_pid()";
+    assert_eq!(app.database.value(running).await, "0");
+}

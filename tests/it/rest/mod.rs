@@ -5,6 +5,7 @@ mod alone;
 mod body_memory;
 mod closed_by_default;
 mod configuration;
+mod conflicts;
 mod documents;
 mod limits;
 mod preferences;

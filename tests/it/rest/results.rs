@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ALICE, SHOP};
-use crate::harness::TestApp;
+use crate::harness::{TestApp, raw_request};
 
 #[tokio::test]
 async fn numbers_keep_every_digit() {
@@ -128,4 +128,32 @@ async fn a_head_request_has_the_headers_of_get_and_no_body() {
     assert_eq!((head.status, head.header("content-range")), (get.status, get.header("content-range")));
     assert_eq!(get.header("content-range"), "0-2/16");
     assert!(head.body.is_empty());
+}
+
+#[tokio::test]
+async fn a_function_words_the_status_line_and_cannot_break_it() {
+    let app = TestApp::with_sql(
+        "create function pay() returns void language plpgsql as $$ begin
+           raise sqlstate 'PT402' using message = 'Pay first'; end $$;
+         create function leave() returns void language plpgsql as $$ begin
+           raise sqlstate 'PGRST' using message = '{\"code\":\"1\",\"message\":\"m\"}',
+             detail = '{\"status\":418,\"status_text\":\"No coffee\",\"headers\":{}}'; end $$;
+         create function split() returns void language plpgsql as $$ begin
+           raise sqlstate 'PT402' using message = E'a\\r\\nX-Mine: 1'; end $$;",
+    )
+    .await;
+    let key = app.server.keys().anon_key;
+
+    for (function, line) in [
+        ("pay", "HTTP/1.1 402 Pay first\r\n"),
+        ("leave", "HTTP/1.1 418 No coffee\r\n"),
+        ("split", "HTTP/1.1 402 Payment Required\r\n"),
+    ] {
+        let request = format!(
+            "POST /rest/v1/rpc/{function} HTTP/1.1\r\nHost: a\r\napikey: {key}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let answer = raw_request(app.server.port(), request.as_bytes()).await;
+        assert!(answer.text.starts_with(line), "{}", answer.text);
+        assert!(!answer.text.contains("\nX-Mine"), "{}", answer.text);
+    }
 }

@@ -5,16 +5,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Database, Options, TestApp};
+use crate::harness::{Database, Options, TestApp, resident};
 
 const READERS: usize = 8;
-
-/// The resident memory of a process in MiB.
-fn resident(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
-}
 
 #[tokio::test]
 async fn slow_readers_of_large_results_cost_little_memory() {

@@ -110,6 +110,19 @@ pub enum SessionAttributes {
     PreferStandby,
 }
 
+impl SessionAttributes {
+    /// Whether a server that says this of itself is acceptable.
+    pub(in crate::kernel::db) fn fit(self, standby: bool, read_only: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::ReadWrite => !standby && !read_only,
+            Self::ReadOnly => standby || read_only,
+            Self::Primary => !standby,
+            Self::Standby | Self::PreferStandby => standby,
+        }
+    }
+}
+
 impl FromStr for SessionAttributes {
     type Err = TargetError;
 
@@ -222,8 +235,8 @@ impl Target {
         parse::target(text.trim())
     }
 
-    /// The same place for sqlx, which knows one host only: the first.
-    pub fn to_sqlx(&self) -> PgConnectOptions {
+    /// The same place for sqlx, which knows one host only: this one. [`Login`](super::login::Login) tries all.
+    pub fn to_sqlx(&self, host: &Host) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()
             .username(&self.user)
             .password(self.password.as_ref().map_or("", Secret::expose))
@@ -238,13 +251,11 @@ impl Target {
                 SslMode::VerifyCa => PgSslMode::VerifyCa,
                 SslMode::VerifyFull => PgSslMode::VerifyFull,
             });
-        if let Some(host) = self.hosts.first() {
-            options = match &host.address {
-                Address::Tcp(name) => options.host(name),
-                Address::Unix(folder) => options.socket(folder),
-            }
-            .port(host.port);
+        options = match &host.address {
+            Address::Tcp(name) => options.host(name),
+            Address::Unix(folder) => options.socket(folder),
         }
+        .port(host.port);
         if let Some(file) = &self.ssl_root_cert {
             options = options.ssl_root_cert(file);
         }

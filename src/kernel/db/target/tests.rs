@@ -68,8 +68,27 @@ fn debug_output_hides_the_password() {
 fn sqlx_gets_the_same_place() {
     let target =
         Target::parse("postgres://u:p@/d?host=/run/pg&port=7&options=-c%20geqo%3Doff%20--jit%3Doff").unwrap();
-    let options = target.to_sqlx();
+    let options = target.to_sqlx(&target.hosts[0]);
     assert_eq!(options.get_port(), 7);
     assert_eq!(options.get_socket(), Some(&PathBuf::from("/run/pg")));
     assert_eq!(options.get_options(), Some("-c geqo=off -c jit=off"));
+}
+
+#[test]
+fn a_server_fits_by_what_it_says_of_itself() {
+    use SessionAttributes as Wanted;
+    let (primary, read_only_primary, standby) = ((false, false), (false, true), (true, false));
+    let table = [
+        (Wanted::Any, [true, true, true]),
+        (Wanted::ReadWrite, [true, false, false]),
+        (Wanted::ReadOnly, [false, true, true]),
+        (Wanted::Primary, [true, true, false]),
+        (Wanted::Standby, [false, false, true]),
+        (Wanted::PreferStandby, [false, false, true]),
+    ];
+    for (wanted, expected) in table {
+        let fits =
+            [primary, read_only_primary, standby].map(|(standby, read_only)| wanted.fit(standby, read_only));
+        assert_eq!(fits, expected, "{wanted:?}");
+    }
 }

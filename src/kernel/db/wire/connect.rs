@@ -235,7 +235,7 @@ impl Connector {
         frontend::startup_message(parameters, &mut wire.out)?;
         self.authenticate(&mut wire).await?;
         let kind = start_session(&mut wire).await?;
-        if kind.fits(wanted) { Ok(wire) } else { Err(ConnectError::WrongKind) }
+        if wanted.fit(kind.standby, kind.read_only) { Ok(wire) } else { Err(ConnectError::WrongKind) }
     }
 
     async fn authenticate(&self, wire: &mut Wire) -> Result<(), ConnectError> {
@@ -293,18 +293,6 @@ impl Connector {
 struct Kind {
     standby: bool,
     read_only: bool,
-}
-
-impl Kind {
-    fn fits(&self, wanted: SessionAttributes) -> bool {
-        match wanted {
-            SessionAttributes::Any => true,
-            SessionAttributes::ReadWrite => !self.standby && !self.read_only,
-            SessionAttributes::ReadOnly => self.standby || self.read_only,
-            SessionAttributes::Primary => !self.standby,
-            SessionAttributes::Standby | SessionAttributes::PreferStandby => self.standby,
-        }
-    }
 }
 
 async fn start_session(wire: &mut Wire) -> Result<Kind, ConnectError> {

@@ -92,7 +92,7 @@ pub(super) fn plan_call(
     tree: &ReadNode,
 ) -> Call {
     let mut filter_columns = BTreeSet::new();
-    collect_filter_columns(tree, &mut filter_columns);
+    tree.filters.iter().for_each(|logic| collect_logic_columns(logic, &mut filter_columns));
     Call {
         function: function.name.clone(),
         arguments: arguments(function, request, method),
@@ -140,11 +140,7 @@ fn named_arguments(given: &[&Parameter], pairs: &[(String, String)]) -> Argument
     Arguments::Named(given.iter().map(|parameter| ((*parameter).clone(), value_of(parameter))).collect())
 }
 
-fn collect_filter_columns(node: &ReadNode, columns: &mut BTreeSet<Arc<str>>) {
-    node.filters.iter().for_each(|logic| collect_logic_columns(logic, columns));
-    node.children.iter().for_each(|child| collect_filter_columns(child, columns));
-}
-
+/// The columns of the function's rows that a condition on them names; embeds are none of them.
 fn collect_logic_columns(logic: &Logic, columns: &mut BTreeSet<Arc<str>>) {
     match logic {
         Logic::Group { members, .. } => {
@@ -155,8 +151,6 @@ fn collect_logic_columns(logic: &Logic, columns: &mut BTreeSet<Arc<str>>) {
         Logic::Filter { field, .. } => {
             columns.insert(field.name.clone());
         }
-        Logic::EmbedIsNull { aggregate_alias, .. } => {
-            columns.insert(aggregate_alias.clone());
-        }
+        Logic::EmbedIsNull { .. } => {}
     }
 }

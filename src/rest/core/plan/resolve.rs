@@ -40,7 +40,9 @@ impl<'a> Resolver<'a> {
         resolved.json_path.clone_from(&field.json_path);
         // json and jsonb take arrows as they are, so that an index on the expression applies.
         resolved.to_json = !matches!(&*resolved.declared_type, "json" | "jsonb");
-        resolved.to_tsvector = if &*resolved.base_type == "tsvector" { None } else { to_tsvector };
+        // What is no column may be a tsvector, as a computed one often is, and text is converted by PostgreSQL itself.
+        resolved.to_tsvector =
+            to_tsvector.filter(|_| known.is_some_and(|column| &*column.data_type != "tsvector"));
         resolved
     }
 

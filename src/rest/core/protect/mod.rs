@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use crate::catalog::model::{
-    Cardinality, Catalog, Function, Protection, QualifiedName, ReadAccess, Relation, Relationship,
+    Cardinality, Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship,
 };
-use crate::kernel::sql::SqlBuf;
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, Rule, decide};
 use crate::policy::model::{RateLimit, Verb};
+use crate::policy::protected::{Unprotected, protected};
 use crate::policy::restrict::PolicyView;
 use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, Plan, ReadNode, Write};
 use crate::rest::core::request::Mutation;
@@ -49,14 +49,7 @@ pub struct Permit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing keeps the caller from every row of a relation.
-    Unprotected {
-        /// The relation.
-        relation: QualifiedName,
-        /// Why it counts as unprotected.
-        reason: String,
-        /// The SQL that protects it.
-        fix: String,
-    },
+    Unprotected(Unprotected),
     /// A rule of table security says no.
     Rule(decide::Refusal),
     /// A name that is no column, or none that the caller may use so.
@@ -205,13 +198,11 @@ impl Guard<'_> {
                 return Ok(());
             }
             // A junction outside the exposed schemas: nothing is known of it, so it is not served.
-            return Err(Refusal::Unprotected {
-                relation: name.clone(),
-                reason: "is not in an exposed schema".to_owned(),
-                fix: String::new(),
-            });
+            return Err(Refusal::Unprotected(Unprotected::unknown(name, "is not in an exposed schema")));
         };
-        self.protected(relation)?;
+        if self.options.relations {
+            protected(relation, &self.caller.role).map_err(Refusal::Unprotected)?;
+        }
         self.decide(relation, verb)
     }
 
@@ -223,11 +214,10 @@ impl Guard<'_> {
                 return Ok(());
             }
             // Its columns are not known here, so none of its rules could be held.
-            return Err(Refusal::Unprotected {
-                relation: name.clone(),
-                reason: "has rules, but is not in an exposed schema".to_owned(),
-                fix: String::new(),
-            });
+            return Err(Refusal::Unprotected(Unprotected::unknown(
+                name,
+                "has rules, but is not in an exposed schema",
+            )));
         };
         if relation.restriction.rows.is_some() {
             return Err(Refusal::Rule(decide::Refusal {
@@ -254,38 +244,6 @@ impl Guard<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Closed by default: what nothing protects is refused.
-    fn protected(&self, relation: &Relation) -> Result<(), Refusal> {
-        if !self.options.relations {
-            return Ok(());
-        }
-        let name = &relation.name;
-        let refusal = |reason: &str, fix: String| Refusal::Unprotected {
-            relation: name.clone(),
-            reason: reason.to_owned(),
-            fix,
-        };
-        let unforced = match &relation.protection {
-            Protection::Unprotected { reason, fix } => return Err(refusal(reason, fix.to_string())),
-            Protection::Protected { unforced } => unforced,
-        };
-        // Policies bind a table's owner only if they are forced, by whatever view the table is read.
-        let Some(own) = unforced.iter().find(|table| *table.owner == *self.caller.role) else {
-            return Ok(());
-        };
-        let mut fix = SqlBuf::new();
-        fix.lit("ALTER TABLE ").name(&own.name.schema, &own.name.name).lit(" FORCE ROW LEVEL SECURITY;");
-        let reason = if own.name == *name {
-            "belongs to the caller's role, which its policies do not bind".to_owned()
-        } else {
-            format!(
-                "reads {}, which belongs to the caller's role and whose policies do not bind it",
-                own.name
-            )
-        };
-        Err(refusal(&reason, fix.into_parts().0))
     }
 
     /// A media type whose handler takes rows of a relation as they are.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::catalog::model::UnforcedTable;
+use crate::catalog::model::{Protection, UnforcedTable};
 use crate::catalog::samples::function;
 use crate::policy::book::PolicyBook;
 use crate::policy::samples::caller;
@@ -35,7 +35,7 @@ fn checked(method: &str, url: &str, catalog: &Catalog, options: ProtectOptions) 
 
 fn unprotected(relation: &str) -> Result<(), Refusal> {
     let (reason, fix) = ("has no lock".to_owned(), "lock it".to_owned());
-    Err(Refusal::Unprotected { relation: name(relation), reason, fix })
+    Err(Refusal::Unprotected(Unprotected { relation: name(relation), reason, fix }))
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_junction_that_is_not_exposed_is_not_read_through() {
     let refusal = checked("GET", "/invoices?select=products(id)", &catalog, CLOSED).unwrap_err();
 
     assert!(
-        matches!(&refusal, Refusal::Unprotected { relation, .. } if *relation == name("line_items")),
+        matches!(&refusal, Refusal::Unprotected(Unprotected { relation, .. }) if *relation == name("line_items")),
         "{refusal:?}"
     );
 }
@@ -144,7 +144,7 @@ fn the_role_that_owns_a_table_reads_it_only_if_policies_are_forced() {
     let plan = Request::get("/clients").plan().unwrap();
     let refusal = checked_plan(&plan, &catalog, "owner", CLOSED).unwrap_err();
     assert!(
-        matches!(&refusal, Refusal::Unprotected { fix, .. }
+        matches!(&refusal, Refusal::Unprotected(Unprotected { fix, .. })
             if fix == r#"ALTER TABLE "test"."clients" FORCE ROW LEVEL SECURITY;"#),
         "{refusal:?}"
     );
@@ -162,7 +162,7 @@ fn the_role_that_owns_a_table_reads_it_only_if_policies_are_forced() {
     assert_eq!(checked_plan(&plan, &over, "anon", CLOSED), Ok(()));
     let refusal = checked_plan(&plan, &over, "owner", CLOSED).unwrap_err();
     assert!(
-        matches!(&refusal, Refusal::Unprotected { reason, fix, .. }
+        matches!(&refusal, Refusal::Unprotected(Unprotected { reason, fix, .. })
             if reason.starts_with("reads test.hidden") && fix.contains(r#""test"."hidden" FORCE"#)),
         "{refusal:?}"
     );

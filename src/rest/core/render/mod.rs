@@ -128,15 +128,16 @@ pub fn render_mutate(action: &MutateAction, preferences: &Preferences) -> Render
         read::query(&mut sql, &action.tree);
         sql.lit(")");
     }
-    sql.lit(" SELECT NULL, count(*), ").lit(RESPONSE_SETTINGS).lit(", ");
-    location(&mut sql, action, preferences);
-    sql.lit(", ");
-    inserted(&mut sql, action, preferences);
-    sql.lit(", ");
+    sql.lit(" SELECT NULL, count(*), ");
     if by_line {
+        sql.lit(RESPONSE_SETTINGS).lit(", ");
+        location(&mut sql, action, preferences);
+        sql.lit(", ");
+        inserted(&mut sql, action, preferences);
+        sql.lit(", ");
         lines(&mut sql, &action.output, None, "NULL, NULL, NULL, NULL, NULL, NULL, ");
     } else {
-        output::aggregate(&mut sql, &action.output.handler, None);
+        write_columns(&mut sql, action, preferences);
         sql.lit(" FROM (");
         if action.output.handler == Handler::None {
             // The selected columns do not matter, so they must not be able to fail.
@@ -147,6 +148,36 @@ pub fn render_mutate(action: &MutateAction, preferences: &Preferences) -> Render
         sql.lit(") _postgrest_t");
     }
     Rendered::new(sql, &action.output, WRITE_COLUMNS)
+}
+
+/// What follows the counts of a write. The body is last, so that it can be forwarded as it arrives; only in an execution
+/// plan it stands where PostgREST has it, since the order of columns changes nothing else there.
+fn write_columns(sql: &mut SqlBuf, action: &MutateAction, preferences: &Preferences) {
+    if is_explained(&action.output) {
+        location(sql, action, preferences);
+        sql.lit(", ");
+        output::aggregate(sql, &action.output.handler, None);
+        sql.lit(", ").lit(RESPONSE_SETTINGS).lit(", ");
+        inserted(sql, action, preferences);
+    } else {
+        sql.lit(RESPONSE_SETTINGS).lit(", ");
+        location(sql, action, preferences);
+        sql.lit(", ");
+        inserted(sql, action, preferences);
+        sql.lit(", ");
+        output::aggregate(sql, &action.output.handler, None);
+    }
+}
+
+/// What follows the counts of a read or call; see [`write_columns`] for the order.
+fn read_columns(sql: &mut SqlBuf, output: &Output, function: Option<&Function>) {
+    if is_explained(output) {
+        output::aggregate(sql, &output.handler, function);
+        sql.lit(", ").lit(RESPONSE_SETTINGS);
+    } else {
+        sql.lit(RESPONSE_SETTINGS).lit(", ");
+        output::aggregate(sql, &output.handler, function);
+    }
 }
 
 /// The opening line, then the rows of [`LINES`] one by one behind `blanks` for the leading columns.
@@ -198,11 +229,12 @@ fn rows_statement(
         (true, false) => sql.lit(rows),
         (false, _) => sql.lit("NULL"),
     };
-    sql.lit(", ").lit(rows).lit(", ").lit(RESPONSE_SETTINGS).lit(", ");
+    sql.lit(", ").lit(rows).lit(", ");
     if by_line {
+        sql.lit(RESPONSE_SETTINGS).lit(", ");
         lines(&mut sql, output, function, "NULL, NULL, NULL, NULL, ");
     } else {
-        output::aggregate(&mut sql, &output.handler, function);
+        read_columns(&mut sql, output, function);
         sql.lit(" FROM (");
         read::query(&mut sql, tree);
         sql.lit(") _postgrest_t");
@@ -227,6 +259,10 @@ impl Ctes {
 
 fn is_by_line(output: &Output) -> bool {
     matches!(output.handler, Handler::Csv | Handler::NdJson)
+}
+
+fn is_explained(output: &Output) -> bool {
+    matches!(output.media, MediaType::Plan(_))
 }
 
 fn shape_of(output: &Output) -> Shape {

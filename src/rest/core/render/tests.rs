@@ -3,8 +3,10 @@
 //! Values are listed behind `--` in the order of their placeholders.
 
 mod bodies;
+mod injection;
 mod operators;
 mod reads;
+mod sql_tokens;
 mod writes;
 
 use super::*;

@@ -60,7 +60,10 @@ async fn whoever_gets_no_connection_in_time_is_told_and_whoever_comes_too_late_i
         ..small()
     };
     let lanes = Running::fresh(config).await;
-    let holder = lanes.run(deciding(write("select 1"))).await.unwrap();
+    // Opening the connection may take longer than those who come later wait for it.
+    let mut holding = deciding(write("select 1"));
+    holding.acquire_timeout = Some(Duration::from_secs(10));
+    let holder = lanes.run(holding).await.unwrap();
     let (first, second) = tokio::join!(lanes.run(write("select 1")), lanes.run(write("select 1")));
     assert_eq!(first.unwrap_err(), DbError::PoolTimeout);
     assert_eq!(second.unwrap_err(), DbError::QueueFull);

@@ -65,8 +65,8 @@ fn the_media_type_decides_how_rows_become_a_body() {
             (
                 "application/vnd.pgrst.plan+json; options=analyze|buffers",
                 r#"EXPLAIN (FORMAT JSON, ANALYZE, BUFFERS) SELECT NULL, count(*),
-                nullif(current_setting('response.headers', true), ''), nullif(current_setting('response.status',
-                true), ''), coalesce(json_agg(_postgrest_t), '[]') FROM (SELECT "test"."clients"."id" FROM
+                coalesce(json_agg(_postgrest_t), '[]'), nullif(current_setting('response.headers', true), ''),
+                nullif(current_setting('response.status', true), '') FROM (SELECT "test"."clients"."id" FROM
                 "test"."clients") _postgrest_t"#,
             ),
         ],
@@ -181,4 +181,19 @@ fn csv_and_ndjson_go_row_by_row_and_a_plan_line_by_line() {
         let rendered = with_request("GET /clients", accept, |request| statement(request).shape);
         assert_eq!(rendered, shape, "{accept}");
     }
+}
+
+#[test]
+fn in_the_plan_of_a_write_the_body_stands_before_the_settings() {
+    let accept = "application/vnd.pgrst.plan+json";
+    assert_sql(
+        &[(
+            "DELETE /clients?id=eq.5&select=id | return=representation",
+            r#"EXPLAIN (FORMAT JSON) WITH pgrst_source AS (DELETE FROM "test"."clients" WHERE "test"."clients"."id" = $1
+            RETURNING "test"."clients"."id") SELECT NULL, count(*), NULL, coalesce(json_agg(_postgrest_t), '[]'),
+            nullif(current_setting('response.headers', true), ''), nullif(current_setting('response.status', true),
+            ''), NULL FROM (SELECT "clients"."id" FROM "pgrst_source" AS "clients") _postgrest_t -- 5"#,
+        )],
+        |text| with_request(text, accept, |request| shown(&statement(request).sql)),
+    );
 }

@@ -133,6 +133,11 @@ fn filters_compare_columns_with_bound_values() {
                 websearch_to_tsquery($1) -- red shoe"#,
             ),
             (
+                "/products?select=id&computed_words=fts(english).shoe",
+                r#"SELECT "test"."products"."id" FROM "test"."products" WHERE "test"."products"."computed_words" @@
+                to_tsquery($1, $2) -- english, shoe"#,
+            ),
+            (
                 "/products?select=id&color=eq.red",
                 r#"SELECT "test"."products"."id" FROM "test"."products" WHERE "test"."products"."color" =
                 test.text_to_color($1) -- red"#,

@@ -308,6 +308,17 @@ fn a_call_passes_arguments_by_name_and_its_rows_are_read_like_a_relation() {
                 WHERE "clients"."name" = $2) _postgrest_t -- a, b"#,
             ),
             (
+                "GET /rpc/search?term=a&select=id,invoices(id)&invoices.note=eq.b&invoices=not.is.null",
+                r#"WITH pgrst_source AS (SELECT "pgrst_call"."id" FROM "test"."search"("term" := $1::text) pgrst_call)
+                SELECT NULL, count(*), nullif(current_setting('response.headers', true), ''),
+                nullif(current_setting('response.status', true), ''), coalesce(json_agg(_postgrest_t), '[]') FROM
+                (SELECT "clients"."id", COALESCE("clients_invoices_1"."clients_invoices_1", '[]') AS "invoices" FROM
+                "pgrst_source" AS "clients" LEFT JOIN LATERAL (SELECT json_agg("clients_invoices_1")::jsonb AS
+                "clients_invoices_1" FROM (SELECT "invoices_1"."id" FROM "test"."invoices" AS "invoices_1" WHERE
+                "invoices_1"."note" = $2 AND "invoices_1"."client_id" = "clients"."id") AS "clients_invoices_1") AS
+                "clients_invoices_1" ON TRUE WHERE "clients_invoices_1" IS DISTINCT FROM NULL) _postgrest_t -- a, b"#,
+            ),
+            (
                 r#"POST /rpc/search?select=id&limit=2 | | {"term":"a"}"#,
                 r#"WITH pgrst_source AS (SELECT "pgrst_call"."id" FROM (SELECT $1::json AS json_data) pgrst_payload,
                 LATERAL (SELECT "term" FROM json_to_record(pgrst_payload.json_data) AS _("term" text) LIMIT 1)

@@ -1,0 +1,195 @@
+//! Why a caller may or may not do something with a table: each rule in the order in which it is asked, until one says no.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::catalog::model::{Catalog, ReadAccess, Relation};
+use crate::kernel::identity::Claims;
+use crate::policy::caller::PolicyCaller;
+use crate::policy::decide::{self, decide};
+use crate::policy::model::Verb;
+use crate::policy::protected::protected;
+
+use super::error::SecurityError;
+use super::model::Question;
+use super::state::SecurityState;
+use super::store::{Privileges, RowPolicy, RowVerdict};
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    /// Whether it would be done.
+    pub allowed: bool,
+    /// What decided, in words.
+    pub reason: String,
+    /// What decided: the name of a rule, `grant`, `row_policy`, `unprotected`, `unknown_table`, or `none`.
+    pub rule: &'static str,
+    /// The table whose rule it is, which for a view may be one below it.
+    pub relation: String,
+    /// The role of the caller.
+    pub role: String,
+    /// What the caller may do with each column.
+    pub columns: BTreeMap<String, ColumnVerdict>,
+    /// The row policies that apply, PostgreSQL's and ours.
+    pub row_policies: Vec<RowPolicy>,
+    /// The rows and columns that come of it, as SQL.
+    pub sql: Option<String>,
+}
+
+/// What a caller may do with a column.
+#[derive(Debug, Serialize)]
+pub(super) struct ColumnVerdict {
+    /// `plain`, `masked`, `not_granted` or `hidden`.
+    pub read: &'static str,
+    /// Whether it may be written.
+    pub write: bool,
+}
+
+/// Answers a question.
+pub(super) async fn explain(
+    state: &SecurityState,
+    question: &Question,
+) -> Result<Explanation, SecurityError> {
+    if !state.catalog.is_ready() {
+        return Err(SecurityError::NotReady);
+    }
+    let catalog = state.catalog.current();
+    let caller = caller(state, &catalog, question)?;
+    let view = state.policies.view(&catalog, &caller, true);
+    let name =
+        crate::catalog::model::QualifiedName::new(Arc::clone(&question.schema), Arc::clone(&question.table));
+    let mut answer = Explanation {
+        allowed: false,
+        reason: String::new(),
+        rule: "none",
+        relation: name.to_string(),
+        role: caller.role.to_string(),
+        columns: BTreeMap::new(),
+        row_policies: Vec::new(),
+        sql: None,
+    };
+    let Some(relation) = view.catalog.relations.get(&name) else {
+        return Ok(answer.refused("unknown_table", format!("no exposed schema has a table {name}")));
+    };
+    if let Some(full) = catalog.relations.get(&name) {
+        answer.columns = columns(full, relation);
+    }
+    if !caller.bypasses
+        && state.closed_by_default
+        && let Err(open) = protected(relation, &caller.role)
+    {
+        return Ok(answer.refused("unprotected", format!("{name} {}", open.reason)));
+    }
+    if let Err(refusal) = decide(&view, relation, question.verb, &caller) {
+        answer.relation = refusal.relation.to_string();
+        let words = reason(&refusal);
+        return Ok(answer.refused(refusal.rule.name(), words));
+    }
+    let claims = claims_of(&caller, &question.claims);
+    let facts = state.probe.facts(&caller.role, &claims, relation, question.verb).await?;
+    answer.row_policies = facts.policies;
+    answer.sql = Some(sql_of(relation, question.verb));
+    if facts.privileges == Privileges::None {
+        let words = format!("the role {} has no privilege to {} {name}", caller.role, question.verb.word());
+        return Ok(answer.refused("grant", words));
+    }
+    if let Some(key) = &question.key {
+        let verdict = state.probe.row(&caller.role, &claims, relation, question.verb, key).await?;
+        return Ok(answer.of_row(verdict, key));
+    }
+    answer.allowed = true;
+    answer.reason = if caller.bypasses {
+        format!("the role {} is not bound by rules", caller.role)
+    } else {
+        "no rule or grant forbids it; row policies decide about each row".to_owned()
+    };
+    Ok(answer)
+}
+
+impl Explanation {
+    fn refused(mut self, rule: &'static str, reason: String) -> Self {
+        self.rule = rule;
+        self.reason = reason;
+        self
+    }
+
+    fn of_row(mut self, verdict: RowVerdict, key: &Map<String, Value>) -> Self {
+        let key = Value::Object(key.clone());
+        match verdict {
+            RowVerdict::Reachable => {
+                self.allowed = true;
+                self.reason = format!("the row {key} can be reached");
+                self
+            }
+            RowVerdict::Unreachable => self.refused(
+                "row_policy",
+                format!("there is no row {key}, or row policies keep it from the caller"),
+            ),
+        }
+    }
+}
+
+fn caller(
+    state: &SecurityState,
+    catalog: &Catalog,
+    question: &Question,
+) -> Result<PolicyCaller, SecurityError> {
+    let role = match question.claims.get("role") {
+        None => state.anon_role.clone().ok_or_else(|| SecurityError::BadRole("none".to_owned()))?,
+        Some(Value::String(role)) => Arc::from(role.as_str()),
+        Some(other) => return Err(SecurityError::BadRole(other.to_string())),
+    };
+    let known = catalog.roles.get(&role).filter(|role| role.settable && !role.login);
+    let Some(known) = known else { return Err(SecurityError::BadRole(role.to_string())) };
+    let is_anonymous = state.anon_role.as_ref() == Some(&role);
+    let claim = state.verified_claim.as_ref();
+    let standing = (known.bypass_rls, !is_anonymous);
+    Ok(PolicyCaller::of_claims(role, standing, &question.claims, claim, question.address))
+}
+
+/// The claims as SQL will see them.
+fn claims_of(caller: &PolicyCaller, claims: &Claims) -> String {
+    let mut claims = claims.clone();
+    claims.insert("role".to_owned(), Value::String(caller.role.to_string()));
+    Value::Object(claims).to_string()
+}
+
+fn columns(full: &Relation, seen: &Relation) -> BTreeMap<String, ColumnVerdict> {
+    let verdict = |name: &Arc<str>| {
+        let access = seen.column(name).map(|column| &column.access);
+        let read = match access.map(|access| &access.read) {
+            Some(ReadAccess::Plain) => "plain",
+            Some(ReadAccess::Masked(_)) => "masked",
+            Some(ReadAccess::NotGranted) => "not_granted",
+            Some(ReadAccess::Hidden) | None => "hidden",
+        };
+        ColumnVerdict { read, write: access.is_some_and(|access| access.write) }
+    };
+    full.columns.keys().map(|name| (name.to_string(), verdict(name))).collect()
+}
+
+fn reason(refusal: &decide::Refusal) -> String {
+    use crate::policy::decide::Rule;
+    let table = &refusal.relation;
+    match &refusal.rule {
+        Rule::Unreadable => "the rules of tables cannot be read".to_owned(),
+        Rule::Closed(closed) => format!("{table} is closed: {closed}"),
+        Rule::ProtectedColumnUsed => {
+            format!("the view {table} uses a protected column and has no rules of its own")
+        }
+        Rule::IpAllowlist => format!("{table} may not be used from this address"),
+        Rule::RequireAuth => format!("{table} is for signed-in callers"),
+        Rule::RequireVerified => format!("{table} is for verified accounts"),
+        Rule::RequireMfa => format!("{table} is for callers with a second factor"),
+        Rule::AllowedRoles => format!("the caller has none of the roles that {table} is for"),
+        Rule::RowRulesOfView => format!("conditions on rows of {table} hold for reading only"),
+    }
+}
+
+/// What the caller's columns and conditions come to, for reading.
+fn sql_of(relation: &Relation, verb: Verb) -> String {
+    super::store::effective_sql(relation, verb)
+}

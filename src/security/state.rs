@@ -1,0 +1,53 @@
+//! What the actions share.
+
+use std::sync::Arc;
+
+use crate::catalog::reload::CatalogHandle;
+use crate::kernel::db::login::Login;
+use crate::kernel::identity::{Authority, VerifiedClaim};
+use crate::policy::book::PolicyBook;
+use crate::policy::store::RuleStore;
+
+use super::store::CallerProbe;
+
+/// What the service needs; cheap to clone.
+#[derive(Clone)]
+pub struct SecurityState {
+    /// The catalog.
+    pub catalog: CatalogHandle,
+    /// The rules in force and what callers see.
+    pub policies: Arc<PolicyBook>,
+    /// The stored rules.
+    pub rules: RuleStore,
+    /// Who may use the service.
+    pub authority: Arc<dyn Authority>,
+    /// The role of callers without a token.
+    pub anon_role: Option<Arc<str>>,
+    /// Whether relations that nothing protects are closed.
+    pub closed_by_default: bool,
+    /// The claim that says whether an account is verified.
+    pub verified_claim: Option<VerifiedClaim>,
+    /// Asks the database as a caller.
+    pub(super) probe: CallerProbe,
+}
+
+impl SecurityState {
+    /// The service over these parts. `login` is the one that switches to the roles of callers.
+    pub fn new(
+        (catalog, policies): (CatalogHandle, Arc<PolicyBook>),
+        rules: RuleStore,
+        authority: Arc<dyn Authority>,
+        login: Login,
+    ) -> Self {
+        Self {
+            catalog,
+            policies,
+            rules,
+            authority,
+            anon_role: None,
+            closed_by_default: true,
+            verified_claim: None,
+            probe: CallerProbe::new(login),
+        }
+    }
+}
