@@ -268,3 +268,58 @@ impl<'a> Line<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::kernel::audit::{AuditOrigin, AuditOutcome};
+
+    fn records(count: usize) -> Vec<AuditRecord> {
+        let origin = AuditOrigin {
+            actor: None,
+            role: Arc::from("anon"),
+            ip: "192.0.2.1".parse().unwrap(),
+            agent: None,
+            session: None,
+            request_id: "r".to_owned(),
+        };
+        let record = AuditRecord {
+            origin: Arc::new(origin),
+            verb: "select",
+            schema: Arc::from("public"),
+            table: Arc::from("notes"),
+            rows: None,
+            outcome: AuditOutcome::Done,
+            error_code: None,
+        };
+        vec![record; count]
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_at_once() {
+        let (queue, mut waiting) = mpsc::channel(1);
+        let log = StoredAuditLog { queue };
+        log.note(records(1));
+
+        assert_eq!(log.record(records(1)).await, Err(AuditError::Busy));
+        log.note(records(1));
+        assert_eq!(waiting.recv().await.unwrap().records.len(), 1);
+        assert!(waiting.try_recv().is_err(), "a note that does not fit is dropped");
+        drop(waiting);
+        assert_eq!(log.record(records(1)).await, Err(AuditError::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_record_that_nobody_waits_for_any_more_is_an_orphan_and_a_note_never_is() {
+        let (queue, mut waiting) = mpsc::channel(2);
+        let log = StoredAuditLog { queue };
+
+        assert!(timeout(Duration::ZERO, log.record(records(1))).await.is_err(), "nobody answers");
+        log.note(records(1));
+
+        assert!(waiting.recv().await.unwrap().is_orphan());
+        assert!(!waiting.recv().await.unwrap().is_orphan());
+    }
+}
