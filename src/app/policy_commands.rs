@@ -210,13 +210,9 @@ fn add_changes(report: &mut PolicyReport, applied: Applied) {
 }
 
 fn document_of(config: &Config, choice: &PackChoice) -> Result<Document, ActionError> {
-    let name = match choice.table.split_once('.') {
-        Some((schema, table)) => QualifiedName::new(schema, table),
-        None => {
-            let schema = config.rest.schemas.first().map_or("public", String::as_str);
-            QualifiedName::new(schema, choice.table.as_str())
-        }
-    };
+    let first_schema = config.rest.schemas.first().map_or("public", String::as_str);
+    let (schema, table) = choice.table.split_once('.').unwrap_or((first_schema, &choice.table));
+    let name = QualifiedName::new(schema, table);
     Ok(Document { name, rules: packs::find(&choice.pack)?.rules(&choice.settings)? })
 }
 
