@@ -86,31 +86,49 @@ impl Rules {
             rules.protects_columns |= security.has_column_rules();
             rules.has_audit |= !security.audit_actions.is_empty();
         }
-        for view in catalog.lineage.keys().filter(|view| !rules.tables.contains_key(*view)) {
-            let mut found = BTreeSet::new();
-            rules.collect_inherited(catalog, view, 0, &mut found);
-            if !found.is_empty() {
-                rules.inherited.insert(view.clone(), found.into_iter().collect());
-            }
-        }
+        rules.inherit(catalog);
         rules
     }
 
+    /// Puts views without rules of their own under those of what they read.
+    fn inherit(&mut self, catalog: &Catalog) {
+        if self.tables.is_empty() {
+            return;
+        }
+        let mut too_deep = Vec::new();
+        for view in catalog.lineage.keys().filter(|view| !self.tables.contains_key(*view)) {
+            let mut found = BTreeSet::new();
+            if self.collect_inherited(catalog, view, 0, &mut found).is_none() {
+                too_deep.push(view.clone());
+            } else if !found.is_empty() {
+                self.inherited.insert(view.clone(), found.into_iter().collect());
+            }
+        }
+        for view in too_deep {
+            let closed = Closed::Unreadable(Arc::from("it is a view over views over views without end"));
+            self.tables.insert(view, TableRules::Closed(closed));
+        }
+    }
+
+    /// `None` if it goes down too deep to be told.
     fn collect_inherited(
         &self,
         catalog: &Catalog,
         view: &QualifiedName,
         depth: usize,
         found: &mut BTreeSet<QualifiedName>,
-    ) {
-        let Some(lineage) = catalog.lineage.get(view).filter(|_| depth < MAX_DEPTH) else { return };
-        for base in &lineage.reads {
+    ) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        for base in catalog.lineage.get(view).into_iter().flat_map(|lineage| &lineage.reads) {
             if self.tables.contains_key(base) {
                 found.insert(base.clone());
             } else {
-                self.collect_inherited(catalog, base, depth + 1, found);
+                self.collect_inherited(catalog, base, depth + 1, found)?;
             }
         }
+        Some(())
     }
 
     /// Whether there are none, so that every decision is a yes.

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::catalog::model::{Cardinality, QualifiedName, Relationship};
+use crate::catalog::model::QualifiedName;
 use crate::kernel::audit::{AuditContexts, AuditLog, AuditOrigin, AuditOutcome, AuditRecord};
 use crate::kernel::http::RequestContext;
 use crate::kernel::identity::Caller;
 use crate::policy::decide;
 use crate::policy::model::Verb;
 use crate::policy::rules::Rules;
-use crate::rest::core::plan::model::{Handler, Plan, ReadNode};
-use crate::rest::core::request::Mutation;
+use crate::rest::core::plan::model::Plan;
+use crate::rest::core::plan::touched::touched;
 use crate::rest::error::{Disclosure, RestError};
 
 /// The audit log as the service uses it. The default has none: writes are then recorded without a proved actor, and
@@ -151,48 +151,10 @@ fn record(
 
 /// The verbs and tables of a plan that leave a record, each once.
 fn audited(plan: &Plan, rules: &Rules) -> Vec<(Verb, QualifiedName)> {
-    let mut touched = BTreeSet::new();
-    match plan {
-        Plan::Read(action) => {
-            touched.insert((Verb::Select, &action.target));
-            read_below(&action.tree, &mut touched);
-        }
-        Plan::Mutate(action) => {
-            let verb = match action.mutation {
-                Mutation::Create | Mutation::SingleUpsert => Verb::Insert,
-                Mutation::Update => Verb::Update,
-                Mutation::Delete => Verb::Delete,
-            };
-            touched.insert((verb, &action.target));
-            if action.output.handler != Handler::None {
-                touched.insert((Verb::Select, &action.target));
-                read_below(&action.tree, &mut touched);
-            }
-        }
-        Plan::Call(action) => {
-            touched.extend(action.function.row_type().map(|relation| (Verb::Select, relation)));
-            read_below(&action.tree, &mut touched);
-        }
-        Plan::Inspect { .. } | Plan::Info { .. } => {}
-    }
     let mut found = BTreeSet::new();
-    for (verb, relation) in touched {
-        found.extend(decide::audited(rules, relation, verb).map(|table| (verb, table.clone())));
+    for touch in touched(plan) {
+        let tables = decide::audited(rules, touch.relation, touch.verb);
+        found.extend(tables.map(|table| (touch.verb, table.clone())));
     }
     found.into_iter().collect()
-}
-
-/// What is embedded reads its relation, and a junction on the way there.
-fn read_below<'a>(node: &'a ReadNode, touched: &mut BTreeSet<(Verb, &'a QualifiedName)>) {
-    for child in &node.children {
-        if let Some(relationship) = child.relationship.as_deref() {
-            touched.insert((Verb::Select, relationship.foreign_relation()));
-            if let Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(junction), .. } =
-                relationship
-            {
-                touched.insert((Verb::Select, &junction.relation));
-            }
-        }
-        read_below(child, touched);
-    }
 }

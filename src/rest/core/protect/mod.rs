@@ -6,16 +6,14 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{
-    Cardinality, Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship,
-};
+use crate::catalog::model::{Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship};
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, Rule, decide};
 use crate::policy::model::{RateLimit, Verb};
 use crate::policy::protected::{Unprotected, protected};
 use crate::policy::restrict::PolicyView;
 use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, Plan, ReadNode, Write};
-use crate::rest::core::request::Mutation;
+use crate::rest::core::plan::touched::touched;
 
 mod names;
 #[cfg(test)]
@@ -88,9 +86,15 @@ pub fn check(
         return Ok(Permit::default());
     }
     let mut guard = Guard { view, catalog: &view.catalog, caller, options, permit: Permit::default() };
+    for touch in touched(plan) {
+        if touch.is_returned {
+            guard.returned_rows(touch.relation)?;
+        } else {
+            guard.relation(touch.relation, touch.verb)?;
+        }
+    }
     match plan {
         Plan::Read(action) => {
-            guard.relation(&action.target, Verb::Select)?;
             guard.output(&action.output)?;
             guard.tree(&action.tree, Some(&action.target), false)?;
         }
@@ -116,18 +120,11 @@ struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    fn mutation(&mut self, action: &MutateAction) -> Result<(), Refusal> {
+    fn mutation(&self, action: &MutateAction) -> Result<(), Refusal> {
         let write = &action.write;
         if self.options.unfiltered_writes && write.is_unfiltered() {
             let verb = if write.is_update() { "UPDATE" } else { "DELETE" };
             return Err(Refusal::Unfiltered { verb });
-        }
-        for verb in verbs(action.mutation, write) {
-            self.relation(&action.target, verb)?;
-        }
-        // What it wrote is read back.
-        if !write.returning().is_empty() {
-            self.relation(&action.target, Verb::Select)?;
         }
         self.output(&action.output)?;
         let conflict = match write {
@@ -142,19 +139,15 @@ impl Guard<'_> {
         self.tree(&action.tree, Some(&action.target), false)
     }
 
-    fn call(&mut self, action: &CallAction) -> Result<(), Refusal> {
+    fn call(&self, action: &CallAction) -> Result<(), Refusal> {
         self.function(&action.function)?;
-        let rows_of = action.function.row_type();
-        if let Some(relation) = rows_of {
-            self.returned_rows(relation)?;
-        }
         self.output(&action.output)?;
-        self.tree(&action.tree, rows_of, false)
+        self.tree(&action.tree, action.function.row_type(), false)
     }
 
     /// What a node does with rows of the relation `rows_of` (none: no rows of a relation), and everything below it.
     fn tree(
-        &mut self,
+        &self,
         node: &ReadNode,
         rows_of: Option<&QualifiedName>,
         is_aggregated: bool,
@@ -166,18 +159,9 @@ impl Guard<'_> {
         for child in &node.children {
             let Some(relationship) = child.relationship.as_deref() else { continue };
             let foreign = relationship.foreign_relation();
-            match relationship {
-                Relationship::ForeignKey { cardinality, .. } => {
-                    self.relation(foreign, Verb::Select)?;
-                    if let Cardinality::ManyToMany(junction) = cardinality {
-                        self.relation(&junction.relation, Verb::Select)?;
-                    }
-                }
-                // It is a function: EXECUTE decides, and row policies inside it.
-                Relationship::Computed { function, .. } => {
-                    self.functions(function)?;
-                    self.returned_rows(foreign)?;
-                }
+            // It is a function: EXECUTE decides, and row policies inside it.
+            if let Relationship::Computed { function, .. } = relationship {
+                self.functions(function)?;
             }
             self.names(names::of_child(node, child), foreign)?;
             self.tree(child, Some(foreign), is_aggregated)?;
@@ -226,7 +210,7 @@ impl Guard<'_> {
     fn decide(&mut self, relation: &Arc<Relation>, verb: Verb) -> Result<(), Refusal> {
         let access = decide(self.view, relation, verb, self.caller).map_err(Refusal::Rule)?;
         self.permit.ruled |= self.view.rules.governing(&relation.name).next().is_some();
-        self.permit.conceals |= relation.restriction.closed.is_some();
+        self.permit.conceals |= access.relation.restriction.closed.is_some();
         for (table, limit) in access.limits {
             if !self.permit.limits.iter().any(|(known, _)| known == table) {
                 self.permit.limits.push((table.clone(), limit));
@@ -306,16 +290,5 @@ impl Guard<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// What a write does with rows: an upsert that merges does two things.
-fn verbs(mutation: Mutation, write: &Write) -> Vec<Verb> {
-    let merges = matches!(write, Write::Insert { on_conflict: Some(conflict), .. } if !conflict.ignore);
-    match mutation {
-        Mutation::Create | Mutation::SingleUpsert if merges => vec![Verb::Insert, Verb::Update],
-        Mutation::Create | Mutation::SingleUpsert => vec![Verb::Insert],
-        Mutation::Update => vec![Verb::Update],
-        Mutation::Delete => vec![Verb::Delete],
     }
 }
