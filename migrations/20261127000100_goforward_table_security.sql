@@ -54,7 +54,7 @@ comment on table goforward.table_security_history is
 -- Counts versions, whoever writes the row: plain SQL too.
 create function goforward.count_table_security_version() returns trigger
     language plpgsql
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
 begin
     if tg_op = 'UPDATE' then
@@ -78,7 +78,7 @@ $function$;
 create function goforward.keep_table_security_version() returns trigger
     language plpgsql
     security definer
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
 begin
     if tg_op = 'DELETE' then
@@ -119,7 +119,7 @@ select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uu
 create function goforward.mask_hash(value text) returns text
     language sql stable strict parallel safe
     security definer
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
     select encode(sha256(key || sha256(key || convert_to(value, 'UTF8'))), 'hex') from goforward.mask_key
 $function$;

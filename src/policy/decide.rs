@@ -52,6 +52,8 @@ pub enum Rule {
     AllowedRoles,
     /// A condition on rows of a view, which only reading can be held to.
     RowRulesOfView,
+    /// A relation below a view has conditions on rows that do not hold through it.
+    RowRulesBelow,
 }
 
 impl Rule {
@@ -68,6 +70,7 @@ impl Rule {
             Self::RequireMfa => "require_mfa",
             Self::AllowedRoles => "allowed_roles",
             Self::RowRulesOfView => "row_rules_of_view",
+            Self::RowRulesBelow => "row_rules_below",
         }
     }
 }
@@ -102,12 +105,24 @@ pub fn decide<'a>(
             TableRules::InForce(security) => security,
             TableRules::Closed(closed) => return refusal(table, Rule::Closed(closed.clone())),
         };
+        if table != name && security.has_row_rules() && !row_rules_hold_through(view, relation, table) {
+            return refusal(table, Rule::RowRulesBelow);
+        }
         if let Some(rule) = broken_rule(security, verb, caller) {
             return refusal(table, rule);
         }
         access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
     }
     Ok(access)
+}
+
+/// Whether the conditions on rows of `table` hold for what is read through a view: by row policies, which see the caller
+/// only where every view on the way asks as the caller.
+fn row_rules_hold_through(view: &PolicyView, relation: &Relation, table: &QualifiedName) -> bool {
+    let catalog = &view.catalog;
+    let is_view = catalog.lineage.contains_key(table);
+    let has_policies = catalog.relations.get(table).is_none_or(|table| table.has_row_policies());
+    !is_view && has_policies && relation.protection.is_protected()
 }
 
 /// The relations whose rules ask for a record of `verb` on a relation, whoever does it and whatever is decided.

@@ -296,7 +296,10 @@ impl RestService {
 fn refused(refusal: Refusal) -> RestError {
     let rule = match &refusal {
         Refusal::Rule(refusal) => Some(refusal.rule.name()),
-        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
+        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) | Refusal::Explained => {
+            Some("fields")
+        }
+        Refusal::GraphQl => Some("graphql"),
         Refusal::Unprotected(_) | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
     };
     if let Some(rule) = rule {

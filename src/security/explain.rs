@@ -180,6 +180,7 @@ fn reason(refusal: &decide::Refusal) -> String {
         Rule::ProtectedColumnUsed => {
             format!("the view {table} uses a protected column and has no rules of its own")
         }
+        Rule::RowRulesBelow => format!("conditions on rows of {table} do not hold through this view"),
         Rule::IpAllowlist => format!("{table} may not be used from this address"),
         Rule::RequireAuth => format!("{table} is for signed-in callers"),
         Rule::RequireVerified => format!("{table} is for verified accounts"),

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::catalog::model::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Authority, VerifiedClaim};
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 
+use super::error::SecurityError;
 use super::store::CallerProbe;
 
 /// What the service needs; cheap to clone.
@@ -52,5 +54,10 @@ impl SecurityState {
             extra_search_path: Vec::new(),
             probe: CallerProbe::new(login),
         }
+    }
+
+    /// The catalog, once there is one.
+    pub(super) fn catalog(&self) -> Result<Arc<Catalog>, SecurityError> {
+        if self.catalog.is_ready() { Ok(self.catalog.current()) } else { Err(SecurityError::NotReady) }
     }
 }

@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship};
+use crate::catalog::model::{Cardinality, Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship};
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, Rule, decide};
 use crate::policy::model::{RateLimit, Verb};
 use crate::policy::protected::{Unprotected, protected};
 use crate::policy::restrict::PolicyView;
+use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, Plan, ReadNode, Write};
 use crate::rest::core::plan::touched::touched;
 
@@ -66,6 +67,10 @@ pub enum Refusal {
     },
     /// The body that was asked for is made of whole rows, and the caller may not see whole rows.
     WholeRow(QualifiedName),
+    /// An execution plan of a table with protected columns, which would name them.
+    Explained,
+    /// A GraphQL query, whose engine does not know the rules of tables.
+    GraphQl,
     /// An update or delete of all rows.
     Unfiltered {
         /// `UPDATE` or `DELETE`.
@@ -120,11 +125,15 @@ struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    fn mutation(&self, action: &MutateAction) -> Result<(), Refusal> {
+    fn mutation(&mut self, action: &MutateAction) -> Result<(), Refusal> {
         let write = &action.write;
         if self.options.unfiltered_writes && write.is_unfiltered() {
             let verb = if write.is_update() { "UPDATE" } else { "DELETE" };
             return Err(Refusal::Unfiltered { verb });
+        }
+        // How many rows fit a filter tells what is in them, so finding rows to write is reading.
+        if !matches!(write, Write::Insert { .. }) && !write.conditions().is_empty() {
+            self.relation(&action.target, Verb::Select)?;
         }
         self.output(&action.output)?;
         let conflict = match write {
@@ -141,6 +150,11 @@ impl Guard<'_> {
 
     fn call(&self, action: &CallAction) -> Result<(), Refusal> {
         self.function(&action.function)?;
+        if action.function.name == QualifiedName::new("graphql_public", "graphql")
+            && !self.view.rules.is_empty()
+        {
+            return Err(Refusal::GraphQl);
+        }
         self.output(&action.output)?;
         self.tree(&action.tree, action.function.row_type(), false)
     }
@@ -159,14 +173,28 @@ impl Guard<'_> {
         for child in &node.children {
             let Some(relationship) = child.relationship.as_deref() else { continue };
             let foreign = relationship.foreign_relation();
-            // It is a function: EXECUTE decides, and row policies inside it.
-            if let Relationship::Computed { function, .. } = relationship {
-                self.functions(function)?;
+            match relationship {
+                // It is a function: EXECUTE decides, and row policies inside it.
+                Relationship::Computed { function, .. } => self.functions(function)?,
+                Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(junction), .. } => {
+                    self.junction(&junction.relation)?;
+                }
+                Relationship::ForeignKey { .. } => {}
             }
             self.names(names::of_child(node, child), foreign)?;
             self.tree(child, Some(foreign), is_aggregated)?;
         }
         Ok(())
+    }
+
+    /// The relation between the ends of an embed stands bare in the query, so a condition on its rows would be lost.
+    fn junction(&self, name: &QualifiedName) -> Result<(), Refusal> {
+        match self.catalog.relations.get(name) {
+            Some(relation) if relation.restriction.rows.is_some() => {
+                Err(Refusal::Rule(decide::Refusal { relation: name.clone(), rule: Rule::RowRulesOfView }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A relation that the plan reads or writes.
@@ -221,6 +249,9 @@ impl Guard<'_> {
 
     /// A media type whose handler takes rows of a relation as they are.
     fn output(&self, output: &Output) -> Result<(), Refusal> {
+        if self.permit.conceals && matches!(output.media, MediaType::Plan(_)) {
+            return Err(Refusal::Explained);
+        }
         match &output.handler {
             Handler::Custom { target: Some(target), .. }
                 if self.catalog.relations.get(target).is_some_and(|relation| relation.is_restricted()) =>
@@ -276,15 +307,13 @@ impl Guard<'_> {
         relation: &QualifiedName,
         known: Option<&Arc<Relation>>,
     ) -> Result<(), Refusal> {
-        if &**name == "*" {
-            return Ok(());
-        }
+        // A star that was left after planning stands for the whole row, whatever is done with it.
         if let Some(listed) = known.and_then(|relation| relation.restriction.closed.as_ref())
             && !listed.contains(name)
         {
             return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
         }
-        if self.options.definer_functions {
+        if self.options.definer_functions && &**name != "*" {
             for schema in &self.catalog.schemas {
                 self.functions(&QualifiedName::new(schema.clone(), name.clone()))?;
             }

@@ -208,7 +208,7 @@ fn under_rules(
 #[test]
 fn a_hidden_column_and_a_name_that_is_none_are_refused_alike_wherever_they_stand() {
     let hidden = [("clients", serde_json::json!({"hidden_fields": ["name"]}))];
-    for column in ["name", "nothing", "to_jsonb", "row_to_json", "clients"] {
+    for column in ["name", "nothing", "to_jsonb", "row_to_json", "clients", "%22*%22"] {
         for url in [
             "/clients?select={}",
             "/clients?select=id,alias:{}",
@@ -225,7 +225,13 @@ fn a_hidden_column_and_a_name_that_is_none_are_refused_alike_wherever_they_stand
             "/invoices?select=id,clients(id)&order=clients({})",
         ] {
             let url = url.replace("{}", column);
-            let expected = Refusal::Column { relation: name("clients"), name: column.into() };
+            if url.starts_with("/clients?select=%22*%22") && !url.contains(['-', ':', '.'])
+                || url.ends_with("(%22*%22)") && url.contains("select=id,") && !url.contains("order")
+            {
+                continue; // Quoted or not, a star that is only selected stands for the columns that may be seen.
+            }
+            let shown = column.replace("%22", "");
+            let expected = Refusal::Column { relation: name("clients"), name: shown.as_str().into() };
             assert_eq!(under_rules(&hidden, "GET", &url, "anon"), Err(expected), "{url}");
         }
     }
