@@ -69,7 +69,7 @@ impl Rules {
         let rows = match &*catalog.table_security {
             TableSecurityRows::Absent => return Self::default(),
             TableSecurityRows::Unreadable(why) => {
-                return Self { unreadable: Some(Arc::clone(why)), ..Self::default() };
+                return Self { unreadable: Some(Arc::clone(why)), has_audit: true, ..Self::default() };
             }
             TableSecurityRows::Read(rows) => rows,
         };
@@ -77,7 +77,11 @@ impl Rules {
             rows.iter().map(|(name, text)| (name.clone(), table_rules(catalog, name, text))).collect();
         let mut rules = Self { tables, ..Self::default() };
         for table in rules.tables.values() {
-            let TableRules::InForce(security) = table else { continue };
+            let TableRules::InForce(security) = table else {
+                // Its triggers are still there, and those whom no rule binds still write.
+                rules.has_audit = true;
+                continue;
+            };
             rules.roles_of_fields.extend(security.roles_of_fields().map(str::to_owned));
             rules.has_column_rules |= security.has_column_rules();
             rules.has_audit |= !security.audit_actions.is_empty();
@@ -152,7 +156,7 @@ impl Rules {
         self.has_column_rules
     }
 
-    /// Whether anything leaves a record in the audit log.
+    /// Whether anything leaves, or may leave, a record in the audit log.
     pub fn has_audit(&self) -> bool {
         self.has_audit
     }

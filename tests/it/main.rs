@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod audit;
 mod embedding;
 mod external;
 mod gateway;

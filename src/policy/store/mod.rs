@@ -6,6 +6,7 @@
 //! `lint` reads what is wrong with how the database is protected.
 
 mod apply;
+pub mod audit_triggers;
 mod change;
 mod checks;
 mod error;

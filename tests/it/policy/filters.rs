@@ -27,7 +27,6 @@ async fn a_filter_that_acts_or_tells_too_much_is_refused_by_name_and_nothing_cha
     setup.database.run(TRAPS).await;
     for (filter, expected) in [
         // Not a condition, or none of this table.
-        ("", "is empty"),
         ("id", "must be type boolean"),
         ("'maybe'", "invalid input syntax"),
         ("nothing > 1", "does not exist"),
@@ -36,10 +35,6 @@ async fn a_filter_that_acts_or_tells_too_much_is_refused_by_name_and_nothing_cha
         ("generate_series(1, 2) = 1", "set-returning functions are not allowed"),
         ("not archived and", "syntax error"),
         ("id = 1 order by id", "syntax error"),
-        ("true) or (true", "bracket"),
-        ("true; drop table orders", "cannot stand"),
-        ("true -- )", "comments"),
-        ("id = $1", "cannot stand"),
         ("exists (select from orders o where o.team = team)", "it reads public.orders itself"),
         // What acts.
         ("exists (delete from members returning true)", "syntax error"),
