@@ -3,20 +3,16 @@
 use std::time::Instant;
 
 use sqlx::Connection;
-use sqlx::PgConnection;
 
 use crate::app::address;
-use crate::app::error::AppError;
 use crate::app::policy_commands::{carry_out, owner_of};
-use crate::app::policy_lint;
 use crate::app::probe;
 use crate::app::reach;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::cli::{
-    ActionError, Actions, Finding, Keys, LintReport, PolicyReport, PolicyTask, ServeOptions, Severity,
-    StartReport,
+    ActionError, Actions, Finding, Keys, PolicyReport, PolicyTask, ServeOptions, Severity, StartReport,
 };
 use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
@@ -70,19 +66,13 @@ impl Actions for Commands {
         Ok(keys_of(config, running.unwrap_or_else(|| default_url(config)), &secrets, owner_url))
     }
 
-    async fn policy_lint(&self, loaded: Loaded) -> Result<LintReport, ActionError> {
-        let mut connection = as_owner(&loaded.config).await?;
-        let report = policy_lint::lint(&mut connection, &loaded.config).await;
-        let _ = connection.close().await;
-        report
-    }
-
     async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
         Ok(probe::ready(&loaded.config).await?)
     }
 
     async fn doctor(&self, loaded: Loaded) -> Result<Vec<Finding>, ActionError> {
-        let mut connection = as_owner(&loaded.config).await?;
+        let (place, owner) = owner_of(&loaded.config)?;
+        let mut connection = reach::connect(&owner, &place).await?;
         let inspected = inspect(&mut connection).await;
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;
@@ -94,12 +84,6 @@ impl Actions for Commands {
     async fn policy(&self, loaded: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
         carry_out(loaded, task).await
     }
-}
-
-/// A connection of the owner of our schemas, without a server of ours that runs.
-async fn as_owner(config: &Config) -> Result<PgConnection, AppError> {
-    let (place, owner) = owner_of(config)?;
-    reach::connect(&owner, &place).await
 }
 
 impl Running {

@@ -2,44 +2,35 @@
 
 use sqlx::PgConnection;
 
-use crate::catalog::load::{LoadError, LoadOptions};
-use crate::cli::{ActionError, LintReport};
-use crate::kernel::config::Config;
-use crate::kernel::db::bootstrap::AUTHENTICATOR_LOGIN;
-use crate::kernel::db::target::{Target, TargetError};
+use crate::app::policy_commands::options_of;
+use crate::catalog::load::LoadError;
+use crate::cli::{ActionError, PolicyReport, Threshold};
+use crate::kernel::config::Loaded;
 use crate::policy::lint::{Severity, report};
-use crate::policy::store::lint::{self, LintError};
+use crate::policy::store::lint::{LintError, lint as findings};
 
-/// The findings for a configuration.
-pub(super) async fn lint(connection: &mut PgConnection, config: &Config) -> Result<LintReport, ActionError> {
-    let mut options = LoadOptions {
-        schemas: config.rest.schemas.clone(),
-        extra_search_path: config.rest.extra_search_path.clone(),
-        authenticator: Some(authenticator(config)?),
-    };
-    let findings = match lint::lint(connection, &options).await {
+/// The findings as a report, which says whether any reaches the threshold.
+pub(super) async fn lint(
+    loaded: &Loaded,
+    connection: &mut PgConnection,
+    json: bool,
+    fail_on: Threshold,
+) -> Result<PolicyReport, ActionError> {
+    let mut options = options_of(loaded, connection).await?;
+    let found = match findings(connection, &options).await {
         // A database that goforward has not prepared is served by the one login that there is.
         Err(LintError::Catalog(LoadError::UnknownAuthenticator(_))) => {
             options.authenticator = None;
-            lint::lint(connection, &options).await?
+            findings(connection, &options).await?
         }
-        findings => findings?,
+        found => found?,
     };
-    Ok(LintReport {
-        text: report::text(&findings),
-        json: serde_json::to_value(&findings)?,
-        problems: report::count(&findings, Severity::Problem),
-        warnings: report::count(&findings, Severity::Warning),
-        notes: report::count(&findings, Severity::Note),
-    })
-}
-
-/// The login of callers, as the bootstrap makes it or the configuration names it.
-fn authenticator(config: &Config) -> Result<String, TargetError> {
-    let configured = &config.database.authenticator;
-    match &configured.url {
-        _ if config.database.is_embedded() => Ok(AUTHENTICATOR_LOGIN.to_owned()),
-        Some(url) => Ok(Target::parse(url.expose())?.user),
-        None => Ok(configured.user.clone()),
-    }
+    let text = if json { format!("{:#}\n", serde_json::to_value(&found)?) } else { report::text(&found) };
+    let threshold = match fail_on {
+        Threshold::Problem => Severity::Problem,
+        Threshold::Warning => Severity::Warning,
+        Threshold::Note => Severity::Note,
+    };
+    let differs = report::reaches(&found, threshold);
+    Ok(PolicyReport { text, differs, ..PolicyReport::default() })
 }

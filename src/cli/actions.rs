@@ -21,15 +21,13 @@ pub trait Actions {
     /// Finds the keys of this installation; starts nothing.
     fn keys(&self, loaded: Loaded) -> impl Future<Output = Result<Keys, ActionError>>;
 
-    /// Lints how the database is protected.
-    fn policy_lint(&self, loaded: Loaded) -> impl Future<Output = Result<LintReport, ActionError>>;
     /// Asks the server of this configuration, on this machine, whether it is ready; an error says why it is not.
     fn health(&self, loaded: Loaded) -> impl Future<Output = Result<(), ActionError>>;
 
     /// Checks the database.
     fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
 
-    /// Compares, changes or shows the rules of tables; needs no running server.
+    /// Compares, changes or shows the rules of tables, or lints the database; needs no running server.
     fn policy(
         &self,
         loaded: Loaded,
@@ -53,6 +51,13 @@ pub enum PolicyTask {
     },
     /// List the packs.
     Packs,
+    /// Say what is wrong with how the database is protected.
+    Lint {
+        /// As JSON, and not as text for people.
+        json: bool,
+        /// How bad a finding must be for the exit code to say so.
+        fail_on: Threshold,
+    },
 }
 
 /// Files with rules.
@@ -173,32 +178,6 @@ pub enum Threshold {
     Warning,
     /// Everything.
     Note,
-}
-
-/// What the linter found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LintReport {
-    /// The findings as paragraphs.
-    pub text: String,
-    /// The same for programs.
-    pub json: serde_json::Value,
-    /// How many problems there are.
-    pub problems: usize,
-    /// How many warnings.
-    pub warnings: usize,
-    /// How many notes.
-    pub notes: usize,
-}
-
-impl LintReport {
-    /// How many findings are as bad as the threshold, or worse.
-    pub fn count(&self, threshold: Threshold) -> usize {
-        match threshold {
-            Threshold::Problem => self.problems,
-            Threshold::Warning => self.problems + self.warnings,
-            Threshold::Note => self.problems + self.warnings + self.notes,
-        }
-    }
 }
 
 /// How bad a finding is.

@@ -20,12 +20,12 @@ use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, p
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, LintReport, OnReady, PackChoice, PolicyEntry, PolicyFiles,
-    PolicyReport, PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
+    ActionError, Actions, Finding, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles, PolicyReport,
+    PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
-use policy::{PolicyCommand, report_text};
+use policy::report_text;
 
 /// Runs the command of this process's arguments and environment.
 pub fn run(actions: &impl Actions) -> ExitCode {
@@ -103,13 +103,7 @@ fn carry_out(
             runtime()?.block_on(actions.health(loaded))?;
             print(out, "ready\n")
         }
-        Command::Policy { command: PolicyCommand::Lint { config, json, fail_on } } => {
-            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
-            let report = runtime()?.block_on(actions.policy_lint(loaded))?;
-            print(out, &if json { format!("{:#}\n", report.json) } else { report.text.clone() })?;
-            Ok(u8::from(report.count(fail_on) > 0))
-        }
-        Command::Policy { command: PolicyCommand::Rules(command) } => {
+        Command::Policy { command } => {
             let (config, task) = command.into_parts();
             let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
             let report = runtime()?.block_on(actions.policy(loaded, task))?;

@@ -11,24 +11,6 @@ use super::arguments::ConfigArguments;
 /// The commands about the rules of tables.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    #[command(flatten)]
-    Rules(RuleCommand),
-    /// Says what is wrong with how the database is protected, why, and how to fix it
-    Lint {
-        #[command(flatten)]
-        config: ConfigArguments,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        /// How bad a finding must be for the exit code 1
-        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
-        fail_on: Threshold,
-    },
-}
-
-/// Those that compare, change and show stored rules.
-#[derive(Debug, Subcommand)]
-pub(super) enum RuleCommand {
     /// Shows where files, stored rules and PostgreSQL differ; changes nothing; exit code 1 if they do
     Diff {
         #[command(flatten)]
@@ -62,6 +44,17 @@ pub(super) enum RuleCommand {
     },
     /// Lists the packs and their parameters
     Packs,
+    /// Says what is wrong with how the database is protected, why, and how to fix it; changes nothing
+    Lint {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// How bad a finding must be for the exit code 1
+        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
+        fail_on: Threshold,
+    },
 }
 
 /// Where rules are read from.
@@ -83,7 +76,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.to_owned()))
 }
 
-impl RuleCommand {
+impl PolicyCommand {
     /// The task, and where the configuration comes from.
     pub(super) fn into_parts(self) -> (ConfigArguments, PolicyTask) {
         match self {
@@ -95,6 +88,7 @@ impl RuleCommand {
             Self::Apply { config, files, .. } => (config, PolicyTask::Apply(files.into())),
             Self::Export { config, dir } => (config, PolicyTask::Export { dir }),
             Self::Packs => (ConfigArguments::default(), PolicyTask::Packs),
+            Self::Lint { config, json, fail_on } => (config, PolicyTask::Lint { json, fail_on }),
         }
     }
 }

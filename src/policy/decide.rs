@@ -11,7 +11,7 @@ use crate::catalog::model::{QualifiedName, Relation};
 use super::caller::PolicyCaller;
 use super::model::{RateLimit, TableSecurity, Verb};
 use super::restrict::PolicyView;
-use super::rules::{Closed, TableRules};
+use super::rules::{Closed, Rules, TableRules};
 
 /// A yes, with what goes with it.
 #[derive(Debug)]
@@ -20,8 +20,6 @@ pub struct Access<'a> {
     pub relation: &'a Relation,
     /// The limits on how often, each with the relation whose rule it is.
     pub limits: Vec<(&'a QualifiedName, RateLimit)>,
-    /// The relations whose rules ask for a record of this.
-    pub audited: Vec<&'a QualifiedName>,
 }
 
 /// A no.
@@ -60,9 +58,8 @@ impl Rule {
     /// The rule's name in the API.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unreadable => "unreadable",
+            Self::Unreadable | Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::Inactive) => "active",
-            Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::NotEnforced) => "not_enforced",
             Self::ProtectedColumnUsed => "protected_column_used",
             Self::IpAllowlist => "ip_allowlist",
@@ -78,7 +75,7 @@ impl Rule {
 /// Decides about `verb` on `relation`, which the caller's view of the catalog must hold.
 ///
 /// `public_read` and `public_write` lift the rules from `require_auth` to `allowed_roles` for their verbs. Roles with
-/// BYPASSRLS skip all rules but those about records.
+/// BYPASSRLS skip all rules.
 pub fn decide<'a>(
     view: &'a PolicyView,
     relation: &'a Arc<Relation>,
@@ -86,37 +83,43 @@ pub fn decide<'a>(
     caller: &PolicyCaller,
 ) -> Result<Access<'a>, Refusal> {
     let name = &relation.name;
-    let mut access = Access { relation, limits: Vec::new(), audited: Vec::new() };
-    if !caller.bypasses {
-        if view.rules.unreadable().is_some() {
-            return Err(Refusal { relation: name.clone(), rule: Rule::Unreadable });
-        }
-        if relation.restriction.uses_protected_column {
-            return Err(Refusal { relation: name.clone(), rule: Rule::ProtectedColumnUsed });
-        }
-        if relation.restriction.rows.is_some() && !verb.is_read() {
-            return Err(Refusal { relation: name.clone(), rule: Rule::RowRulesOfView });
-        }
+    let mut access = Access { relation, limits: Vec::new() };
+    if caller.bypasses {
+        return Ok(access);
+    }
+    let refusal = |relation: &QualifiedName, rule| Err(Refusal { relation: relation.clone(), rule });
+    if view.rules.unreadable().is_some() {
+        return refusal(name, Rule::Unreadable);
+    }
+    if relation.restriction.uses_protected_column {
+        return refusal(name, Rule::ProtectedColumnUsed);
+    }
+    if relation.restriction.rows.is_some() && !verb.is_read() {
+        return refusal(name, Rule::RowRulesOfView);
     }
     for (table, rules) in view.rules.governing(name) {
         let security = match rules {
             TableRules::InForce(security) => security,
-            TableRules::Closed(_) if caller.bypasses => continue,
-            TableRules::Closed(closed) => {
-                return Err(Refusal { relation: table.clone(), rule: Rule::Closed(closed.clone()) });
-            }
+            TableRules::Closed(closed) => return refusal(table, Rule::Closed(closed.clone())),
         };
-        if !caller.bypasses {
-            if let Some(rule) = broken_rule(security, verb, caller) {
-                return Err(Refusal { relation: table.clone(), rule });
-            }
-            access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
+        if let Some(rule) = broken_rule(security, verb, caller) {
+            return refusal(table, rule);
         }
-        if security.audit_actions.contains(&verb) {
-            access.audited.push(table);
-        }
+        access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
     }
     Ok(access)
+}
+
+/// The relations whose rules ask for a record of `verb` on a relation, whoever does it and whatever is decided.
+pub fn audited<'a>(
+    rules: &'a Rules,
+    relation: &'a QualifiedName,
+    verb: Verb,
+) -> impl Iterator<Item = &'a QualifiedName> {
+    rules.governing(relation).filter_map(move |(table, rules)| match rules {
+        TableRules::InForce(security) if security.audit_actions.contains(&verb) => Some(table),
+        _ => None,
+    })
 }
 
 /// The first rule about the caller that says no.

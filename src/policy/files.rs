@@ -221,7 +221,7 @@ mod tests {
             schema in "[^\0]{1,12}", table in "[^\0]{1,12}", filter in "[^\0]{0,24}", name in "[^\0]{1,12}",
         ) {
             let document = document(&schema, &table, json!({
-                "description": filter, "custom_filters": {name.clone(): filter}, "hidden_fields": [name],
+                "description": filter, "custom_filters": {name.clone(): format!("note <> '{}'", filter.replace(['\'', '\\'], "?"))}, "hidden_fields": [name],
                 "field_permissions": {"a": {"masked": true, "mask": {"constant": filter}}},
             }));
             let text = write(&document).unwrap();

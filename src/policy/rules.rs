@@ -59,7 +59,7 @@ pub struct Rules {
     unreadable: Option<Arc<str>>,
     /// Roles that rules about columns name.
     roles_of_fields: BTreeSet<String>,
-    has_column_rules: bool,
+    protects_columns: bool,
     has_audit: bool,
 }
 
@@ -83,7 +83,7 @@ impl Rules {
                 continue;
             };
             rules.roles_of_fields.extend(security.roles_of_fields().map(str::to_owned));
-            rules.has_column_rules |= security.has_column_rules();
+            rules.protects_columns |= security.has_column_rules();
             rules.has_audit |= !security.audit_actions.is_empty();
         }
         for view in catalog.lineage.keys().filter(|view| !rules.tables.contains_key(*view)) {
@@ -153,7 +153,7 @@ impl Rules {
 
     /// Whether any rule is about columns.
     pub fn has_column_rules(&self) -> bool {
-        self.has_column_rules
+        self.protects_columns
     }
 
     /// Whether anything leaves, or may leave, a record in the audit log.

@@ -12,8 +12,9 @@ use crate::catalog::model::{Cardinality, QualifiedName, Relationship};
 use crate::kernel::audit::{AuditContexts, AuditLog, AuditOrigin, AuditOutcome, AuditRecord};
 use crate::kernel::http::RequestContext;
 use crate::kernel::identity::Caller;
+use crate::policy::decide;
 use crate::policy::model::Verb;
-use crate::policy::rules::{Rules, TableRules};
+use crate::policy::rules::Rules;
 use crate::rest::core::plan::model::{Handler, Plan, ReadNode};
 use crate::rest::core::request::Mutation;
 use crate::rest::error::{Disclosure, RestError};
@@ -176,13 +177,7 @@ fn audited(plan: &Plan, rules: &Rules) -> Vec<(Verb, QualifiedName)> {
     }
     let mut found = BTreeSet::new();
     for (verb, relation) in touched {
-        for (table, rules) in rules.governing(relation) {
-            if let TableRules::InForce(security) = rules
-                && security.audit_actions.contains(&verb)
-            {
-                found.insert((verb, table.clone()));
-            }
-        }
+        found.extend(decide::audited(rules, relation, verb).map(|table| (verb, table.clone())));
     }
     found.into_iter().collect()
 }

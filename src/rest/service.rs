@@ -186,8 +186,7 @@ impl RestService {
         audit: &RequestAudit<'_>,
     ) -> Result<Response<Body>, RestError> {
         let started = Instant::now();
-        let permit =
-            protect::check(plan, view, policy_caller, exchange.settings.protect).map_err(refused)?;
+        let permit = protect::check(plan, view, policy_caller, exchange.settings.protect).map_err(refused)?;
         exchange.conceals = permit.conceals;
         if permit.ruled && !policy_caller.bypasses && self.catalog.is_stale() {
             // The rules may have become stricter since they were read.

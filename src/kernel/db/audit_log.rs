@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use crate::kernel::audit::{AuditError, AuditLog, AuditRecord, ContextKey, Recording, storable};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::login::Login;
-use crate::kernel::telemetry::names;
 
 /// Requests whose records may wait; more are refused at once.
 const MOST_WAITING: usize = 1024;
@@ -45,10 +44,7 @@ const FORGET_NONCES: &str = "delete from goforward.audit_nonces where seen_at < 
 /// The first of these logins that can read the key, and the key. Fails with what the last one was told.
 ///
 /// Contexts carry the time of `clock`; where the database's differs much, none is believed.
-pub async fn open(
-    logins: &[Login],
-    clock: &Clock,
-) -> Result<Option<(Login, ContextKey)>, sqlx::Error> {
+pub async fn open(logins: &[Login], clock: &Clock) -> Result<Option<(Login, ContextKey)>, sqlx::Error> {
     let mut refused = None;
     for login in logins {
         match read_key(login, clock).await {
@@ -131,7 +127,7 @@ impl AuditLog for StoredAuditLog {
     fn note(&self, records: Vec<AuditRecord>) {
         let count = records.len() as u64;
         if self.submit(Job { records, written: None }).is_err() {
-            metrics::counter!(names::AUDIT_RECORDS, "result" => "dropped").increment(count);
+            metrics::counter!("goforward_audit_records_total", "result" => "dropped").increment(count);
         }
     }
 }
@@ -173,12 +169,12 @@ impl Writer {
         };
         let answer = match result {
             Ok(()) => {
-                metrics::counter!(names::AUDIT_RECORDS, "result" => "written").increment(count);
+                metrics::counter!("goforward_audit_records_total", "result" => "written").increment(count);
                 Ok(())
             }
             Err(cause) => {
                 tracing::error!(count, "cannot write the audit log: {cause}");
-                metrics::counter!(names::AUDIT_RECORDS, "result" => "lost").increment(count);
+                metrics::counter!("goforward_audit_records_total", "result" => "lost").increment(count);
                 Err(AuditError::Unavailable)
             }
         };
@@ -270,5 +266,60 @@ impl<'a> Line<'a> {
             session: origin.session.as_deref().map(storable),
             request_id: &origin.request_id,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::kernel::audit::{AuditOrigin, AuditOutcome};
+
+    fn records(count: usize) -> Vec<AuditRecord> {
+        let origin = AuditOrigin {
+            actor: None,
+            role: Arc::from("anon"),
+            ip: "192.0.2.1".parse().unwrap(),
+            agent: None,
+            session: None,
+            request_id: "r".to_owned(),
+        };
+        let record = AuditRecord {
+            origin: Arc::new(origin),
+            verb: "select",
+            schema: Arc::from("public"),
+            table: Arc::from("notes"),
+            rows: None,
+            outcome: AuditOutcome::Done,
+            error_code: None,
+        };
+        vec![record; count]
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_at_once() {
+        let (queue, mut waiting) = mpsc::channel(1);
+        let log = StoredAuditLog { queue };
+        log.note(records(1));
+
+        assert_eq!(log.record(records(1)).await, Err(AuditError::Busy));
+        log.note(records(1));
+        assert_eq!(waiting.recv().await.unwrap().records.len(), 1);
+        assert!(waiting.try_recv().is_err(), "a note that does not fit is dropped");
+        drop(waiting);
+        assert_eq!(log.record(records(1)).await, Err(AuditError::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_record_that_nobody_waits_for_any_more_is_an_orphan_and_a_note_never_is() {
+        let (queue, mut waiting) = mpsc::channel(2);
+        let log = StoredAuditLog { queue };
+
+        assert!(timeout(Duration::ZERO, log.record(records(1))).await.is_err(), "nobody answers");
+        log.note(records(1));
+
+        assert!(waiting.recv().await.unwrap().is_orphan());
+        assert!(!waiting.recv().await.unwrap().is_orphan());
     }
 }

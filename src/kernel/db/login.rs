@@ -38,6 +38,7 @@ impl From<&Target> for Login {
 
 impl Login {
     /// Another user on the same servers.
+    #[must_use]
     pub fn as_user(&self, user: &str, password: &Secret) -> Self {
         let server = |server: &PgConnectOptions| server.clone().username(user).password(password.expose());
         Self { servers: self.servers.iter().map(server).collect(), ..self.clone() }

@@ -6,9 +6,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::catalog::model::{Catalog, QualifiedName};
 use crate::kernel::sql::SqlBuf;
+use crate::policy::audit::{AUDIT_TRIGGER_NAMES, audited_writes};
 use crate::policy::desired::DesiredPolicy;
 use crate::policy::model::TableSecurity;
 
+use super::audit_triggers::{self, AuditTriggerError, TriggerChange};
 use super::change::{Action, Change};
 use super::error::StoreError;
 use super::facts::{self, Facts, STATE};
@@ -28,7 +30,8 @@ pub struct Applied {
 /// How often each of several tables is tried: one that is in use must not hold up the others.
 const TRIES_OF_MANY: u32 = 3;
 
-/// Tables with traces of rules: policies that we marked, grants that we narrowed.
+/// Tables with traces of rules: policies that we marked, grants that we narrowed, triggers that record writes (those of a
+/// partition go with its root).
 const TRACES: &str = "
 select n.nspname::text, c.relname::text
 from pg_policy p
@@ -37,7 +40,13 @@ join pg_namespace n on n.oid = c.relnamespace
 join pg_description d on d.objoid = p.oid and d.classoid = 'pg_policy'::regclass and d.objsubid = 0
 where d.description like $1 || '%'
 union
-select schema_name, table_name from goforward.narrowed_grants";
+select schema_name, table_name from goforward.narrowed_grants
+union
+select n.nspname::text, c.relname::text
+from pg_trigger t
+join pg_class c on c.oid = t.tgrelid and not c.relispartition
+join pg_namespace n on n.oid = c.relnamespace
+where t.tgname::text = any ($2) and not t.tgisinternal";
 
 impl RuleStore {
     /// What [`RuleStore::apply`] would do, to one table or to all.
@@ -124,7 +133,7 @@ impl RuleStore {
             None => None,
         };
         let Some(facts) = facts::one(&mut transaction, name).await? else { return Ok(Vec::new()) };
-        let changes = self.changes(catalog, &facts, rules.as_ref())?;
+        let changes = self.changes(&mut transaction, catalog, &facts, rules.as_ref()).await?;
         if changes.is_empty() {
             return Ok(changes);
         }
@@ -164,6 +173,7 @@ impl RuleStore {
         let traces: Vec<(String, String)> = sqlx::query_as(TRACES)
             .persistent(false)
             .bind(crate::policy::desired::MARK)
+            .bind(AUDIT_TRIGGER_NAMES)
             .fetch_all(&mut *transaction)
             .await?;
         let mut names: BTreeSet<QualifiedName> = rules.keys().cloned().collect();
@@ -177,8 +187,8 @@ impl RuleStore {
             let changes = match rules.remove(&name) {
                 // Rules that are not understood take nothing away: what they brought before stays.
                 Some(Err(problem)) => Err(StoreError::Unreadable { table: name.clone(), problem }),
-                Some(Ok(rules)) => self.changes(catalog, &facts, Some(&rules)),
-                None => self.changes(catalog, &facts, None),
+                Some(Ok(rules)) => self.changes(&mut transaction, catalog, &facts, Some(&rules)).await,
+                None => self.changes(&mut transaction, catalog, &facts, None).await,
             };
             match changes {
                 Ok(changes) => planned.changes.extend(changes),
@@ -190,8 +200,9 @@ impl RuleStore {
     }
 
     /// What is to change on one table so that it enforces these rules.
-    pub(super) fn changes(
+    pub(super) async fn changes(
         &self,
+        connection: &mut PgConnection,
         catalog: &Catalog,
         facts: &Facts,
         rules: Option<&TableSecurity>,
@@ -200,7 +211,27 @@ impl RuleStore {
             StoreError::Unsuitable { field: "custom_filters".to_owned(), problem: error.to_string() }
         })?;
         actions.extend(grants::changes(catalog, facts, rules.filter(|_| self.column_grants)));
+        actions.extend(triggers(connection, facts, rules).await?.into_iter().map(Action::Record));
         Ok(actions.into_iter().map(|action| Change { table: facts.name.clone(), action }).collect())
+    }
+}
+
+/// What is to change of the triggers that record writes.
+async fn triggers(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    rules: Option<&TableSecurity>,
+) -> Result<Vec<TriggerChange>, StoreError> {
+    let verbs = rules.map(audited_writes).unwrap_or_default();
+    match audit_triggers::drift(connection, &facts.name, &verbs).await {
+        Ok(changes) => Ok(changes),
+        Err(AuditTriggerError::Database(error)) => Err(error.into()),
+        Err(AuditTriggerError::Missing(_) | AuditTriggerError::NotATable(_)) if verbs.is_empty() => {
+            Ok(Vec::new())
+        }
+        Err(error) => {
+            Err(StoreError::Unsuitable { field: "audit_actions".to_owned(), problem: error.to_string() })
+        }
     }
 }
 
@@ -226,7 +257,10 @@ pub(super) async fn carry_out(
             Action::GiveGrantBack { role, privilege, .. } | Action::ForgetGrant { role, privilege } => {
                 forget(connection, facts, (role, *privilege)).await?;
             }
-            Action::EnableRowSecurity | Action::DropPolicy { .. } | Action::AdjustGrant { .. } => {}
+            Action::EnableRowSecurity
+            | Action::DropPolicy { .. }
+            | Action::AdjustGrant { .. }
+            | Action::Record(_) => {}
         }
     }
     Ok(())

@@ -144,7 +144,7 @@ pub async fn drop(
     }
 }
 
-fn statement(change: &TriggerChange) -> SqlBuf {
+pub(super) fn statement(change: &TriggerChange) -> SqlBuf {
     let mut sql = SqlBuf::new();
     match change {
         TriggerChange::Create(table, trigger) => sql

@@ -186,7 +186,7 @@ impl RuleStore {
             facts.require_owner()?;
         }
         filters::validate(&mut transaction, &facts, rules).await?;
-        let changes = self.changes(catalog, &facts, Some(rules))?;
+        let changes = self.changes(&mut transaction, catalog, &facts, Some(rules)).await?;
         if !changes.is_empty() {
             facts.require_owner()?;
         }
@@ -232,7 +232,7 @@ impl RuleStore {
         rows::delete(&mut transaction, name, by).await?;
         // Rules of a table that is gone can be removed too.
         if let Some(facts) = facts::one(&mut transaction, name).await? {
-            let changes = self.changes(catalog, &facts, None)?;
+            let changes = self.changes(&mut transaction, catalog, &facts, None).await?;
             if !changes.is_empty() {
                 facts.require_owner()?;
             }

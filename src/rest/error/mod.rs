@@ -104,6 +104,7 @@ impl From<ResponseError> for RestError {
 
 /// How much of an error a caller sees.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides about another part of an answer")]
 pub struct Disclosure {
     /// Whether the caller sent credentials: it decides between 401 and 403.
     pub authenticated: bool,

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{ALICE, BOB, ORDERS, Setup, public};
-use crate::harness::{Caller, Database, TestApp, eventually};
+use crate::harness::{Caller, Database, PATIENCE, TestApp, eventually};
 
 const COUNT: &str = "select count(*)::text from orders";
 const OPEN: &str = r#"{"open": "not archived"}"#;
@@ -192,15 +192,18 @@ async fn a_table_in_use_is_waited_for_without_stopping_its_readers() {
     reading.execute("select from orders").await.unwrap();
 
     let mut change = Box::pin(setup.put("orders", json!({"custom_filters": {"open": "not archived"}})));
+    let waiting =
+        "select (count(*) > 0)::text from pg_locks where relation = 'orders'::regclass and not granted";
     let others = async {
         // Each would wait behind the change if that waited for its lock without end.
-        for _ in 0..5 {
+        for _ in 0..3 {
+            eventually("the change's turn", async || setup.database.value(waiting).await == "true").await;
             assert_eq!(setup.database.value(COUNT).await, "3");
         }
     };
     tokio::select! {
         done = &mut change => panic!("the table is locked, but: {done:?}"),
-        () = others => {}
+        done = tokio::time::timeout(PATIENCE, others) => done.expect("the readers get through"),
     }
     reading.commit().await.unwrap();
     change.await.unwrap();

@@ -1,16 +1,15 @@
 //! What goforward itself makes of rules is nothing to complain about; what their author wrote into them is.
 
-use std::str::FromStr;
-
 use goforward::catalog::QualifiedName;
 use goforward::catalog::load::LoadOptions;
 use goforward::catalog::load::load;
+use goforward::kernel::db::login::Login;
+use goforward::kernel::db::target::Target;
 use goforward::policy::lint::{Finding, Rule};
 use goforward::policy::model::TableSecurity;
 use goforward::policy::store::lint::lint;
 use goforward::policy::store::{Expected, RuleStore};
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::options;
@@ -39,7 +38,7 @@ async fn notes_under(rules: Value) -> (Database, Vec<Finding>) {
     database.run_as_superuser(LOGIN).await;
     let options = LoadOptions { authenticator: Some("it_lint_login".to_owned()), ..options() };
     let catalog = load(&mut connection, &options, None).await.unwrap();
-    let store = RuleStore::new(PgConnectOptions::from_str(&url).unwrap().into(), true);
+    let store = RuleStore::new(Login::from(&Target::parse(&url).unwrap()), true);
     let rules = TableSecurity::parse(rules).unwrap();
     let name = QualifiedName::new("public", "notes");
     store.put(&catalog, &name, &rules, Expected::Any, "test").await.unwrap();
