@@ -13,8 +13,16 @@ use super::desired;
 use super::model::TableSecurity;
 
 /// Columns of `goforward.table_security` that are not rules.
-const BOOKKEEPING: [&str; 7] =
-    ["schema_name", "table_name", "version", "created_at", "created_by", "updated_at", "updated_by"];
+const BOOKKEEPING: [&str; 8] = [
+    "schema_name",
+    "table_name",
+    "table_oid",
+    "version",
+    "created_at",
+    "created_by",
+    "updated_at",
+    "updated_by",
+];
 
 /// Views over views are followed this deep.
 const MAX_DEPTH: usize = 64;
@@ -195,10 +203,27 @@ fn table_rules(catalog: &Catalog, name: &QualifiedName, text: &str) -> TableRule
     if !security.active {
         return TableRules::Closed(Closed::Inactive);
     }
+    if let Some(column) = unknown_column(catalog, name, &security) {
+        let problem = format!("they name the column {column}, which the table does not have (any more)");
+        return TableRules::Closed(Closed::Unreadable(Arc::from(problem)));
+    }
     if security.has_row_rules() && !desired::is_enforced(catalog, name, &security) {
         return TableRules::Closed(Closed::NotEnforced);
     }
     TableRules::InForce(Arc::new(security))
+}
+
+/// A column that the rules protect and that is not there: renamed, it would be open under its new name. What the rules
+/// merely let be read may be a computed field.
+fn unknown_column<'a>(
+    catalog: &Catalog,
+    name: &QualifiedName,
+    security: &'a TableSecurity,
+) -> Option<&'a str> {
+    let relation = catalog.relations.get(name)?;
+    let protected = security.hidden_fields.iter().chain(security.field_permissions.keys());
+    let named = protected.chain(&security.writable_fields).chain(&security.ownership_column);
+    named.map(String::as_str).find(|column| relation.column(column).is_none())
 }
 
 /// The rules in a row of `goforward.table_security`, as `to_jsonb` writes it. A column that this version does not know
@@ -209,6 +234,9 @@ pub fn parse_row(text: &str) -> Result<TableSecurity, String> {
     else {
         return Err("the row is no JSON object".to_owned());
     };
+    if let Some(name) = row.get("renamed_from").and_then(serde_json::Value::as_str) {
+        return Err(format!("it was {name} when they were stored; store them under its new name"));
+    }
     row.retain(|key, value| !value.is_null() && !BOOKKEEPING.contains(&key.as_str()));
     TableSecurity::parse(row.into()).map_err(|error| error.to_string())
 }
@@ -226,6 +254,7 @@ mod tests {
         let catalog = catalog_with_rules(&[
             ("good", json!({"require_auth": true, "version": 3, "created_by": null})),
             ("off", json!({"active": false})),
+            ("accounts", json!({"hidden_fields": ["renamed"]})),
             ("bad", json!({"require_auth": "maybe"})),
             ("newer", json!({"require_moon_phase": "full"})),
         ]);
@@ -233,7 +262,7 @@ mod tests {
 
         assert!(matches!(rules.own(&name("good")), Some(TableRules::InForce(_))));
         assert_eq!(rules.own(&name("off")), Some(&TableRules::Closed(Closed::Inactive)));
-        for table in ["bad", "newer"] {
+        for table in ["bad", "newer", "accounts"] {
             assert!(
                 matches!(rules.own(&name(table)), Some(TableRules::Closed(Closed::Unreadable(_)))),
                 "{table}"

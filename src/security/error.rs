@@ -125,7 +125,7 @@ fn store_code(error: &StoreError) -> &'static str {
             StoreError::NoSuchColumn { .. } => "no_such_column",
             StoreError::Unsuitable { .. } => "invalid_rules",
             StoreError::Filter { .. } => "invalid_filter",
-            StoreError::Unreadable { .. } => "unreadable_rules",
+            StoreError::Unreadable { .. } | StoreError::Orphaned { .. } => "unreadable_rules",
             StoreError::NotOwner { .. } => "not_owner",
             StoreError::Busy(_) => "table_busy",
             StoreError::NotPrepared => "not_prepared",
@@ -142,9 +142,10 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::NoSuchColumn { .. } | StoreError::Unsuitable { .. } | StoreError::Filter { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        StoreError::Unreadable { .. } | StoreError::NotOwner { .. } | StoreError::NotPrepared => {
-            StatusCode::CONFLICT
-        }
+        StoreError::Unreadable { .. }
+        | StoreError::Orphaned { .. }
+        | StoreError::NotOwner { .. }
+        | StoreError::NotPrepared => StatusCode::CONFLICT,
         StoreError::Busy(_) | StoreError::Unavailable(_) | StoreError::Database(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::facts::{self, Facts, STATE};
 use super::grants::{self, Privilege};
 use super::session::{self, Session};
-use super::{PAUSE, RuleStore, filters, policies, rows};
+use super::{PAUSE, RuleStore, checks, filters, policies, rows};
 
 /// What a run over several tables did, and where it failed.
 #[derive(Debug, Default)]
@@ -133,6 +133,10 @@ impl RuleStore {
             None => None,
         };
         let Some(facts) = facts::one(&mut transaction, name).await? else { return Ok(Vec::new()) };
+        if let Some(rules) = &rules {
+            // Rules about a column that is gone would loosen what kept it under its old name.
+            checks::names(&mut transaction, &facts, rules).await?;
+        }
         let changes = self.changes(&mut transaction, catalog, &facts, rules.as_ref()).await?;
         if changes.is_empty() {
             return Ok(changes);
@@ -182,9 +186,23 @@ impl RuleStore {
         );
         let names: Vec<QualifiedName> = names.into_iter().collect();
         let mut planned = Applied::default();
-        for facts in facts::many(&mut transaction, &names).await? {
+        let found = facts::many(&mut transaction, &names).await?;
+        let is_there = |name: &QualifiedName| found.iter().any(|facts| facts.name == *name);
+        let missing = rules.keys().find(|name| !is_there(name)).cloned();
+        for facts in found {
             let name = facts.name.clone();
+            if let Some(Ok(known)) = rules.get(&name)
+                && let Err(error) = checks::names(&mut transaction, &facts, known).await
+            {
+                planned.failures.push((name, error));
+                continue;
+            }
             let changes = match rules.remove(&name) {
+                // It may be the table of those rules under another name, so nothing of it is loosened.
+                None if missing.is_some() && only.is_none() => Err(StoreError::Orphaned {
+                    table: name.clone(),
+                    missing: missing.clone().unwrap_or_else(|| name.clone()),
+                }),
                 // Rules that are not understood take nothing away: what they brought before stays.
                 Some(Err(problem)) => Err(StoreError::Unreadable { table: name.clone(), problem }),
                 Some(Ok(rules)) => self.changes(&mut transaction, catalog, &facts, Some(&rules)).await,

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::{Cardinality, Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship};
+use crate::catalog::model::{
+    Cardinality, Catalog, Function, QualifiedName, ReadAccess, Relation, Relationship,
+};
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, Rule, decide};
 use crate::policy::model::{RateLimit, Verb};
