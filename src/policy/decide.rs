@@ -54,6 +54,8 @@ pub enum Rule {
     AllowedRoles,
     /// A condition on rows of a view, which only reading can be held to.
     RowRulesOfView,
+    /// A table that inherits from one with conditions on rows, which PostgreSQL holds only who asks the parent to.
+    RowRulesOfParent,
 }
 
 impl Rule {
@@ -71,6 +73,7 @@ impl Rule {
             Self::RequireMfa => "require_mfa",
             Self::AllowedRoles => "allowed_roles",
             Self::RowRulesOfView => "row_rules_of_view",
+            Self::RowRulesOfParent => "row_rules_of_parent",
         }
     }
 }
@@ -107,6 +110,10 @@ pub fn decide<'a>(
             }
         };
         if !caller.bypasses {
+            // A table under the rules of another is one that inherits from it; a view has no row policies of its own.
+            if table != name && relation.has_row_policies() && security.has_row_rules() {
+                return Err(Refusal { relation: table.clone(), rule: Rule::RowRulesOfParent });
+            }
             if let Some(rule) = broken_rule(security, verb, caller) {
                 return Err(Refusal { relation: table.clone(), rule });
             }

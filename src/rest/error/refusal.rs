@@ -118,6 +118,10 @@ fn of_rule(refusal: &decide::Refusal, disclosure: Disclosure) -> ErrorParts {
         Rule::RowRulesOfView => {
             closed("Conditions on rows of a view hold for reading it, and for nothing else")
         }
+        Rule::RowRulesOfParent => {
+            closed("Conditions on rows hold for who asks the table that it inherits from")
+                .hint("Give the table rules of its own")
+        }
         Rule::IpAllowlist => ErrorParts::own(&ADDRESS_NOT_ALLOWED),
         Rule::RequireAuth => about_caller(&AUTHENTICATION_REQUIRED),
         Rule::RequireVerified => about_caller(&VERIFICATION_REQUIRED),

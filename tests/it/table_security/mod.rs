@@ -1,6 +1,7 @@
 //! Rules of tables through the real executable: what callers see of columns, and what they can find out.
 
 mod api;
+mod attacks;
 mod columns;
 mod oracle;
 
