@@ -3,6 +3,7 @@
 mod api;
 mod attacks;
 mod columns;
+mod explained;
 mod oracle;
 
 /// Accounts with hidden and masked columns.
