@@ -4,6 +4,7 @@ mod api;
 mod attacks;
 mod columns;
 mod explained;
+mod matrix;
 mod oracle;
 
 /// Accounts with hidden and masked columns.
