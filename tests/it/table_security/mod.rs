@@ -3,6 +3,7 @@
 mod api;
 mod attacks;
 mod columns;
+mod differential;
 mod explained;
 mod matrix;
 mod oracle;
