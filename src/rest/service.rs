@@ -149,13 +149,15 @@ impl RestService {
         let name = QualifiedName::new(schema.as_str(), table.as_str());
         let caller = self.policy_caller(exchange);
         let view = self.policies.view(&self.catalog.current(), &caller, exchange.settings.star_by_grants);
-        match view.catalog.relations.get(&name) {
-            Some(relation) => relation.restriction.closed.is_some(),
-            None => {
-                let has_column_rules = |(_, rules): (_, &TableRules)| matches!(rules, TableRules::InForce(rules) if rules.has_column_rules());
-                !caller.bypasses && view.rules.governing(&name).any(has_column_rules)
-            }
+        if let Some(relation) = view.catalog.relations.get(&name) {
+            return relation.restriction.closed.is_some();
         }
+        let mut rules = view.rules.governing(&name).map(|(_, rules)| rules);
+        let has_column_rules = |rules: &TableRules| match rules {
+            TableRules::InForce(rules) => rules.has_column_rules(),
+            TableRules::Closed(_) => true,
+        };
+        !caller.bypasses && rules.any(has_column_rules)
     }
 
     async fn answer(

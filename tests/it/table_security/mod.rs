@@ -7,6 +7,7 @@ mod differential;
 mod explained;
 mod matrix;
 mod oracle;
+mod views;
 
 /// Accounts with hidden and masked columns.
 pub const ACCOUNTS: &str = include_str!("../fixtures/accounts.sql");

@@ -164,9 +164,9 @@ impl Query {
     fn embedded(&self, embed: &Embed, row: &Row, tables: &[Table]) -> Option<Value> {
         let other = &tables[self.other(embed)];
         let columns = star(other, embed.columns.as_deref(), self.who);
-        let belongs = |candidate: &&Row| match embed.is_parent {
-            true => row.parent == Some(candidate.id),
-            false => candidate.parent == Some(row.id),
+        let belongs = |candidate: &&Row| {
+            let (child, parent) = if embed.is_parent { (row, *candidate) } else { (*candidate, row) };
+            child.parent == Some(parent.id)
         };
         let found = other.visible(self.who).filter(belongs);
         let found = found.filter(|candidate| embed.filter.is_none_or(|filter| holds(candidate, filter)));

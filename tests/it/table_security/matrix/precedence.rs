@@ -206,7 +206,7 @@ impl Case {
     }
 
     /// A row as it is shown.
-    pub fn row(self, id: i64, name: Value) -> Value {
+    pub fn row(self, id: i64, name: &Value) -> Value {
         let is_new = id == NEW_ROW;
         let owner = match id {
             NEW_ROW if !self.fills_owner() => Value::Null,
