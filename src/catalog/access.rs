@@ -53,11 +53,14 @@ pub enum Mask {
     Constant(String),
 }
 
-/// How a view uses the columns of the relations that it reads directly.
+/// How a view uses the columns of the relations that it reads directly, and how a table that inherits or generates columns
+/// does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewLineage {
     /// Columns of the view that show a column of a relation as it is.
     pub shown: Vec<(Arc<str>, ColumnName)>,
+    /// Generated columns of a table, each with a column that it is computed from.
+    pub computed: Vec<(Arc<str>, ColumnName)>,
     /// Columns that it uses in any other way: in a condition, a join, an order, an expression.
     pub used: BTreeSet<ColumnName>,
     /// Relations whose rows it uses as a whole, so every column of them.

@@ -54,6 +54,8 @@ pub enum Rule {
     RowRulesOfView,
     /// A relation below a view has conditions on rows that do not hold through it.
     RowRulesBelow,
+    /// A table that inherits from one with conditions on rows, which PostgreSQL holds only who asks the parent to.
+    RowRulesOfParent,
 }
 
 impl Rule {
@@ -71,6 +73,7 @@ impl Rule {
             Self::AllowedRoles => "allowed_roles",
             Self::RowRulesOfView => "row_rules_of_view",
             Self::RowRulesBelow => "row_rules_below",
+            Self::RowRulesOfParent => "row_rules_of_parent",
         }
     }
 }
@@ -105,8 +108,14 @@ pub fn decide<'a>(
             TableRules::InForce(security) => security,
             TableRules::Closed(closed) => return refusal(table, Rule::Closed(closed.clone())),
         };
-        if table != name && security.has_row_rules() && !row_rules_hold_through(view, relation, table) {
-            return refusal(table, Rule::RowRulesBelow);
+        if table != name && security.has_row_rules() {
+            // A table under the rules of another is one that inherits from it.
+            if relation.has_row_policies() {
+                return refusal(table, Rule::RowRulesOfParent);
+            }
+            if !row_rules_hold_through(view, relation, table) {
+                return refusal(table, Rule::RowRulesBelow);
+            }
         }
         if let Some(rule) = broken_rule(security, verb, caller) {
             return refusal(table, rule);

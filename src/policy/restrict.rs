@@ -109,7 +109,8 @@ impl Restrictor<'_> {
         refusals.iter().any(|refusal| refusal.role == self.class.role && refusal.column == *column)
     }
 
-    /// What the class may do with a column: by the relation's own rules, and for a view by those of the column it shows.
+    /// What the class may do with a column: by the relation's own rules, and unless they speak of it by those of the column
+    /// that it shows or is generated from.
     fn column(&self, relation: &QualifiedName, column: &Arc<str>, depth: usize) -> ColumnAccess {
         let own = self.rules.in_force(relation);
         let by_own_rules =
@@ -123,12 +124,19 @@ impl Restrictor<'_> {
         if depth > MAX_DEPTH {
             return ColumnAccess { read: ReadAccess::Hidden, write: false };
         }
-        lineage
-            .shown
-            .iter()
-            .filter(|(own, _)| own == column)
-            .map(|(_, (base, base_column))| self.column(base, base_column, depth + 1))
-            .fold(by_own_rules, stricter)
+        let shown = lineage.shown.iter().filter(|(own, _)| own == column);
+        let shown = shown.map(|(_, (base, base_column))| self.column(base, base_column, depth + 1));
+        let computed = lineage.computed.iter().filter(|(own, _)| own == column);
+        let computed = computed.map(|(_, (base, base_column))| {
+            // What a mask would leave of the one says nothing of what it would leave of the other.
+            match self.column(base, base_column, depth + 1).read {
+                ReadAccess::Plain | ReadAccess::NotGranted => ColumnAccess::FULL,
+                ReadAccess::Masked(_) | ReadAccess::Hidden => {
+                    ColumnAccess { read: ReadAccess::Hidden, write: false }
+                }
+            }
+        });
+        shown.chain(computed).fold(by_own_rules, stricter)
     }
 
     /// Whether a view, or one that it reads, lets a protected column decide about what it shows.

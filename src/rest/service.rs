@@ -12,14 +12,17 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::catalog::Catalog;
+use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
+use crate::kernel::db::wire::DbError;
 use crate::kernel::http::{RequestContext, RouteTemplate, TraceContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::kernel::limits::{LimitKey, LimitSubject, Limiter, Quota};
 use crate::policy::book::PolicyBook;
 use crate::policy::caller::PolicyCaller;
 use crate::policy::restrict::PolicyView;
+use crate::policy::rules::TableRules;
 use crate::rest::audit::{RequestAudit, RestAudit};
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
@@ -92,6 +95,7 @@ impl RestService {
         let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
+                exchange.conceals |= self.is_about_protected(&error, &exchange);
                 if let Some(cause) = error.fault() {
                     let request_id = context.request_id.as_str();
                     tracing::error!(
@@ -125,13 +129,36 @@ impl RestService {
 
     fn disclosure(&self, exchange: &Exchange<'_>) -> Disclosure {
         let role = &exchange.caller.role;
-        let bypasses = is_trusted(&self.catalog.load(), exchange.settings, role);
+        let catalog = self.catalog.current();
+        let bypasses = is_trusted(&catalog, exchange.settings, role);
+        // The detail of an error can quote a row of any table that a trigger, a function or a foreign key leads to.
+        let quotes_rows =
+            exchange.settings.verbose_errors && !self.policies.rules(&catalog).has_column_rules();
         Disclosure {
             authenticated: exchange.settings.anon_role.as_deref() != Some(&**role),
-            verbose: exchange.settings.verbose_errors || bypasses,
+            verbose: quotes_rows || bypasses,
             minimal: exchange.settings.minimal_errors,
             conceals: exchange.conceals,
         }
+    }
+
+    /// Whether an error is about a table with columns that are protected from the caller, which the plan need not name: a
+    /// function or a trigger may have written it.
+    fn is_about_protected(&self, error: &RestError, exchange: &Exchange<'_>) -> bool {
+        let RestError::Database(DbError::Sql(error)) = error else { return false };
+        let (Some(schema), Some(table)) = (&error.schema, &error.table) else { return false };
+        let name = QualifiedName::new(schema.as_str(), table.as_str());
+        let caller = self.policy_caller(exchange);
+        let view = self.policies.view(&self.catalog.current(), &caller, exchange.settings.star_by_grants);
+        if let Some(relation) = view.catalog.relations.get(&name) {
+            return relation.restriction.closed.is_some();
+        }
+        let mut rules = view.rules.governing(&name).map(|(_, rules)| rules);
+        let has_column_rules = |rules: &TableRules| match rules {
+            TableRules::InForce(rules) => rules.has_column_rules(),
+            TableRules::Closed(_) => true,
+        };
+        !caller.bypasses && rules.any(has_column_rules)
     }
 
     async fn answer(

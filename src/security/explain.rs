@@ -16,7 +16,7 @@ use crate::policy::protected::protected;
 use super::error::SecurityError;
 use super::model::Question;
 use super::state::SecurityState;
-use super::store::{Privileges, RowPolicy, RowVerdict};
+use super::store::{Facts, Privileges, RowPolicy, RowVerdict};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) struct Explanation {
     pub allowed: bool,
     /// What decided, in words.
     pub reason: String,
-    /// What decided: the name of a rule, `grant`, `row_policy`, `unprotected`, `unknown_table`, or `none`.
+    /// What decided: the name of a rule, `fields`, `grant`, `row_policy`, `unprotected`, `unknown_table`, or `none`.
     pub rule: &'static str,
     /// The table whose rule it is, which for a view may be one below it.
     pub relation: String,
@@ -90,15 +90,23 @@ pub(super) async fn explain(
     }
     let claims = claims_of(&caller, &question.claims);
     let facts = state.probe.facts(&caller.role, &claims, relation, question.verb).await?;
-    answer.row_policies = facts.policies;
+    answer.row_policies.clone_from(&facts.policies);
     answer.sql = Some(sql_of(relation, question.verb));
-    if facts.privileges == Privileges::None {
-        let words = format!("the role {} has no privilege to {} {name}", caller.role, question.verb.word());
-        return Ok(answer.refused("grant", words));
+    if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts) {
+        return Ok(answer.refused(rule, words));
+    }
+    if facts.is_bound && !answer.row_policies.iter().any(|policy| !policy.restrictive) {
+        let words = format!(
+            "row-level security is on, and no policy lets {} {} any row",
+            caller.role,
+            question.verb.word()
+        );
+        return Ok(answer.refused("row_policy", words));
     }
     if let Some(key) = &question.key {
-        let verdict = state.probe.row(&caller.role, &claims, relation, question.verb, key).await?;
-        return Ok(answer.of_row(verdict, key));
+        let asker = (&*caller.role, claims.as_str());
+        let verdict = state.probe.row(asker, relation, question.verb, key).await?;
+        return Ok(answer.of_row(verdict, question.verb, key));
     }
     answer.allowed = true;
     answer.reason = if caller.bypasses {
@@ -109,6 +117,46 @@ pub(super) async fn explain(
     Ok(answer)
 }
 
+/// The grant, or the rule about columns, that leaves nothing to do.
+fn refused_by_columns(
+    relation: &Relation,
+    question: &Question,
+    caller: &PolicyCaller,
+    facts: &Facts,
+) -> Option<(&'static str, String)> {
+    let (verb, name) = (question.verb, &relation.name);
+    // What a key names is compared with, or for a new row written.
+    let may_be_named = |column: &str| {
+        relation.column(column).is_some_and(|column| match (verb, &column.access.read) {
+            (Verb::Insert, _) => column.access.write,
+            (_, read) => matches!(read, ReadAccess::Plain | ReadAccess::NotGranted),
+        })
+    };
+    let mut key = question.key.iter().flat_map(Map::keys);
+    if let Some(column) = key.find(|column| !may_be_named(column)) {
+        return Some((
+            "fields",
+            format!("there is no column {column} of {name} that the caller may use here"),
+        ));
+    }
+    let Privileges::Columns(granted) = &facts.privileges else { return None };
+    if granted.is_empty() {
+        return Some((
+            "grant",
+            format!("the role {} has no privilege to {} {name}", caller.role, verb.word()),
+        ));
+    }
+    let is_usable = |column: &String| {
+        relation.column(column).is_some_and(|column| match verb {
+            Verb::Insert | Verb::Update => column.access.write,
+            Verb::Select | Verb::Delete => column.access.read != ReadAccess::Hidden,
+        })
+    };
+    (!granted.iter().any(is_usable)).then(|| {
+        ("fields", format!("the rules allow none of the columns that {} has a privilege on", caller.role))
+    })
+}
+
 impl Explanation {
     fn refused(mut self, rule: &'static str, reason: String) -> Self {
         self.rule = rule;
@@ -116,14 +164,21 @@ impl Explanation {
         self
     }
 
-    fn of_row(mut self, verdict: RowVerdict, key: &Map<String, Value>) -> Self {
+    fn of_row(mut self, verdict: RowVerdict, verb: Verb, key: &Map<String, Value>) -> Self {
         let key = Value::Object(key.clone());
         match verdict {
             RowVerdict::Reachable => {
                 self.allowed = true;
-                self.reason = format!("the row {key} can be reached");
+                self.reason = match verb {
+                    Verb::Insert => format!("row policies let the row {key} be made"),
+                    _ => format!("the row {key} can be reached"),
+                };
                 self
             }
+            RowVerdict::Unreachable if verb == Verb::Insert => self.refused(
+                "row_policy",
+                format!("row policies, or privileges on columns, keep the row {key} from being made"),
+            ),
             RowVerdict::Unreachable => self.refused(
                 "row_policy",
                 format!("there is no row {key}, or row policies keep it from the caller"),
@@ -146,7 +201,8 @@ fn caller(
     let Some(known) = known else { return Err(SecurityError::BadRole(role.to_string())) };
     let is_anonymous = state.anon_role.as_ref() == Some(&role);
     let claim = state.verified_claim.as_ref();
-    let standing = (known.bypass_rls, !is_anonymous);
+    let bypasses = known.bypass_rls || state.trusted_role == Some(&*role);
+    let standing = (bypasses, !is_anonymous);
     Ok(PolicyCaller::of_claims(role, standing, &question.claims, claim, question.address))
 }
 
@@ -186,6 +242,9 @@ fn reason(refusal: &decide::Refusal) -> String {
         Rule::RequireVerified => format!("{table} is for verified accounts"),
         Rule::RequireMfa => format!("{table} is for callers with a second factor"),
         Rule::AllowedRoles => format!("the caller has none of the roles that {table} is for"),
+        Rule::RowRulesOfParent => {
+            format!("conditions on rows of {table} do not reach tables that inherit from it")
+        }
         Rule::RowRulesOfView => format!("conditions on rows of {table} hold for reading only"),
     }
 }

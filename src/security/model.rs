@@ -99,7 +99,7 @@ pub(super) struct Question {
     pub table: Arc<str>,
     /// What the caller wants to do.
     pub verb: Verb,
-    /// The row in question: the columns of its key with their values.
+    /// The row in question: the columns of its key with their values, or for an insert the columns of the new row.
     #[serde(default)]
     pub key: Option<Map<String, Value>>,
     /// Where the caller comes from.

@@ -25,6 +25,8 @@ pub struct SecurityState {
     pub authority: Arc<dyn Authority>,
     /// The role of callers without a token.
     pub anon_role: Option<Arc<str>>,
+    /// The role that stands for one with BYPASSRLS where that cannot be had.
+    pub trusted_role: Option<&'static str>,
     /// Whether relations that nothing protects are closed.
     pub closed_by_default: bool,
     /// The claim that says whether an account is verified.
@@ -49,6 +51,7 @@ impl SecurityState {
             rules,
             authority,
             anon_role: None,
+            trusted_role: None,
             closed_by_default: true,
             verified_claim: None,
             extra_search_path: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::assemble_functions::functions;
+use super::carriers;
 use super::columns::ColumnRow;
 use super::functions::{ComputedRow, HandlerRow, RepresentationRow};
 use super::keys::KeyRow;
@@ -48,7 +49,7 @@ pub(super) fn assemble(
         &exposed,
     );
     let relationships = relationships.into_iter().map(|(key, found)| (key, Arc::new(found))).collect();
-    let lineage = lineage(
+    let mut lineage = lineage(
         &rows.views,
         &rows.read_columns,
         &rows.bases,
@@ -56,6 +57,8 @@ pub(super) fn assemble(
         |relation, number| columns.get(&relation)?.1.get(&number).cloned(),
         &mut interner,
     );
+    carriers::inherit(&rows.heirs, &mut lineage, &mut interner);
+    carriers::generate(&rows.generated, &mut lineage, &mut interner);
     let facts = security_facts(&rows.relations, &rows.bases, &names, &rows.table_security, &mut interner);
     let relations = rows
         .relations
@@ -90,6 +93,7 @@ pub(super) fn assemble(
         server_version,
         roles: Arc::new(roles(rows.roles, rows.role_settings, &mut interner)),
         lineage: Arc::new(lineage),
+        row_results: Arc::new(carriers::row_results(&rows.row_functions, &mut interner)),
         table_security: Arc::new(rows.table_security),
         own_policies: Arc::new(own_policies(&rows.own_policies, &mut interner)),
         not_granted: Arc::new(not_granted(&rows.not_granted, &mut interner)),

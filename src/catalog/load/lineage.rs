@@ -54,7 +54,7 @@ pub(super) fn lineage(
                 Some((own, column_of(shown.relation, shown.column)?))
             })
             .collect();
-        found.insert(name.clone(), ViewLineage { shown, used, whole, reads });
+        found.insert(name.clone(), ViewLineage { shown, used, whole, reads, ..ViewLineage::default() });
     }
     found
 }

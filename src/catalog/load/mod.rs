@@ -6,6 +6,7 @@
 
 mod assemble;
 mod assemble_functions;
+mod carriers;
 mod columns;
 mod fingerprint;
 mod functions;
@@ -73,6 +74,9 @@ struct Rows {
     keys: Vec<keys::KeyRow>,
     views: Vec<views::ViewRow>,
     read_columns: Vec<views::ReadColumnRow>,
+    heirs: Vec<carriers::HeirRow>,
+    generated: Vec<carriers::GeneratedRow>,
+    row_functions: Vec<carriers::RowFunctionRow>,
     table_security: TableSecurityRows,
     not_granted: Vec<table_security::NotGrantedRow>,
     own_policies: Vec<table_security::OwnPolicyRow>,
@@ -144,6 +148,9 @@ async fn read_all(
         keys: keys::keys(connection).await?,
         views: views::views(connection, &traced).await?,
         read_columns: views::read_columns(connection).await?,
+        heirs: carriers::heirs(connection).await?,
+        generated: carriers::generated(connection).await?,
+        row_functions: carriers::row_functions(connection).await?,
         not_granted: table_security::not_granted(connection, schemas, authenticator, server_version).await?,
         own_policies: table_security::own_policies(connection).await?,
         table_security: table_security::rows(connection).await?,

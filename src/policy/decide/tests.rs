@@ -8,6 +8,30 @@ use super::*;
 use crate::policy::book::PolicyBook;
 use crate::policy::samples::{caller, catalog_with_rules, name};
 
+#[test]
+fn a_table_that_inherits_from_one_with_conditions_on_rows_is_closed_until_it_has_rules() {
+    let decided = |rules: &[(&str, Value)]| {
+        let mut catalog = catalog_with_rules(rules);
+        let mut parent = crate::catalog::model::ViewLineage::default();
+        parent.reads.insert(name("accounts"));
+        catalog.lineage = Arc::new([(name("orders"), parent)].into());
+        let marks = |table: &str, rules: &Value| {
+            let security = TableSecurity::parse(rules.clone()).unwrap();
+            let policies =
+                crate::policy::desired::restrictive_policies(&catalog, &name(table), &security).unwrap();
+            (name(table), policies.iter().map(|policy| Arc::from(policy.mark())).collect())
+        };
+        catalog.own_policies = Arc::new(rules.iter().map(|(table, rules)| marks(table, rules)).collect());
+        let view = PolicyBook::default().view(&Arc::new(catalog), &caller("anon"), true);
+        let relation = view.catalog.relations.get(&name("orders")).unwrap();
+        decide(&view, relation, Verb::Select, &caller("anon")).map(drop).map_err(|refusal| refusal.rule)
+    };
+    let filtered = || ("accounts", json!({"custom_filters": {"low": "id < 3"}}));
+    assert_eq!(decided(&[("accounts", json!({}))]), Ok(()));
+    assert_eq!(decided(&[filtered()]), Err(Rule::RowRulesOfParent));
+    assert_eq!(decided(&[filtered(), ("orders", json!({}))]), Ok(()));
+}
+
 fn decided(rules: Value, verb: Verb, caller: &PolicyCaller) -> Result<(), Rule> {
     let catalog = Arc::new(catalog_with_rules(&[("accounts", rules)]));
     let view = PolicyBook::default().view(&catalog, caller, true);

@@ -148,6 +148,23 @@ fn protection_follows_a_column_through_a_view_under_any_name() {
 }
 
 #[test]
+fn a_generated_column_is_hidden_with_what_it_is_computed_from_unless_rules_speak_of_it() {
+    let with = |rules: Value| {
+        let mut catalog = catalog_with_rules(&[("accounts", rules)]);
+        let computed = vec![("email".into(), (name("accounts"), "secret".into()))];
+        let lineage = ViewLineage { computed, ..ViewLineage::default() };
+        catalog.lineage = Arc::new([(name("accounts"), lineage)].into());
+        columns(&restricted(catalog, "anon"), "accounts")
+    };
+    assert_eq!(with(json!({"hidden_fields": ["owner"]})), ["id", "email", "secret"]);
+    assert_eq!(with(json!({"hidden_fields": ["secret"]})), ["id", "owner"]);
+    let masked = json!({"field_permissions": {"secret": {"masked": true}}});
+    assert_eq!(with(masked), ["id", "owner", "secret"]);
+    let spoken = json!({"hidden_fields": ["secret"], "field_permissions": {"email": {"can_read": true}}});
+    assert_eq!(with(spoken), ["id", "owner", "email"]);
+}
+
+#[test]
 fn a_view_that_lets_a_protected_column_decide_is_refused_until_it_has_rules() {
     let hidden = || ("accounts", json!({"hidden_fields": ["secret"]}));
     let used = ViewLineage { used: [(name("accounts"), "secret".into())].into(), ..shows_secret_as_code() };

@@ -4,5 +4,5 @@
 mod probe;
 mod text;
 
-pub(super) use probe::{CallerProbe, Privileges, RowPolicy, RowVerdict};
+pub(super) use probe::{CallerProbe, Facts, Privileges, RowPolicy, RowVerdict};
 pub(super) use text::effective_sql;

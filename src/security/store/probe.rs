@@ -28,13 +28,13 @@ pub(in crate::security) struct CallerProbe {
     turn: Arc<Semaphore>,
 }
 
-/// Whether a role has a privilege on a relation, on the whole or on a column of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a role has a privilege on a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::security) enum Privileges {
-    /// It has one.
-    Some,
-    /// It has none.
-    None,
+    /// On the whole.
+    Table,
+    /// On these columns.
+    Columns(Vec<String>),
 }
 
 /// A row policy that applies to a role and a verb.
@@ -55,7 +55,9 @@ pub(in crate::security) struct RowPolicy {
 pub(in crate::security) struct Facts {
     /// Its privileges for the verb.
     pub privileges: Privileges,
-    /// The policies that bind it, none where row-level security is off or does not bind the role.
+    /// Whether row-level security is on and binds the role: then nothing is reached that no policy permits.
+    pub is_bound: bool,
+    /// The policies that bind it.
     pub policies: Vec<RowPolicy>,
 }
 
@@ -68,8 +70,24 @@ pub(in crate::security) enum RowVerdict {
     Unreachable,
 }
 
-const PRIVILEGE: &str =
-    "select has_table_privilege($1, $2, $3) or ($3 <> 'delete' and has_any_column_privilege($1, $2, $3))";
+/// Asked under the role itself, which `row_security_active` is about.
+const STANDING: &str = "
+select has_table_privilege($1, $2, $3),
+       array(
+         select a.attname::text from pg_attribute a
+         where a.attrelid = $2::regclass and a.attnum > 0 and not a.attisdropped
+           and case when $3 = 'delete' then false else has_column_privilege($1, a.attrelid, a.attnum, $3) end
+       ),
+       row_security_active($2::regclass)";
+
+/// The column that an update is tried on: one that can be set and, if there is one, read too.
+const UPDATABLE: &str = "
+select a.attname::text from pg_attribute a
+where a.attrelid = $2::regclass and a.attnum > 0 and not a.attisdropped
+  and a.attgenerated = '' and a.attidentity <> 'a' and a.attname = any($3)
+  and has_column_privilege($1, a.attrelid, a.attnum, 'update')
+order by has_column_privilege($1, a.attrelid, a.attnum, 'select') desc, a.attnum
+limit 1";
 
 const POLICIES: &str = "
 select p.policyname::text as name, p.permissive = 'RESTRICTIVE' as restrictive, p.qual as using, p.with_check as check
@@ -102,7 +120,7 @@ impl CallerProbe {
         name.name(&relation.name.schema, &relation.name.name);
         let name = name.into_parts().0;
         self.as_caller(role, claims, async |connection| {
-            let has: bool = sqlx::query_scalar(PRIVILEGE)
+            let (has, columns, is_bound): (bool, Vec<String>, bool) = sqlx::query_as(STANDING)
                 .bind(role)
                 .bind(&name)
                 .bind(verb.word())
@@ -114,39 +132,53 @@ impl CallerProbe {
                 .bind(verb.word())
                 .fetch_all(connection)
                 .await?;
-            Ok(Facts { privileges: if has { Privileges::Some } else { Privileges::None }, policies })
+            let privileges = if has { Privileges::Table } else { Privileges::Columns(columns) };
+            Ok(Facts { privileges, is_bound, policies })
         })
         .await
     }
 
-    /// Whether the caller reaches the row with this key. For writes the row is tried to be written as it is.
+    /// Whether the caller reaches the row with this key. Writes are tried: an update leaves the row as it is, an insert
+    /// makes one of these columns.
     pub(in crate::security) async fn row(
         &self,
-        role: &str,
-        claims: &str,
+        (role, claims): (&str, &str),
         relation: &Relation,
         verb: Verb,
         key: &Map<String, Value>,
     ) -> Result<RowVerdict, sqlx::Error> {
-        let sql = row_query(relation, verb, key);
-        let (text, params) = sql.into_parts();
         let found = self
             .as_caller(role, claims, async |connection| {
+                let sql = match verb {
+                    Verb::Select => select(relation, key),
+                    Verb::Insert => insert(relation, key),
+                    Verb::Delete => delete(relation, key),
+                    Verb::Update => {
+                        let Some(column) = updatable(connection, role, relation).await? else {
+                            return Ok(false);
+                        };
+                        update(relation, &column, key)
+                    }
+                };
+                let (text, params) = sql.into_parts();
                 let mut query = sqlx::query(AssertSqlSafe(text));
                 for param in &params {
                     let value = param.value.as_ref().map(|value| String::from_utf8_lossy(value).into_owned());
                     query = query.bind(value);
                 }
-                query.fetch_optional(connection).await
+                Ok(query.fetch_optional(connection).await?.is_some())
             })
             .await;
         match found {
-            Ok(Some(_)) => Ok(RowVerdict::Reachable),
-            Ok(None) => Ok(RowVerdict::Unreachable),
-            // A policy's check, or a privilege on a column.
-            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == "42501") => {
-                Ok(RowVerdict::Unreachable)
-            }
+            Ok(true) => Ok(RowVerdict::Reachable),
+            Ok(false) => Ok(RowVerdict::Unreachable),
+            Err(sqlx::Error::Database(error)) => match error.code().as_deref().unwrap_or_default() {
+                // A policy's check, or a privilege on a column.
+                "42501" => Ok(RowVerdict::Unreachable),
+                // Constraints are looked at after policies, so those let the row through.
+                code if code.starts_with("23") => Ok(RowVerdict::Reachable),
+                _ => Err(sqlx::Error::Database(error)),
+            },
             Err(error) => Err(error),
         }
     }
@@ -193,23 +225,72 @@ impl CallerProbe {
     }
 }
 
-/// A statement that gives a row if the caller may do it to the row with this key; insert asks whether it would be seen.
-fn row_query(relation: &Relation, verb: Verb, key: &Map<String, Value>) -> SqlBuf {
+/// The column that the caller can set, if there is one.
+async fn updatable(
+    connection: &mut PgConnection,
+    role: &str,
+    relation: &Relation,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut name = SqlBuf::new();
+    name.name(&relation.name.schema, &relation.name.name);
+    let writable = relation.columns.values().filter(|column| column.access.write);
+    let writable: Vec<&str> = writable.map(|column| &*column.name).collect();
+    let found = sqlx::query_scalar(UPDATABLE).bind(role).bind(name.into_parts().0).bind(writable);
+    found.fetch_optional(connection).await
+}
+
+fn select(relation: &Relation, key: &Map<String, Value>) -> SqlBuf {
     let mut sql = SqlBuf::new();
+    sql.lit("select 1 from ").name(&relation.name.schema, &relation.name.name);
+    where_key(&mut sql, key);
+    sql
+}
+
+fn delete(relation: &Relation, key: &Map<String, Value>) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit("delete from ").name(&relation.name.schema, &relation.name.name);
+    where_key(&mut sql, key);
+    sql.lit(" returning 1");
+    sql
+}
+
+fn update(relation: &Relation, column: &str, key: &Map<String, Value>) -> SqlBuf {
+    let mut sql = SqlBuf::new();
+    sql.lit("update ").name(&relation.name.schema, &relation.name.name).lit(" set ");
+    sql.ident(column).lit(" = ").ident(column);
+    where_key(&mut sql, key);
+    sql.lit(" returning 1");
+    sql
+}
+
+/// A new row of the key's columns; an absent owner is filled in as REST does.
+fn insert(relation: &Relation, key: &Map<String, Value>) -> SqlBuf {
     let name = &relation.name;
-    match verb {
-        Verb::Select | Verb::Insert => {
-            sql.lit("select 1 from ").name(&name.schema, &name.name);
-        }
-        Verb::Update => {
-            let column = key.keys().next().map_or("", String::as_str);
-            sql.lit("update ").name(&name.schema, &name.name).lit(" set ");
-            sql.ident(column).lit(" = ").ident(column);
-        }
-        Verb::Delete => {
-            sql.lit("delete from ").name(&name.schema, &name.name);
-        }
+    let owner = relation.restriction.owner_column.as_deref().filter(|owner| !key.contains_key(*owner));
+    let mut columns: Vec<&str> = key.keys().map(String::as_str).collect();
+    columns.extend(owner);
+    let mut sql = SqlBuf::new();
+    sql.lit("insert into ").name(&name.schema, &name.name).lit(" (").join(", ", &columns, |sql, column| {
+        sql.ident(column);
+    });
+    // The row's type reads each value as the column's own.
+    sql.lit(") select ").join(", ", &columns, |sql, column| {
+        sql.lit("given.").ident(column);
+    });
+    let mut row = key.clone();
+    if let Some(owner) = owner {
+        row.insert(owner.to_owned(), Value::Null);
     }
+    sql.lit(" from jsonb_populate_record(null::").name(&name.schema, &name.name).lit(", ");
+    sql.bind_text(&Value::Object(row).to_string()).lit("::jsonb");
+    if let Some(owner) = owner {
+        sql.lit(" || jsonb_build_object(").quoted(owner).lit(", auth.jwt() ->> 'sub')");
+    }
+    sql.lit(") as given returning 1");
+    sql
+}
+
+fn where_key(sql: &mut SqlBuf, key: &Map<String, Value>) {
     sql.lit(" where ").join(" and ", key, |sql, (column, value)| {
         sql.ident(column).lit("::text = ");
         match value {
@@ -217,8 +298,4 @@ fn row_query(relation: &Relation, verb: Verb, key: &Map<String, Value>) -> SqlBu
             other => sql.bind_text(&other.to_string()),
         };
     });
-    if matches!(verb, Verb::Update | Verb::Delete) {
-        sql.lit(" returning 1");
-    }
-    sql
 }

@@ -1,9 +1,14 @@
 //! Rules of tables through the real executable: what callers see of columns, and what they can find out.
 
 mod api;
+mod attacks;
 mod closing;
 mod columns;
+mod differential;
+mod explained;
+mod matrix;
 mod oracle;
+mod views;
 
 /// Accounts with hidden and masked columns.
 pub const ACCOUNTS: &str = include_str!("../fixtures/accounts.sql");

@@ -150,7 +150,7 @@ impl Guard<'_> {
         self.tree(&action.tree, Some(&action.target), false)
     }
 
-    fn call(&self, action: &CallAction) -> Result<(), Refusal> {
+    fn call(&mut self, action: &CallAction) -> Result<(), Refusal> {
         self.function(&action.function)?;
         if action.function.name == QualifiedName::new("graphql_public", "graphql")
             && !self.view.rules.is_empty()
@@ -163,7 +163,7 @@ impl Guard<'_> {
 
     /// What a node does with rows of the relation `rows_of` (none: no rows of a relation), and everything below it.
     fn tree(
-        &self,
+        &mut self,
         node: &ReadNode,
         rows_of: Option<&QualifiedName>,
         is_aggregated: bool,
@@ -277,8 +277,9 @@ impl Guard<'_> {
     }
 
     /// The names that the plan uses of a relation.
-    fn names(&self, names: Vec<Name<'_>>, relation: &QualifiedName) -> Result<(), Refusal> {
-        let known = self.catalog.relations.get(relation);
+    fn names(&mut self, names: Vec<Name<'_>>, relation: &QualifiedName) -> Result<(), Refusal> {
+        let catalog = self.catalog;
+        let known = catalog.relations.get(relation);
         for Name { name, used } in names {
             let column = known.and_then(|relation| relation.column(name));
             let Some(column) = column else {
@@ -304,7 +305,7 @@ impl Guard<'_> {
 
     /// A name that is no column of the relation may be a function of its row.
     fn other_name(
-        &self,
+        &mut self,
         name: &Arc<str>,
         relation: &QualifiedName,
         known: Option<&Arc<Relation>>,
@@ -314,6 +315,14 @@ impl Guard<'_> {
             && !listed.contains(name)
         {
             return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
+        }
+        let catalog = self.catalog;
+        for result in catalog.row_results.get(&(relation.clone(), name.clone())).into_iter().flatten() {
+            self.returned_rows(result)?;
+            // PostgreSQL would give them whole.
+            if catalog.relations.get(result).is_some_and(|result| result.restriction.closed.is_some()) {
+                return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
+            }
         }
         if self.options.definer_functions && &**name != "*" {
             for schema in &self.catalog.schemas {

@@ -258,6 +258,28 @@ fn a_masked_column_is_selected_and_nothing_else() {
 }
 
 #[test]
+fn a_name_that_gives_whole_rows_of_a_protected_relation_is_refused() {
+    let hidden = [("invoices", serde_json::json!({"hidden_fields": ["note"]}))];
+    for url in [
+        "/clients?select=latest_invoice",
+        "/clients?select=x:open_invoices::text",
+        "/clients?select=latest_invoice->>note",
+        "/clients?latest_invoice->>note=like.a*",
+        "/clients?order=latest_invoice->>note",
+        "/invoices?select=clients(latest_invoice)",
+    ] {
+        let field = if url.contains("open") { "open_invoices" } else { "latest_invoice" };
+        let expected = Refusal::Column { relation: name("clients"), name: field.into() };
+        assert_eq!(under_rules(&hidden, "GET", url, "anon"), Err(expected), "{url}");
+        assert!(under_rules(&[], "GET", url, "anon").is_ok(), "{url} without rules");
+        // The rules about who asks hold for the rows too.
+        let closed = [("invoices", serde_json::json!({"require_auth": true}))];
+        assert!(matches!(under_rules(&closed, "GET", url, "anon"), Err(Refusal::Rule(_))), "{url}");
+    }
+    assert!(under_rules(&hidden, "GET", "/clients?select=latest_invoice(*)", "anon").is_ok());
+}
+
+#[test]
 fn a_column_that_may_only_be_read_is_not_written() {
     let read_only = [("clients", serde_json::json!({"writable_fields": ["id"]}))];
     let expected = Err(Refusal::Column { relation: name("clients"), name: "name".into() });
