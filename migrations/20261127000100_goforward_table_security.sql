@@ -24,6 +24,7 @@ create table goforward.table_security (
     hidden_fields     text[] not null default '{}',
     field_permissions jsonb not null default '{}',
     custom_filters    jsonb not null default '{}',
+    table_oid         oid,
     version           bigint not null default 1,
     created_at        timestamptz not null default now(),
     created_by        text,
@@ -51,12 +52,16 @@ create index table_security_history_of_table on goforward.table_security_history
 comment on table goforward.table_security_history is
     'Every version of the rules of every table, deleted ones included; written by triggers only.';
 
--- Counts versions, whoever writes the row: plain SQL too.
+-- Counts versions and looks the table up, whoever writes the row: plain SQL too.
 create function goforward.count_table_security_version() returns trigger
     language plpgsql
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
 begin
+    -- Tells a table that was renamed; by its name alone it would be one without rules.
+    new.table_oid := (
+        select c.oid from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+        where n.nspname = new.schema_name and c.relname = new.table_name);
     if tg_op = 'UPDATE' then
         new.version := old.version + 1;
         new.created_at := old.created_at;
@@ -78,7 +83,7 @@ $function$;
 create function goforward.keep_table_security_version() returns trigger
     language plpgsql
     security definer
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
 begin
     if tg_op = 'DELETE' then
@@ -89,7 +94,7 @@ begin
         insert into goforward.table_security_history (schema_name, table_name, version, action, rules, changed_by)
         values (new.schema_name, new.table_name, new.version,
                 case tg_op when 'INSERT' then 'created' else 'changed' end,
-                jsonb_strip_nulls(to_jsonb(new) - array['schema_name', 'table_name', 'version', 'created_at',
+                jsonb_strip_nulls(to_jsonb(new) - array['schema_name', 'table_name', 'table_oid', 'version', 'created_at',
                                                         'created_by', 'updated_at', 'updated_by']),
                 new.updated_by);
     end if;
@@ -119,7 +124,7 @@ select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uu
 create function goforward.mask_hash(value text) returns text
     language sql stable strict parallel safe
     security definer
-    set search_path = pg_catalog
+    set search_path = pg_catalog, pg_temp
     as $function$
     select encode(sha256(key || sha256(key || convert_to(value, 'UTF8'))), 'hex') from goforward.mask_key
 $function$;

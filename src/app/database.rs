@@ -32,6 +32,8 @@ pub(super) struct Database {
     pub owner: Option<Login>,
     /// Whether `service_role` sees rows only by policies that we must make for each table.
     pub needs_service_role_policies: bool,
+    /// The logins that may know the key of the audit log, the better first; none where the database was not prepared.
+    pub audit_logins: Vec<Login>,
     /// How its owner connects from outside, where that is ours to tell.
     pub owner_url: Option<Secret>,
 }
@@ -74,7 +76,7 @@ impl Opening<'_> {
             &server.owner_options(),
             &BootstrapOptions {
                 is_embedded: true,
-                goforward_password: Some(passwords.goforward),
+                goforward_password: Some(passwords.goforward.clone()),
                 authenticator_password: Some(passwords.authenticator.clone()),
             },
         )
@@ -93,6 +95,7 @@ impl Opening<'_> {
             service_role: Some(SERVICE_ROLE),
             owner: Some(Login::from(server.owner_options())),
             needs_service_role_policies: false,
+            audit_logins: vec![server.login_options(SERVICE_LOGIN, &passwords.goforward).into()],
             embedded: Some(server),
         })
     }
@@ -116,6 +119,7 @@ impl Opening<'_> {
                 service_role: None,
                 owner: None,
                 needs_service_role_policies: false,
+                audit_logins: Vec::new(),
             });
         }
         let (authenticator, password) = authenticator_target(database, &target, &secrets)?;
@@ -145,11 +149,18 @@ impl Opening<'_> {
             description,
             embedded: None,
             service_role: Some(SERVICE_ROLE),
+            audit_logins: audit_logins(&owner, options.goforward_password.as_ref()),
             owner: Some(owner),
             needs_service_role_policies: report.capabilities.bypass_rls == BypassRls::Policies,
             owner_url: None,
         })
     }
+}
+
+/// Our own login, and the owner where somebody else keeps the password of that.
+fn audit_logins(owner: &Login, password: Option<&Secret>) -> Vec<Login> {
+    let own = password.map(|password| owner.as_user(SERVICE_LOGIN, password));
+    own.into_iter().chain([owner.clone()]).collect()
 }
 
 /// How the embedded server is asked for.

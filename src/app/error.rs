@@ -29,6 +29,9 @@ pub enum AppError {
     /// The path of the role claim is wrong.
     #[error("auth.jwt_role_claim_path: {0}")]
     RolePath(#[from] RolePathError),
+    /// The audit log is not ours to write.
+    #[error("cannot read the key of the audit log (goforward.audit_key): {0}")]
+    Audit(sqlx::Error),
     /// The lanes cannot be set up.
     #[error("database: {0}")]
     Lanes(String),

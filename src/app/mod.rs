@@ -2,6 +2,7 @@
 //! [`commands`] does what the command line asks.
 
 mod address;
+mod audit;
 mod commands;
 mod database;
 mod edge;
@@ -10,6 +11,7 @@ mod front;
 mod listeners;
 mod policies;
 mod policy_commands;
+mod policy_lint;
 mod probe;
 mod reach;
 mod rest;
@@ -156,9 +158,11 @@ impl Goforward {
         }
         let most = config.server.rate_limits.max_tracked;
         let limiter: Arc<dyn Limiter> = Arc::new(MemoryLimiter::new(most, self.clock.clone()));
+        let audit = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
         let tasks = (&stop.tracker, &stop.services);
-        let rest = Rest::start(&merged, &database, port, Arc::clone(&limiter), tasks).await?;
+        let with = (audit, Arc::clone(&limiter));
+        let rest = Rest::start(&merged, &database, port, with, tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let tasks = (&stop.tracker, stop.services.clone());

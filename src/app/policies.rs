@@ -15,7 +15,7 @@ use crate::kernel::db::login::Login;
 use crate::policy::store::{RuleStore, StoreError};
 
 /// The pauses before a failed run is repeated; they double from the first to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// The task that follows the catalog.
 pub(super) struct PolicyKeeper {
@@ -111,9 +111,10 @@ impl PolicyKeeper {
     fn tell(&mut self, subject: Subject, error: &StoreError) {
         let problem = error.to_string();
         if self.told.get(&subject) != Some(&problem) {
-            match &subject {
-                Subject::Table(table) => tracing::error!(%table, "rules are not in force: {problem}"),
-                _ => tracing::error!("the rules of tables are not in force: {problem}"),
+            if let Subject::Table(table) = &subject {
+                tracing::error!(%table, "rules are not in force: {problem}");
+            } else {
+                tracing::error!("the rules of tables are not in force: {problem}");
             }
             self.told.insert(subject, problem);
         }

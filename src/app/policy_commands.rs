@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::app::database::{describe, external_target, owner_login};
 use crate::app::error::AppError;
-use crate::catalog::load::{self, in_database_settings};
+use crate::app::policy_lint::lint;
+use crate::app::reach;
+use crate::catalog::load::{self, LoadOptions, in_database_settings};
 use crate::catalog::model::{Catalog, QualifiedName};
 use crate::cli::{ActionError, PackChoice, PolicyEntry, PolicyFiles, PolicyReport, PolicyTask};
 use crate::kernel::config::{Config, Loaded};
@@ -44,10 +46,16 @@ pub(super) async fn carry_out(loaded: Loaded, task: PolicyTask) -> Result<Policy
     if let PolicyTask::Packs = task {
         return Ok(PolicyReport { text: list_packs()?, ..PolicyReport::default() });
     }
-    let (_, owner) = owner_of(&loaded.config)?;
+    let (place, owner) = owner_of(&loaded.config)?;
     let store = RuleStore::new(owner.clone(), loaded.config.security.column_grants);
     match task {
         PolicyTask::Packs => Ok(PolicyReport::default()),
+        PolicyTask::Lint { json, fail_on } => {
+            let mut connection = reach::connect(&owner, &place).await?;
+            let report = lint(&loaded, &mut connection, json, fail_on).await;
+            let _ = connection.close().await;
+            report
+        }
         PolicyTask::Export { dir } => export(&store.list().await?, dir.as_deref()),
         PolicyTask::Diff(files) => {
             let documents = read(&files)?;
@@ -72,27 +80,36 @@ pub(super) async fn carry_out(loaded: Loaded, task: PolicyTask) -> Result<Policy
 
 /// The catalog as a server with this configuration reads it.
 async fn catalog_of(loaded: &Loaded, owner: &Login) -> Result<Catalog, ActionError> {
-    let database = &loaded.config.database;
-    let authenticator = match &database.authenticator.url {
-        Some(url) => Target::parse(url.expose()).map_err(AppError::from)?.user,
-        None => database.authenticator.user.clone(),
-    };
     let mut connection = owner.connect().await?;
     let read = async {
-        let mut config = loaded.config.clone();
-        if config.rest.in_database_config {
-            // The function `rest.pre_config` is for the authenticator to call, and not for the owner.
-            let settings = in_database_settings(&mut connection, Some(&authenticator), None).await?;
-            let pairs = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            config = loaded.with_database_settings(pairs)?.config;
-        }
-        let mut options = load_options(&config);
-        options.authenticator = Some(authenticator);
+        let options = options_of(loaded, &mut connection).await?;
         Ok(load::load(&mut connection, &options, None).await?)
     };
     let catalog = read.await;
     let _ = connection.close().await;
     catalog
+}
+
+/// What a server with this configuration reads of the database.
+pub(super) async fn options_of(
+    loaded: &Loaded,
+    connection: &mut PgConnection,
+) -> Result<LoadOptions, ActionError> {
+    let database = &loaded.config.database;
+    let authenticator = match &database.authenticator.url {
+        Some(url) => Target::parse(url.expose()).map_err(AppError::from)?.user,
+        None => database.authenticator.user.clone(),
+    };
+    let mut config = loaded.config.clone();
+    if config.rest.in_database_config {
+        // The function `rest.pre_config` is for the authenticator to call, and not for the owner.
+        let settings = in_database_settings(connection, Some(&authenticator), None).await?;
+        let pairs = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        config = loaded.with_database_settings(pairs)?.config;
+    }
+    let mut options = load_options(&config);
+    options.authenticator = Some(authenticator);
+    Ok(options)
 }
 
 /// What is to be stored.
@@ -193,13 +210,9 @@ fn add_changes(report: &mut PolicyReport, applied: Applied) {
 }
 
 fn document_of(config: &Config, choice: &PackChoice) -> Result<Document, ActionError> {
-    let name = match choice.table.split_once('.') {
-        Some((schema, table)) => QualifiedName::new(schema, table),
-        None => {
-            let schema = config.rest.schemas.first().map_or("public", String::as_str);
-            QualifiedName::new(schema, choice.table.as_str())
-        }
-    };
+    let first_schema = config.rest.schemas.first().map_or("public", String::as_str);
+    let (schema, table) = choice.table.split_once('.').unwrap_or((first_schema, &choice.table));
+    let name = QualifiedName::new(schema, table);
     Ok(Document { name, rules: packs::find(&choice.pack)?.rules(&choice.settings)? })
 }
 

@@ -23,11 +23,11 @@ use crate::kernel::limits::Limiter;
 use crate::kernel::secret::Secret;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
-use crate::rest::{RestService, RestSettings, Surroundings};
+use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
 
-/// Connections beside the lanes: the catalog's two (one listens, one loads), and two for what is done now and then: by
-/// the owner (rules and policies of tables), by the login of callers (settings read again, access explained).
-const CONNECTIONS_BESIDE_LANES: u32 = 4;
+/// Connections beside the lanes: the catalog's two (one listens, one loads), the audit log's, and two for what is done now
+/// and then: by the owner (rules and policies of tables), by the login of callers (settings read again, access explained).
+const CONNECTIONS_BESIDE_LANES: u32 = 5;
 
 /// The REST service and the parts that others look at.
 pub(super) struct Rest {
@@ -88,7 +88,7 @@ impl Rest {
         loaded: &Loaded,
         database: &Database,
         port: u16,
-        limiter: Arc<dyn Limiter>,
+        (audit, limiter): (RestAudit, Arc<dyn Limiter>),
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
@@ -110,8 +110,7 @@ impl Rest {
             catalog.clone(),
             lanes.clone(),
             Arc::clone(&settings),
-            Arc::clone(&policies),
-            limiter,
+            (Arc::clone(&policies), audit, limiter),
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));

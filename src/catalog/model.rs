@@ -52,7 +52,7 @@ pub struct Catalog {
     pub functions: Arc<HashMap<QualifiedName, Vec<Function>>>,
     /// Domain representations: implicit casts with a function between a domain and `json` or `text`, keyed by
     /// (source type, target type) as `format_type` writes them with an empty search path.
-    pub representations: Arc<HashMap<(Arc<str>, Arc<str>), Representation>>,
+    pub representations: Arc<Representations>,
     /// Custom media type handlers, keyed by what they apply to and the lower-case media type (`*/*` included).
     pub media_handlers: Arc<HashMap<(HandlerTarget, MediaTypeText), MediaHandler>>,
     /// Names of `pg_timezone_names`. Shared between snapshots, as reading them is slow and they do not change.
@@ -78,6 +78,9 @@ pub struct Catalog {
     /// Counts snapshots of this process, starting at 1. Plans and prepared shapes are valid for one version.
     pub version: u64,
 }
+
+/// Representations by (source type, target type).
+pub type Representations = HashMap<(Arc<str>, Arc<str>), Representation>;
 
 /// The stored rules of tables: what one read of the database found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub trait Actions {
     /// Checks the database.
     fn doctor(&self, loaded: Loaded) -> impl Future<Output = Result<Vec<Finding>, ActionError>>;
 
-    /// Compares, changes or shows the rules of tables; needs no running server.
+    /// Compares, changes or shows the rules of tables, or lints the database; needs no running server.
     fn policy(
         &self,
         loaded: Loaded,
@@ -51,6 +51,13 @@ pub enum PolicyTask {
     },
     /// List the packs.
     Packs,
+    /// Say what is wrong with how the database is protected.
+    Lint {
+        /// As JSON, and not as text for people.
+        json: bool,
+        /// How bad a finding must be for the exit code to say so.
+        fail_on: Threshold,
+    },
 }
 
 /// Files with rules.
@@ -160,6 +167,17 @@ pub struct StartReport {
     pub database: String,
     /// From the start of the process to now, in milliseconds.
     pub started_in_millis: u64,
+}
+
+/// How bad a finding of the linter must be to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Threshold {
+    /// Problems only.
+    Problem,
+    /// Problems and warnings.
+    Warning,
+    /// Everything.
+    Note,
 }
 
 /// How bad a finding is.

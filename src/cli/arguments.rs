@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[command(flatten)]
         config: ConfigArguments,
     },
-    /// Compare, change and show the rules of tables
+    /// Compare, change and show the rules of tables, and lint how the database is protected
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,

@@ -21,7 +21,7 @@ use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
     ActionError, Actions, Finding, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles, PolicyReport,
-    PolicyTask, Reload, ServeOptions, Service, Severity, StartReport,
+    PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};

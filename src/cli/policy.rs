@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::actions::{PackChoice, PolicyFiles, PolicyReport, PolicyTask};
+use super::actions::{PackChoice, PolicyFiles, PolicyReport, PolicyTask, Threshold};
 use super::arguments::ConfigArguments;
 
 /// The commands about the rules of tables.
@@ -44,6 +44,17 @@ pub(super) enum PolicyCommand {
     },
     /// Lists the packs and their parameters
     Packs,
+    /// Says what is wrong with how the database is protected, why, and how to fix it; changes nothing
+    Lint {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// How bad a finding must be for the exit code 1
+        #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = Threshold::Problem)]
+        fail_on: Threshold,
+    },
 }
 
 /// Where rules are read from.
@@ -77,6 +88,7 @@ impl PolicyCommand {
             Self::Apply { config, files, .. } => (config, PolicyTask::Apply(files.into())),
             Self::Export { config, dir } => (config, PolicyTask::Export { dir }),
             Self::Packs => (ConfigArguments::default(), PolicyTask::Packs),
+            Self::Lint { config, json, fail_on } => (config, PolicyTask::Lint { json, fail_on }),
         }
     }
 }

@@ -223,6 +223,18 @@ fn doctor_says_what_it_found_and_fails_for_problems_only() {
 }
 
 #[test]
+fn the_linter_is_told_the_form_and_the_threshold() {
+    for (arguments, task) in [
+        (&["policy", "lint"][..], "Lint { json: false, fail_on: Problem }"),
+        (&["policy", "lint", "--json", "--fail-on", "note"], "Lint { json: true, fail_on: Note }"),
+    ] {
+        let (code, out, _) = call(arguments, &[]);
+        assert_eq!((code, out.lines().next()), (0, Some(task)), "{arguments:?}");
+    }
+    assert_eq!(call(&["policy", "lint", "--fail-on", "anything"], &[]).0, 2);
+}
+
+#[test]
 fn the_start_report_names_url_keys_and_data() {
     let report = StartReport {
         environment: Environment::Development,

@@ -1,5 +1,6 @@
 //! Shared, service-free foundations. `kernel` imports nothing of ours; everything else may import it.
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod db;

@@ -13,6 +13,7 @@ use crate::kernel::identity::{Caller, Claims, VerifiedClaim};
 
 /// The facts about one caller.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PolicyCaller {
     /// The PostgreSQL role.
     pub role: Arc<str>,

@@ -11,7 +11,7 @@ use crate::catalog::model::{QualifiedName, Relation};
 use super::caller::PolicyCaller;
 use super::model::{RateLimit, TableSecurity, Verb};
 use super::restrict::PolicyView;
-use super::rules::{Closed, TableRules};
+use super::rules::{Closed, Rules, TableRules};
 
 /// A yes, with what goes with it.
 #[derive(Debug)]
@@ -20,8 +20,6 @@ pub struct Access<'a> {
     pub relation: &'a Relation,
     /// The limits on how often, each with the relation whose rule it is.
     pub limits: Vec<(&'a QualifiedName, RateLimit)>,
-    /// The relations whose rules ask for a record of this.
-    pub audited: Vec<&'a QualifiedName>,
 }
 
 /// A no.
@@ -54,17 +52,16 @@ pub enum Rule {
     AllowedRoles,
     /// A condition on rows of a view, which only reading can be held to.
     RowRulesOfView,
-    /// A table that inherits from one with conditions on rows, which PostgreSQL holds only who asks the parent to.
-    RowRulesOfParent,
+    /// A relation below a view, or a parent of a table, has conditions on rows that do not hold through it.
+    RowRulesBelow,
 }
 
 impl Rule {
     /// The rule's name in the API.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Unreadable => "unreadable",
+            Self::Unreadable | Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::Inactive) => "active",
-            Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::NotEnforced) => "not_enforced",
             Self::ProtectedColumnUsed => "protected_column_used",
             Self::IpAllowlist => "ip_allowlist",
@@ -73,7 +70,7 @@ impl Rule {
             Self::RequireMfa => "require_mfa",
             Self::AllowedRoles => "allowed_roles",
             Self::RowRulesOfView => "row_rules_of_view",
-            Self::RowRulesOfParent => "row_rules_of_parent",
+            Self::RowRulesBelow => "row_rules_below",
         }
     }
 }
@@ -81,7 +78,7 @@ impl Rule {
 /// Decides about `verb` on `relation`, which the caller's view of the catalog must hold.
 ///
 /// `public_read` and `public_write` lift the rules from `require_auth` to `allowed_roles` for their verbs. Roles with
-/// BYPASSRLS skip all rules but those about records.
+/// BYPASSRLS skip all rules.
 pub fn decide<'a>(
     view: &'a PolicyView,
     relation: &'a Arc<Relation>,
@@ -89,41 +86,59 @@ pub fn decide<'a>(
     caller: &PolicyCaller,
 ) -> Result<Access<'a>, Refusal> {
     let name = &relation.name;
-    let mut access = Access { relation, limits: Vec::new(), audited: Vec::new() };
-    if !caller.bypasses {
-        if view.rules.unreadable().is_some() {
-            return Err(Refusal { relation: name.clone(), rule: Rule::Unreadable });
-        }
-        if relation.restriction.uses_protected_column {
-            return Err(Refusal { relation: name.clone(), rule: Rule::ProtectedColumnUsed });
-        }
-        if relation.restriction.rows.is_some() && !verb.is_read() {
-            return Err(Refusal { relation: name.clone(), rule: Rule::RowRulesOfView });
-        }
+    let mut access = Access { relation, limits: Vec::new() };
+    if caller.bypasses {
+        return Ok(access);
+    }
+    let refusal = |relation: &QualifiedName, rule| Err(Refusal { relation: relation.clone(), rule });
+    if view.rules.unreadable().is_some() {
+        return refusal(name, Rule::Unreadable);
+    }
+    if relation.restriction.uses_protected_column {
+        return refusal(name, Rule::ProtectedColumnUsed);
+    }
+    if relation.restriction.rows.is_some() && !verb.is_read() {
+        return refusal(name, Rule::RowRulesOfView);
     }
     for (table, rules) in view.rules.governing(name) {
         let security = match rules {
             TableRules::InForce(security) => security,
-            TableRules::Closed(_) if caller.bypasses => continue,
-            TableRules::Closed(closed) => {
-                return Err(Refusal { relation: table.clone(), rule: Rule::Closed(closed.clone()) });
-            }
+            TableRules::Closed(closed) => return refusal(table, Rule::Closed(closed.clone())),
         };
-        if !caller.bypasses {
-            // A table under the rules of another is one that inherits from it; a view has no row policies of its own.
-            if table != name && relation.has_row_policies() && security.has_row_rules() {
-                return Err(Refusal { relation: table.clone(), rule: Rule::RowRulesOfParent });
-            }
-            if let Some(rule) = broken_rule(security, verb, caller) {
-                return Err(Refusal { relation: table.clone(), rule });
-            }
-            access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
+        if table != name && security.has_row_rules() && !row_rules_hold_through(view, relation, table) {
+            return refusal(table, Rule::RowRulesBelow);
         }
-        if security.audit_actions.contains(&verb) {
-            access.audited.push(table);
+        if let Some(rule) = broken_rule(security, verb, caller) {
+            return refusal(table, rule);
         }
+        access.limits.extend(security.rate_limit.map(|limit| (table, limit)));
     }
     Ok(access)
+}
+
+/// Whether the conditions on rows of `table` hold for what is read through a view: by row policies, which see the caller
+/// only where every view on the way asks as the caller. Those of a parent do not hold for who asks the heir itself.
+fn row_rules_hold_through(view: &PolicyView, relation: &Relation, table: &QualifiedName) -> bool {
+    let catalog = &view.catalog;
+    let has_policies = match catalog.relations.get(table) {
+        Some(table) => table.has_row_policies(),
+        // Outside the exposed schemas: what reads nothing is no view.
+        None => catalog.lineage.get(table).is_none_or(|lineage| lineage.reads.is_empty()),
+    };
+    let is_heir = relation.has_row_policies();
+    !is_heir && has_policies && relation.protection.is_protected()
+}
+
+/// The relations whose rules ask for a record of `verb` on a relation, whoever does it and whatever is decided.
+pub fn audited<'a>(
+    rules: &'a Rules,
+    relation: &'a QualifiedName,
+    verb: Verb,
+) -> impl Iterator<Item = &'a QualifiedName> {
+    rules.governing(relation).filter_map(move |(table, rules)| match rules {
+        TableRules::InForce(security) if security.audit_actions.contains(&verb) => Some(table),
+        _ => None,
+    })
 }
 
 /// The first rule about the caller that says no.

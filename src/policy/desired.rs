@@ -91,7 +91,7 @@ pub fn companion(catalog: &Catalog, verb: Verb) -> DesiredPolicy {
     }
 }
 
-/// The roles of callers that row-level security binds.
+/// The roles of callers that row-level security binds, in order.
 pub(super) fn bound_roles(catalog: &Catalog) -> Vec<Arc<str>> {
     let is_bound = |name: &str, role: &crate::catalog::Role| {
         role.settable && !role.bypass_rls && !role.login && name != TRUSTED_ROLE

@@ -13,8 +13,16 @@ use super::desired;
 use super::model::TableSecurity;
 
 /// Columns of `goforward.table_security` that are not rules.
-const BOOKKEEPING: [&str; 7] =
-    ["schema_name", "table_name", "version", "created_at", "created_by", "updated_at", "updated_by"];
+const BOOKKEEPING: [&str; 8] = [
+    "schema_name",
+    "table_name",
+    "table_oid",
+    "version",
+    "created_at",
+    "created_by",
+    "updated_at",
+    "updated_by",
+];
 
 /// Views over views are followed this deep.
 const MAX_DEPTH: usize = 64;
@@ -59,7 +67,7 @@ pub struct Rules {
     unreadable: Option<Arc<str>>,
     /// Roles that rules about columns name.
     roles_of_fields: BTreeSet<String>,
-    has_column_rules: bool,
+    protects_columns: bool,
     has_audit: bool,
 }
 
@@ -69,7 +77,7 @@ impl Rules {
         let rows = match &*catalog.table_security {
             TableSecurityRows::Absent => return Self::default(),
             TableSecurityRows::Unreadable(why) => {
-                return Self { unreadable: Some(Arc::clone(why)), ..Self::default() };
+                return Self { unreadable: Some(Arc::clone(why)), has_audit: true, ..Self::default() };
             }
             TableSecurityRows::Read(rows) => rows,
         };
@@ -77,36 +85,58 @@ impl Rules {
             rows.iter().map(|(name, text)| (name.clone(), table_rules(catalog, name, text))).collect();
         let mut rules = Self { tables, ..Self::default() };
         for table in rules.tables.values() {
-            let TableRules::InForce(security) = table else { continue };
+            let TableRules::InForce(security) = table else {
+                // Its triggers are still there, and those whom no rule binds still write.
+                rules.has_audit = true;
+                continue;
+            };
             rules.roles_of_fields.extend(security.roles_of_fields().map(str::to_owned));
-            rules.has_column_rules |= security.has_column_rules();
+            rules.protects_columns |= security.has_column_rules();
             rules.has_audit |= !security.audit_actions.is_empty();
         }
-        for view in catalog.lineage.keys().filter(|view| !rules.tables.contains_key(*view)) {
-            let mut found = BTreeSet::new();
-            rules.collect_inherited(catalog, view, 0, &mut found);
-            if !found.is_empty() {
-                rules.inherited.insert(view.clone(), found.into_iter().collect());
-            }
-        }
+        rules.inherit(catalog);
         rules
     }
 
+    /// Puts views without rules of their own under those of what they read.
+    fn inherit(&mut self, catalog: &Catalog) {
+        if self.tables.is_empty() {
+            return;
+        }
+        let mut too_deep = Vec::new();
+        for view in catalog.lineage.keys().filter(|view| !self.tables.contains_key(*view)) {
+            let mut found = BTreeSet::new();
+            if self.collect_inherited(catalog, view, 0, &mut found).is_none() {
+                too_deep.push(view.clone());
+            } else if !found.is_empty() {
+                self.inherited.insert(view.clone(), found.into_iter().collect());
+            }
+        }
+        for view in too_deep {
+            let closed = Closed::Unreadable(Arc::from("it is a view over views over views without end"));
+            self.tables.insert(view, TableRules::Closed(closed));
+        }
+    }
+
+    /// `None` if it goes down too deep to be told.
     fn collect_inherited(
         &self,
         catalog: &Catalog,
         view: &QualifiedName,
         depth: usize,
         found: &mut BTreeSet<QualifiedName>,
-    ) {
-        let Some(lineage) = catalog.lineage.get(view).filter(|_| depth < MAX_DEPTH) else { return };
-        for base in &lineage.reads {
+    ) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        for base in catalog.lineage.get(view).into_iter().flat_map(|lineage| &lineage.reads) {
             if self.tables.contains_key(base) {
                 found.insert(base.clone());
             } else {
-                self.collect_inherited(catalog, base, depth + 1, found);
+                self.collect_inherited(catalog, base, depth + 1, found)?;
             }
         }
+        Some(())
     }
 
     /// Whether there are none, so that every decision is a yes.
@@ -149,10 +179,10 @@ impl Rules {
 
     /// Whether any rule is about columns.
     pub fn has_column_rules(&self) -> bool {
-        self.has_column_rules
+        self.protects_columns
     }
 
-    /// Whether anything leaves a record in the audit log.
+    /// Whether anything leaves, or may leave, a record in the audit log.
     pub fn has_audit(&self) -> bool {
         self.has_audit
     }
@@ -173,10 +203,27 @@ fn table_rules(catalog: &Catalog, name: &QualifiedName, text: &str) -> TableRule
     if !security.active {
         return TableRules::Closed(Closed::Inactive);
     }
+    if let Some(column) = unknown_column(catalog, name, &security) {
+        let problem = format!("they name the column {column}, which the table does not have (any more)");
+        return TableRules::Closed(Closed::Unreadable(Arc::from(problem)));
+    }
     if security.has_row_rules() && !desired::is_enforced(catalog, name, &security) {
         return TableRules::Closed(Closed::NotEnforced);
     }
     TableRules::InForce(Arc::new(security))
+}
+
+/// A column that the rules protect and that is not there: renamed, it would be open under its new name. What the rules
+/// merely let be read may be a computed field.
+fn unknown_column<'a>(
+    catalog: &Catalog,
+    name: &QualifiedName,
+    security: &'a TableSecurity,
+) -> Option<&'a str> {
+    let relation = catalog.relations.get(name)?;
+    let protected = security.hidden_fields.iter().chain(security.field_permissions.keys());
+    let named = protected.chain(&security.writable_fields).chain(&security.ownership_column);
+    named.map(String::as_str).find(|column| relation.column(column).is_none())
 }
 
 /// The rules in a row of `goforward.table_security`, as `to_jsonb` writes it. A column that this version does not know
@@ -187,6 +234,9 @@ pub fn parse_row(text: &str) -> Result<TableSecurity, String> {
     else {
         return Err("the row is no JSON object".to_owned());
     };
+    if let Some(name) = row.get("renamed_from").and_then(serde_json::Value::as_str) {
+        return Err(format!("it was {name} when they were stored; store them under its new name"));
+    }
     row.retain(|key, value| !value.is_null() && !BOOKKEEPING.contains(&key.as_str()));
     TableSecurity::parse(row.into()).map_err(|error| error.to_string())
 }
@@ -204,6 +254,7 @@ mod tests {
         let catalog = catalog_with_rules(&[
             ("good", json!({"require_auth": true, "version": 3, "created_by": null})),
             ("off", json!({"active": false})),
+            ("accounts", json!({"hidden_fields": ["renamed"]})),
             ("bad", json!({"require_auth": "maybe"})),
             ("newer", json!({"require_moon_phase": "full"})),
         ]);
@@ -211,7 +262,7 @@ mod tests {
 
         assert!(matches!(rules.own(&name("good")), Some(TableRules::InForce(_))));
         assert_eq!(rules.own(&name("off")), Some(&TableRules::Closed(Closed::Inactive)));
-        for table in ["bad", "newer"] {
+        for table in ["bad", "newer", "accounts"] {
             assert!(
                 matches!(rules.own(&name(table)), Some(TableRules::Closed(Closed::Unreadable(_)))),
                 "{table}"

@@ -1,5 +1,6 @@
 //! A small catalog with rules, for tests. Pure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -27,9 +28,10 @@ pub(crate) fn catalog_with_rules(rules: &[(&str, Value)]) -> Catalog {
     let mut catalog = sample_catalog(vec![accounts, with_columns(relation("api", "orders"), orders)], vec![]);
     catalog.schemas = vec!["api".into()];
     let settable = |bypass_rls| Role { settable: true, bypass_rls, ..Role::default() };
-    let roles = [("anon", false), ("authenticated", false), ("service_role", true)];
-    catalog.roles =
-        Arc::new(roles.into_iter().map(|(name, bypass)| (Arc::from(name), settable(bypass))).collect());
+    let settable_roles = [("anon", false), ("authenticated", false), ("service_role", true)];
+    catalog.roles = Arc::new(
+        settable_roles.into_iter().map(|(name, bypass)| (Arc::from(name), settable(bypass))).collect(),
+    );
     let rows = rules.iter().map(|(table, rules)| (name(table), Arc::from(rules.to_string()))).collect();
     catalog.table_security = Arc::new(TableSecurityRows::Read(rows));
     catalog
@@ -43,7 +45,7 @@ pub(crate) fn caller(role: &str) -> PolicyCaller {
         authenticated: role != "anon",
         verified: false,
         second_factor: false,
-        app_roles: Default::default(),
+        app_roles: BTreeSet::default(),
         address: None,
     }
 }

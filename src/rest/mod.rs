@@ -3,6 +3,7 @@
 //! A request goes parse, plan, protect, render (all pure, in `core`), then runs as one statement group and is answered
 //! ([`service`]). The root answers with the document of [`openapi`].
 
+mod audit;
 pub mod core;
 pub mod error;
 mod graphql;
@@ -15,5 +16,6 @@ pub mod service;
 pub mod settings;
 mod timing;
 
+pub use audit::RestAudit;
 pub use service::RestService;
 pub use settings::{RestSettings, Surroundings};

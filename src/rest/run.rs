@@ -134,15 +134,16 @@ impl Run<'_> {
         let running = running?;
         let responding = Instant::now();
         if rendered.shape == Shape::PlanText {
+            self.scope.audit.record_read(None, &Ok(())).await?;
             return Ok(plan_answer(output, running.body().await?, &self.scope));
         }
         let mut head = running.head();
-        checks.verify(&head)?;
         if let Some(estimate) = estimate {
             head.total = self.estimated_total(head.total, estimate);
         }
-        let response = respond(plan, self.scope.request, &head)?;
-        self.check_size(&running)?;
+        let response = self.checked(plan, &head, checks, &running);
+        self.scope.audit.record_read(Some(head.rows), &response).await?;
+        let response = response?;
         let body = match response.body {
             BodyUse::Send => Some(running.body().await?),
             BodyUse::Omit { .. } => {
@@ -163,7 +164,9 @@ impl Run<'_> {
     ) -> Result<Response<Body>, RestError> {
         let started = Instant::now();
         let rolls_back = self.rolls_back();
-        let finish = match (checks.any(), rolls_back) {
+        // What the answer shows goes on record before the transaction ends, so that one without the other is undone.
+        let decides = checks.any() || self.scope.audit.has_reads();
+        let finish = match (decides, rolls_back) {
             (true, _) => Finish::Decide,
             (false, true) => Finish::Rollback,
             (false, false) => Finish::Commit,
@@ -173,11 +176,14 @@ impl Run<'_> {
         let group = self.scope.statement_group(query, Effect::Writes, finish);
         let mut running = Running::start(self.lanes, group, rendered.shape).await?;
         let head = running.head();
-        if rendered.shape != Shape::PlanText {
-            // An error here drops the group undecided, which undoes it.
-            checks.verify(&head)?;
-            self.check_size(&running)?;
-        }
+        // An error here drops the group undecided, which undoes it.
+        let (rows, sound) = if rendered.shape == Shape::PlanText {
+            (None, Ok(()))
+        } else {
+            (Some(head.rows), checks.verify(&head).and_then(|()| self.check_size(&running)))
+        };
+        self.scope.audit.record_read(rows, &sound).await?;
+        sound?;
         if finish == Finish::Decide {
             if rolls_back {
                 running.rollback_checked();
@@ -199,6 +205,20 @@ impl Run<'_> {
         };
         self.timing.response = responding.elapsed();
         Ok(assemble(response, body))
+    }
+
+    /// Status and headers of a read whose result may be shown.
+    fn checked(
+        &self,
+        plan: &Plan,
+        head: &ResultHead,
+        checks: Checks,
+        running: &Running,
+    ) -> Result<ResponseHead, RestError> {
+        checks.verify(head)?;
+        let response = respond(plan, self.scope.request, head)?;
+        self.check_size(running)?;
+        Ok(response)
     }
 
     /// Times the transaction and logs it where that is asked for: the SQL without its values.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::catalog::model::{Catalog, Function, IsolationLevel, Role};
+use crate::kernel::audit::CONTEXT_SETTING;
 use crate::kernel::db::wire::{Access, Finish, Group, Isolation, Query};
 use crate::kernel::identity::Caller;
+use crate::rest::audit::RequestAudit;
 use crate::rest::core::request::ApiRequest;
 use crate::rest::settings::RestSettings;
 
@@ -31,6 +33,8 @@ pub(super) struct Scope<'a> {
     pub request_id: &'a str,
     /// The trace that the request is part of (W3C trace id).
     pub trace_id: Option<&'a str>,
+    /// What the request puts on record.
+    pub audit: &'a RequestAudit<'a>,
 }
 
 /// Whether a query may write.
@@ -59,8 +63,13 @@ impl Scope<'_> {
         // What a function leaves in its session must not reach the next caller.
         group.resets_session = self.function.is_some();
         group.before.clone_from(&self.settings.pre_request);
-        group.settings.reserve(14);
+        group.settings.reserve(15);
         self.add_settings(&mut group);
+        if effect == Effect::Writes
+            && let Some(context) = self.audit.context()
+        {
+            group.set(CONTEXT_SETTING, context);
+        }
         group
     }
 

@@ -23,6 +23,7 @@ use crate::policy::book::PolicyBook;
 use crate::policy::caller::PolicyCaller;
 use crate::policy::restrict::PolicyView;
 use crate::policy::rules::TableRules;
+use crate::rest::audit::{RequestAudit, RestAudit};
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
 use crate::rest::core::plan::model::Plan;
@@ -45,6 +46,7 @@ pub struct RestService {
     lanes: Lanes,
     settings: Arc<ArcSwap<RestSettings>>,
     policies: Arc<PolicyBook>,
+    audit: RestAudit,
     limiter: Arc<dyn Limiter>,
 }
 
@@ -61,15 +63,14 @@ struct Exchange<'a> {
 
 impl RestService {
     /// A service on these lanes, whose settings can be swapped by the caller.
-    /// Rules of tables come from `policies`, what they count is counted by `limiter`.
+    /// Rules of tables come from the book, what they record goes to the log, what they count is counted by the limiter.
     pub fn new(
         catalog: CatalogHandle,
         lanes: Lanes,
         settings: Arc<ArcSwap<RestSettings>>,
-        policies: Arc<PolicyBook>,
-        limiter: Arc<dyn Limiter>,
+        (policies, audit, limiter): (Arc<PolicyBook>, RestAudit, Arc<dyn Limiter>),
     ) -> Self {
-        Self { catalog, lanes, settings, policies, limiter }
+        Self { catalog, lanes, settings, policies, audit, limiter }
     }
 
     /// Answers a request that the gateway has identified.
@@ -182,43 +183,16 @@ impl RestService {
         let started = Instant::now();
         let policy_caller = self.policy_caller(exchange);
         let (plan, view) = self.plan(exchange.settings, &request, &policy_caller).await?;
-        let permit =
-            protect::check(&plan, &view, &policy_caller, exchange.settings.protect).map_err(refused)?;
-        exchange.conceals = permit.conceals;
-        if permit.ruled && !policy_caller.bypasses && self.catalog.is_stale() {
-            // The rules may have become stricter since they were read.
-            metrics::counter!("goforward_table_security_refusals_total", "rule" => "stale").increment(1);
-            return Err(RestError::RulesMayBeOld);
-        }
-        self.count(&permit, exchange).await?;
-        let catalog = &view.catalog;
         exchange.timing.plan = Some(started.elapsed());
-
-        let scope = Scope {
-            caller: exchange.caller,
-            request: &request,
-            catalog,
-            settings: exchange.settings,
-            function: match &plan {
-                Plan::Call(action) => Some(&action.function),
-                _ => None,
-            },
-            request_id: context.request_id.as_str(),
-            trace_id: exchange.trace_id.as_deref(),
-        };
-        let asked = Instant::now();
-        let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
-        let mut response = match &plan {
-            Plan::Inspect { schema, headers_only } => {
-                let described = root::describe(run, schema, *headers_only, &view, &policy_caller).await?;
-                exchange.timing.transaction = Some(asked.elapsed());
-                described
+        let origin = (context, &head.headers);
+        let audit = RequestAudit::new(&self.audit, &plan, &view.rules, exchange.caller, origin);
+        let run = self.run(exchange, &request, &plan, (&view, &policy_caller), &audit);
+        let mut response = match run.await {
+            Ok(response) => response,
+            Err(error) => {
+                audit.note(&error);
+                return Err(error);
             }
-            Plan::Info { allow } => {
-                exchange.timing.transaction = Some(Duration::ZERO);
-                run::allow(allow)
-            }
-            Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(&plan).await?,
         };
         response.extensions_mut().insert(route(&request.action));
         if let Some(warning) = warning(exchange.settings, &plan)
@@ -227,6 +201,55 @@ impl RestService {
             response.headers_mut().insert(header::WARNING, value);
         }
         Ok(response)
+    }
+
+    /// Checks and runs a plan.
+    async fn run(
+        &self,
+        exchange: &mut Exchange<'_>,
+        request: &ApiRequest,
+        plan: &Plan,
+        (view, policy_caller): (&PolicyView, &PolicyCaller),
+        audit: &RequestAudit<'_>,
+    ) -> Result<Response<Body>, RestError> {
+        let started = Instant::now();
+        let permit = protect::check(plan, view, policy_caller, exchange.settings.protect).map_err(refused)?;
+        exchange.conceals = permit.conceals;
+        if permit.ruled && !policy_caller.bypasses && self.catalog.is_stale() {
+            // The rules may have become stricter since they were read.
+            metrics::counter!("goforward_table_security_refusals_total", "rule" => "stale").increment(1);
+            return Err(RestError::RulesMayBeOld);
+        }
+        self.count(&permit, exchange).await?;
+        exchange.timing.plan = exchange.timing.plan.map(|took| took + started.elapsed());
+
+        let scope = Scope {
+            caller: exchange.caller,
+            request,
+            catalog: &view.catalog,
+            settings: exchange.settings,
+            function: match plan {
+                Plan::Call(action) => Some(&action.function),
+                _ => None,
+            },
+            request_id: exchange.context.request_id.as_str(),
+            trace_id: exchange.trace_id.as_deref(),
+            audit,
+        };
+        let asked = Instant::now();
+        let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
+        match plan {
+            Plan::Inspect { schema, headers_only } => {
+                let described = root::describe(run, schema, *headers_only, view, policy_caller).await?;
+                exchange.timing.transaction = Some(asked.elapsed());
+                Ok(described)
+            }
+            Plan::Info { allow } => {
+                exchange.timing.transaction = Some(Duration::ZERO);
+                Ok(run::allow(allow))
+            }
+            Plan::Read(_) | Plan::Mutate(_) | Plan::Call(_) => run.plan(plan).await,
+        }
     }
 
     fn parse(
@@ -300,7 +323,10 @@ impl RestService {
 fn refused(refusal: Refusal) -> RestError {
     let rule = match &refusal {
         Refusal::Rule(refusal) => Some(refusal.rule.name()),
-        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) => Some("fields"),
+        Refusal::Column { .. } | Refusal::MaskedColumn { .. } | Refusal::WholeRow(_) | Refusal::Explained => {
+            Some("fields")
+        }
+        Refusal::GraphQl => Some("graphql"),
         Refusal::Unprotected(_) | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
     };
     if let Some(rule) = rule {

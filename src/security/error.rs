@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::kernel::http::BodyError;
 use crate::policy::model::RuleError;
 use crate::policy::store::StoreError;
+use crate::policy::store::lint::LintError;
 
 /// Why a request to the service fails.
 #[derive(Debug)]
@@ -30,8 +31,16 @@ pub(super) enum SecurityError {
     Store(StoreError),
     /// The database could not be asked.
     Database(sqlx::Error),
+    /// The database could not be linted.
+    Lint(LintError),
     /// There is no catalog yet.
     NotReady,
+}
+
+impl From<LintError> for SecurityError {
+    fn from(error: LintError) -> Self {
+        Self::Lint(error)
+    }
 }
 
 impl From<StoreError> for SecurityError {
@@ -62,7 +71,7 @@ impl SecurityError {
             Self::BadCondition => "invalid_condition",
             Self::BadRole(_) => "role_refused",
             Self::Store(error) => store_code(error),
-            Self::Database(_) | Self::NotReady => "database_unavailable",
+            Self::Database(_) | Self::Lint(_) | Self::NotReady => "database_unavailable",
         }
     }
 
@@ -74,7 +83,7 @@ impl SecurityError {
             }
             Self::Body(error) => error.status(),
             Self::Store(error) => store_status(error),
-            Self::Database(_) | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Lint(_) | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,6 +99,7 @@ impl SecurityError {
             // Details of the connection go to the log only.
             Self::Store(StoreError::Unavailable(_) | StoreError::Database(_))
             | Self::Database(_)
+            | Self::Lint(_)
             | Self::NotReady => "the database does not answer".to_owned(),
             Self::Store(error) => error.to_string(),
         }
@@ -115,7 +125,7 @@ fn store_code(error: &StoreError) -> &'static str {
             StoreError::NoSuchColumn { .. } => "no_such_column",
             StoreError::Unsuitable { .. } => "invalid_rules",
             StoreError::Filter { .. } => "invalid_filter",
-            StoreError::Unreadable { .. } => "unreadable_rules",
+            StoreError::Unreadable { .. } | StoreError::Orphaned { .. } => "unreadable_rules",
             StoreError::NotOwner { .. } => "not_owner",
             StoreError::Busy(_) => "table_busy",
             StoreError::NotPrepared => "not_prepared",
@@ -132,9 +142,10 @@ fn store_status(error: &StoreError) -> StatusCode {
         StoreError::NoSuchColumn { .. } | StoreError::Unsuitable { .. } | StoreError::Filter { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        StoreError::Unreadable { .. } | StoreError::NotOwner { .. } | StoreError::NotPrepared => {
-            StatusCode::CONFLICT
-        }
+        StoreError::Unreadable { .. }
+        | StoreError::Orphaned { .. }
+        | StoreError::NotOwner { .. }
+        | StoreError::NotPrepared => StatusCode::CONFLICT,
         StoreError::Busy(_) | StoreError::Unavailable(_) | StoreError::Database(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -148,6 +159,7 @@ impl IntoResponse for SecurityError {
             | Self::Store(StoreError::Unavailable(cause) | StoreError::Database(cause)) => {
                 tracing::error!(kind = "error", "rules of tables cannot be read or changed: {cause}");
             }
+            Self::Lint(cause) => tracing::error!(kind = "error", "the database cannot be linted: {cause}"),
             _ => {}
         }
         let body: Value = json!({

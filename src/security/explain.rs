@@ -12,6 +12,7 @@ use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, decide};
 use crate::policy::model::Verb;
 use crate::policy::protected::protected;
+use crate::policy::restrict::PolicyView;
 
 use super::error::SecurityError;
 use super::model::Question;
@@ -83,7 +84,7 @@ pub(super) async fn explain(
     {
         return Ok(answer.refused("unprotected", format!("{name} {}", open.reason)));
     }
-    if let Err(refusal) = decide(&view, relation, question.verb, &caller) {
+    if let Some(refusal) = refused_by_rules(&view, relation, question.verb, &caller) {
         answer.relation = refusal.relation.to_string();
         let words = reason(&refusal);
         return Ok(answer.refused(refusal.rule.name(), words));
@@ -92,16 +93,10 @@ pub(super) async fn explain(
     let facts = state.probe.facts(&caller.role, &claims, relation, question.verb).await?;
     answer.row_policies.clone_from(&facts.policies);
     answer.sql = Some(sql_of(relation, question.verb));
-    if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts) {
+    if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts)
+        .or_else(|| refused_to_all_rows(question.verb, &caller, &facts))
+    {
         return Ok(answer.refused(rule, words));
-    }
-    if facts.is_bound && !answer.row_policies.iter().any(|policy| !policy.restrictive) {
-        let words = format!(
-            "row-level security is on, and no policy lets {} {} any row",
-            caller.role,
-            question.verb.word()
-        );
-        return Ok(answer.refused("row_policy", words));
     }
     if let Some(key) = &question.key {
         let asker = (&*caller.role, claims.as_str());
@@ -115,6 +110,26 @@ pub(super) async fn explain(
         "no rule or grant forbids it; row policies decide about each row".to_owned()
     };
     Ok(answer)
+}
+
+/// The rule that says no. To find the rows that it changes, a write reads.
+fn refused_by_rules(
+    view: &PolicyView,
+    relation: &Arc<Relation>,
+    verb: Verb,
+    caller: &PolicyCaller,
+) -> Option<decide::Refusal> {
+    let reading = matches!(verb, Verb::Update | Verb::Delete).then_some(Verb::Select);
+    [verb].into_iter().chain(reading).find_map(|verb| decide(view, relation, verb, caller).err())
+}
+
+/// Row-level security that no policy opens.
+fn refused_to_all_rows(verb: Verb, caller: &PolicyCaller, facts: &Facts) -> Option<(&'static str, String)> {
+    let is_closed = facts.is_bound && facts.policies.iter().all(|policy| policy.restrictive);
+    is_closed.then(|| {
+        let (role, verb) = (&caller.role, verb.word());
+        ("row_policy", format!("row-level security is on, and no policy lets {role} {verb} any row"))
+    })
 }
 
 /// The grant, or the rule about columns, that leaves nothing to do.
@@ -236,14 +251,12 @@ fn reason(refusal: &decide::Refusal) -> String {
         Rule::ProtectedColumnUsed => {
             format!("the view {table} uses a protected column and has no rules of its own")
         }
+        Rule::RowRulesBelow => format!("conditions on rows of {table} do not hold through this view"),
         Rule::IpAllowlist => format!("{table} may not be used from this address"),
         Rule::RequireAuth => format!("{table} is for signed-in callers"),
         Rule::RequireVerified => format!("{table} is for verified accounts"),
         Rule::RequireMfa => format!("{table} is for callers with a second factor"),
         Rule::AllowedRoles => format!("the caller has none of the roles that {table} is for"),
-        Rule::RowRulesOfParent => {
-            format!("conditions on rows of {table} do not reach tables that inherit from it")
-        }
         Rule::RowRulesOfView => format!("conditions on rows of {table} hold for reading only"),
     }
 }

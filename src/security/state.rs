@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::catalog::model::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Authority, VerifiedClaim};
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 
+use super::error::SecurityError;
 use super::store::CallerProbe;
 
 /// What the service needs; cheap to clone.
@@ -29,6 +31,8 @@ pub struct SecurityState {
     pub closed_by_default: bool,
     /// The claim that says whether an account is verified.
     pub verified_claim: Option<VerifiedClaim>,
+    /// Schemas whose views are read through, though they are not exposed.
+    pub extra_search_path: Vec<String>,
     /// Asks the database as a caller.
     pub(super) probe: CallerProbe,
 }
@@ -50,7 +54,13 @@ impl SecurityState {
             trusted_role: None,
             closed_by_default: true,
             verified_claim: None,
+            extra_search_path: Vec::new(),
             probe: CallerProbe::new(login),
         }
+    }
+
+    /// The catalog, once there is one.
+    pub(super) fn catalog(&self) -> Result<Arc<Catalog>, SecurityError> {
+        if self.catalog.is_ready() { Ok(self.catalog.current()) } else { Err(SecurityError::NotReady) }
     }
 }

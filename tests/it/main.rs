@@ -11,11 +11,15 @@
 )]
 
 mod architecture;
+mod audit;
 mod embedding;
 mod external;
 mod gateway;
 mod harness;
 mod harness_rules;
+mod policy;
+mod policy_lint;
+
 mod rest;
 mod security;
 mod serve;

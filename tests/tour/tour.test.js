@@ -1,9 +1,10 @@
-// Runs the README's tour as a new user would, so that it cannot rot: every marked block is executed in order, every
-// marked output is compared. Only the first command is replaced: the executable is built already, and is put where the
-// tour's commands look for it.
+// Runs the tours of the README and the guides as a new user would, so that they cannot rot: every marked block is executed
+// in order, every marked output is compared. Only the command that starts the server is replaced: the executable is built
+// already, and is put where the tour's commands look for it.
 //
 // Marks are comments above a fenced block: `tour: server`, `tour: sh` (a command; `eventually` may be repeated until it
-// succeeds), `tour: file NAME` (becomes that file), `tour: output` (what the block before it prints).
+// succeeds), `tour: file NAME` (becomes that file), `tour: output` (what the block before it prints; an ellipsis in it
+// stands for what differs from run to run).
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -11,10 +12,15 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { binary, freePort, stopped, temporaryFolder, untilReady } from '../clients/node/server.js'
 
+/** The pages with a tour, each on a server of its own. */
+const PAGES = ['README.md', 'docs/guides/table-security.md']
+
+const page = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
 /** -> [{ kind, argument, text }] in the order of the page */
-function blocks(page) {
+function blocks(text) {
   const marked = /<!-- tour: (\w+) ?(\S*) -->\n```\w*\n([\s\S]*?)\n```/g
-  return [...page.matchAll(marked)].map(([, kind, argument, text]) => ({ kind, argument, text }))
+  return [...text.matchAll(marked)].map(([, kind, argument, text]) => ({ kind, argument, text }))
 }
 
 /** The tour as one shell script; MARK lines divide what the commands print. */
@@ -24,7 +30,7 @@ function script(tour) {
     if (block.kind === 'file') lines.push(`cat > ${block.argument} <<'END OF ${block.argument}'`, block.text, `END OF ${block.argument}`)
     if (block.kind === 'sh') lines.push(`echo "MARK ${number}"`)
     if (block.kind === 'sh' && block.argument === 'eventually') {
-      lines.push('for try in $(seq 50); do', `if ${block.text}`, 'then break; fi', '[ $try -lt 50 ]; sleep 0.1', 'done')
+      lines.push('for try in $(seq 50); do', `if ${block.text}`, 'then break; fi', '[ $try -lt 50 ]; sleep 0.1', 'done', 'echo')
     } else if (block.kind === 'sh') {
       lines.push(block.text, 'echo')
     }
@@ -45,17 +51,15 @@ function run(program, args, options) {
   })
 }
 
-const tour = blocks(readFileSync(new URL('../../README.md', import.meta.url), 'utf8'))
+/** What a block prints must be what the page says, blanks at the ends of lines aside. */
+function assertPrints(output, expected) {
+  const printed = output.replace(/ +$/gm, '')
+  const pattern = expected.split('…').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('[^\\n]*?')
+  if (!new RegExp(`^${pattern}$`).test(printed)) assert.equal(printed, expected)
+}
 
-test('the tour has a server, SQL that protects its table, and outputs to compare', () => {
-  assert.equal(tour.filter((block) => block.kind === 'server').length, 1)
-  assert.ok(tour.filter((block) => block.kind === 'output').length >= 3)
-  const sql = tour.find((block) => block.kind === 'file' && block.argument.endsWith('.sql')).text
-  assert.match(sql, /enable row level security/)
-  assert.match(sql, /create policy/)
-})
-
-test('the tour of the README does what it says', { timeout: 300_000 }, async () => {
+/** Runs a page's tour on a server of its own. */
+async function follow(tour) {
   const folder = temporaryFolder('goforward-tour-')
   mkdirSync(join(folder, 'target/release'), { recursive: true })
   symlinkSync(binary, join(folder, 'target/release/goforward'))
@@ -73,10 +77,34 @@ test('the tour of the README does what it says', { timeout: 300_000 }, async () 
       return [Number(number), text.trim()]
     }))
     tour.forEach((block, number) => {
-      if (block.kind === 'output') assert.equal(outputs.get(number - 1), block.text.trim())
+      if (block.kind === 'output') assertPrints(outputs.get(number - 1), block.text.trim())
     })
   } finally {
     await stopped(server)
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+test('the tour of the README protects its table by SQL', () => {
+  const sql = blocks(page('README.md')).find((block) => block.kind === 'file' && block.argument.endsWith('.sql')).text
+  assert.match(sql, /enable row level security/)
+  assert.match(sql, /create policy/)
 })
+
+for (const path of PAGES) {
+  const text = page(path)
+  const tour = blocks(text)
+
+  test(`the tour of ${path} has a server, and outputs to compare after commands`, () => {
+    assert.equal(tour.length, text.match(/<!-- tour:/g).length, 'every mark has its block')
+    assert.equal(tour.filter((block) => block.kind === 'server').length, 1)
+    const outputs = tour.flatMap((block, number) => (block.kind === 'output' ? [number] : []))
+    assert.ok(outputs.length >= 3)
+    for (const number of outputs) {
+      assert.equal(tour[number - 1].kind, 'sh', tour[number].text)
+      assert.match(tour[number].text, /\w{3}/, 'more than what differs')
+    }
+  })
+
+  test(`the tour of ${path} does what it says`, { timeout: 300_000 }, () => follow(tour))
+}

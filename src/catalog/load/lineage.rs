@@ -27,7 +27,7 @@ pub(super) fn lineage(
             read_by.entry(row.view.0).or_default().insert((relation.clone(), column));
         }
     }
-    let named = |relation: u32, number: i16| -> Option<ColumnName> {
+    let column_of = |relation: u32, number: i16| -> Option<ColumnName> {
         Some((names.get(&relation)?.clone(), column_names.get(&(relation, number))?.clone()))
     };
     let mut bases_of: HashMap<u32, BTreeSet<QualifiedName>> = HashMap::new();
@@ -39,7 +39,7 @@ pub(super) fn lineage(
         let Some(name) = names.get(&view.oid.0) else { continue };
         let used = match &view.uses.columns {
             Some(columns) => {
-                columns.iter().filter_map(|(relation, number)| named(*relation, *number)).collect()
+                columns.iter().filter_map(|(relation, number)| column_of(*relation, *number)).collect()
             }
             None => read_by.remove(&view.oid.0).unwrap_or_default(),
         };
@@ -51,7 +51,7 @@ pub(super) fn lineage(
             .filter_map(|shown| {
                 let own = own_columns(view.oid.0, shown.view_column)
                     .or_else(|| column_names.get(&(view.oid.0, shown.view_column)).cloned())?;
-                Some((own, named(shown.relation, shown.column)?))
+                Some((own, column_of(shown.relation, shown.column)?))
             })
             .collect();
         found.insert(name.clone(), ViewLineage { shown, used, whole, reads, ..ViewLineage::default() });

@@ -114,8 +114,13 @@ pub async fn load(
         }
         _ => Arc::new(roles::timezones(&mut transaction).await?),
     };
-    let rows = read_all(&mut transaction, options, server_version).await?;
+    let mut rows = read_all(&mut transaction, options, server_version).await?;
     transaction.commit().await?;
+    let had_rules = previous.is_some_and(|previous| *previous.table_security != TableSecurityRows::Absent);
+    if had_rules && rows.table_security == TableSecurityRows::Absent {
+        // Rules do not end by losing their table.
+        rows.table_security = TableSecurityRows::Unreadable(Arc::from("goforward.table_security is gone"));
+    }
     let options = options.clone();
     let catalog =
         tokio::task::spawn_blocking(move || assemble::assemble(rows, &options, timezones, server_version))

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::target::{SessionAttributes, Target};
+use crate::kernel::secret::Secret;
 
 /// One login on one of several servers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -36,6 +37,13 @@ impl From<&Target> for Login {
 }
 
 impl Login {
+    /// Another user on the same servers.
+    #[must_use]
+    pub fn as_user(&self, user: &str, password: &Secret) -> Self {
+        let server = |server: &PgConnectOptions| server.clone().username(user).password(password.expose());
+        Self { servers: self.servers.iter().map(server).collect(), ..self.clone() }
+    }
+
     /// Connects to the first server that answers and fits.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         Ok(self.reach().await?.1)

@@ -4,6 +4,7 @@
 //! `lanes` spreads the requests' statement groups over a bounded number of connections. `login` connects sqlx, for what
 //! is done beside the requests.
 
+pub mod audit_log;
 pub mod bootstrap;
 pub mod embedded;
 pub mod lanes;

@@ -94,6 +94,8 @@ metric_table! {
     TABLE_SECURITY_REFUSALS = "goforward_table_security_refusals_total", Counter, ["rule"],
         "Requests that a rule of a table refused.";
     CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
+    AUDIT_RECORDS = "goforward_audit_records_total", Counter, ["result"],
+        "Records of reads and refusals for the audit log (result: written, lost where it could not be written, dropped where too many waited).";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
         "Log lines lost because the log could not be written, or not fast enough.";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [], "CPU time of the process in seconds.";

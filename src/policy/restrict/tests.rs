@@ -135,7 +135,10 @@ fn shows_secret_as_code() -> ViewLineage {
 #[test]
 fn protection_follows_a_column_through_a_view_under_any_name() {
     let hidden = ("accounts", json!({"hidden_fields": ["secret"]}));
-    assert_eq!(columns(&with_view(shows_secret_as_code(), &[hidden.clone()]), "accounts_view"), ["id"]);
+    assert_eq!(
+        columns(&with_view(shows_secret_as_code(), std::slice::from_ref(&hidden)), "accounts_view"),
+        ["id"]
+    );
     // Only rules of the view that name the column show it.
     let silent = with_view(shows_secret_as_code(), &[hidden.clone(), ("accounts_view", json!({}))]);
     assert_eq!(columns(&silent, "accounts_view"), ["id"]);

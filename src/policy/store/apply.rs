@@ -6,15 +6,17 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::catalog::model::{Catalog, QualifiedName};
 use crate::kernel::sql::SqlBuf;
+use crate::policy::audit::{AUDIT_TRIGGER_NAMES, audited_writes};
 use crate::policy::desired::DesiredPolicy;
 use crate::policy::model::TableSecurity;
 
+use super::audit_triggers::{self, AuditTriggerError, TriggerChange};
 use super::change::{Action, Change};
 use super::error::StoreError;
 use super::facts::{self, Facts, STATE};
 use super::grants::{self, Privilege};
 use super::session::{self, Session};
-use super::{PAUSE, RuleStore, TRIES, policies, rows};
+use super::{PAUSE, RuleStore, checks, filters, policies, rows};
 
 /// What a run over several tables did, and where it failed.
 #[derive(Debug, Default)]
@@ -25,7 +27,11 @@ pub struct Applied {
     pub failures: Vec<(QualifiedName, StoreError)>,
 }
 
-/// Tables with traces of rules: policies that we marked, grants that we narrowed.
+/// How often each of several tables is tried: one that is in use must not hold up the others.
+const TRIES_OF_MANY: u32 = 3;
+
+/// Tables with traces of rules: policies that we marked, grants that we narrowed, triggers that record writes (those of a
+/// partition go with its root).
 const TRACES: &str = "
 select n.nspname::text, c.relname::text
 from pg_policy p
@@ -34,7 +40,13 @@ join pg_namespace n on n.oid = c.relnamespace
 join pg_description d on d.objoid = p.oid and d.classoid = 'pg_policy'::regclass and d.objsubid = 0
 where d.description like $1 || '%'
 union
-select schema_name, table_name from goforward.narrowed_grants";
+select schema_name, table_name from goforward.narrowed_grants
+union
+select n.nspname::text, c.relname::text
+from pg_trigger t
+join pg_class c on c.oid = t.tgrelid and not c.relispartition
+join pg_namespace n on n.oid = c.relnamespace
+where t.tgname::text = any ($2) and not t.tgisinternal";
 
 impl RuleStore {
     /// What [`RuleStore::apply`] would do, to one table or to all.
@@ -97,7 +109,7 @@ impl RuleStore {
         let mut tries = 1;
         loop {
             match self.apply_once(session, catalog, name).await {
-                Err(error) if error.is_locked() && tries < TRIES => tries += 1,
+                Err(error) if error.is_locked() && tries < TRIES_OF_MANY => tries += 1,
                 Err(error) if error.is_locked() => return Err(StoreError::Busy(name.clone())),
                 done => return done,
             }
@@ -121,11 +133,19 @@ impl RuleStore {
             None => None,
         };
         let Some(facts) = facts::one(&mut transaction, name).await? else { return Ok(Vec::new()) };
-        let changes = self.changes(catalog, &facts, rules.as_ref())?;
+        if let Some(rules) = &rules {
+            // Rules about a column that is gone would loosen what kept it under its old name.
+            checks::names(&mut transaction, &facts, rules).await?;
+        }
+        let changes = self.changes(&mut transaction, catalog, &facts, rules.as_ref()).await?;
         if changes.is_empty() {
             return Ok(changes);
         }
         facts.require_owner()?;
+        if let Some(rules) = rules.filter(|_| changes.iter().any(Change::makes_policy)) {
+            // The row may have been written by other ways than ours.
+            filters::validate(&mut transaction, &facts, &rules).await?;
+        }
         carry_out(&mut transaction, &facts, &changes).await?;
         transaction.commit().await?;
         Ok(changes)
@@ -157,6 +177,7 @@ impl RuleStore {
         let traces: Vec<(String, String)> = sqlx::query_as(TRACES)
             .persistent(false)
             .bind(crate::policy::desired::MARK)
+            .bind(AUDIT_TRIGGER_NAMES)
             .fetch_all(&mut *transaction)
             .await?;
         let mut names: BTreeSet<QualifiedName> = rules.keys().cloned().collect();
@@ -165,13 +186,27 @@ impl RuleStore {
         );
         let names: Vec<QualifiedName> = names.into_iter().collect();
         let mut planned = Applied::default();
-        for facts in facts::many(&mut transaction, &names).await? {
+        let found = facts::many(&mut transaction, &names).await?;
+        let is_there = |name: &QualifiedName| found.iter().any(|facts| facts.name == *name);
+        let missing = rules.keys().find(|name| !is_there(name)).cloned();
+        for facts in found {
             let name = facts.name.clone();
+            if let Some(Ok(known)) = rules.get(&name)
+                && let Err(error) = checks::names(&mut transaction, &facts, known).await
+            {
+                planned.failures.push((name, error));
+                continue;
+            }
             let changes = match rules.remove(&name) {
+                // It may be the table of those rules under another name, so nothing of it is loosened.
+                None if missing.is_some() && only.is_none() => Err(StoreError::Orphaned {
+                    table: name.clone(),
+                    missing: missing.clone().unwrap_or_else(|| name.clone()),
+                }),
                 // Rules that are not understood take nothing away: what they brought before stays.
                 Some(Err(problem)) => Err(StoreError::Unreadable { table: name.clone(), problem }),
-                Some(Ok(rules)) => self.changes(catalog, &facts, Some(&rules)),
-                None => self.changes(catalog, &facts, None),
+                Some(Ok(rules)) => self.changes(&mut transaction, catalog, &facts, Some(&rules)).await,
+                None => self.changes(&mut transaction, catalog, &facts, None).await,
             };
             match changes {
                 Ok(changes) => planned.changes.extend(changes),
@@ -183,8 +218,9 @@ impl RuleStore {
     }
 
     /// What is to change on one table so that it enforces these rules.
-    pub(super) fn changes(
+    pub(super) async fn changes(
         &self,
+        connection: &mut PgConnection,
         catalog: &Catalog,
         facts: &Facts,
         rules: Option<&TableSecurity>,
@@ -193,7 +229,27 @@ impl RuleStore {
             StoreError::Unsuitable { field: "custom_filters".to_owned(), problem: error.to_string() }
         })?;
         actions.extend(grants::changes(catalog, facts, rules.filter(|_| self.column_grants)));
+        actions.extend(triggers(connection, facts, rules).await?.into_iter().map(Action::Record));
         Ok(actions.into_iter().map(|action| Change { table: facts.name.clone(), action }).collect())
+    }
+}
+
+/// What is to change of the triggers that record writes.
+async fn triggers(
+    connection: &mut PgConnection,
+    facts: &Facts,
+    rules: Option<&TableSecurity>,
+) -> Result<Vec<TriggerChange>, StoreError> {
+    let verbs = rules.map(audited_writes).unwrap_or_default();
+    match audit_triggers::drift(connection, &facts.name, &verbs).await {
+        Ok(changes) => Ok(changes),
+        Err(AuditTriggerError::Database(error)) => Err(error.into()),
+        Err(AuditTriggerError::Missing(_) | AuditTriggerError::NotATable(_)) if verbs.is_empty() => {
+            Ok(Vec::new())
+        }
+        Err(error) => {
+            Err(StoreError::Unsuitable { field: "audit_actions".to_owned(), problem: error.to_string() })
+        }
     }
 }
 
@@ -219,7 +275,10 @@ pub(super) async fn carry_out(
             Action::GiveGrantBack { role, privilege, .. } | Action::ForgetGrant { role, privilege } => {
                 forget(connection, facts, (role, *privilege)).await?;
             }
-            Action::EnableRowSecurity | Action::DropPolicy { .. } | Action::AdjustGrant { .. } => {}
+            Action::EnableRowSecurity
+            | Action::DropPolicy { .. }
+            | Action::AdjustGrant { .. }
+            | Action::Record(_) => {}
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::kernel::sql::SqlBuf;
 use crate::policy::desired::DesiredPolicy;
 use crate::policy::model::Verb;
 
+use super::audit_triggers::{self, TriggerChange};
 use super::grants::Privilege;
 
 /// One thing to change on one table.
@@ -68,6 +69,8 @@ pub enum Action {
         /// Whether it could pass the privilege on.
         is_grantable: bool,
     },
+    /// The triggers that record writes are not those that the rules ask for.
+    Record(TriggerChange),
     /// The grant that was narrowed is not there any more, or is whole again: nothing is to be given back.
     ForgetGrant {
         /// The role.
@@ -109,6 +112,12 @@ impl fmt::Display for Change {
             Action::GiveGrantBack { role, privilege, .. } => {
                 write!(f, "{table}: give {role} {} on all columns back", privilege.word())
             }
+            Action::Record(TriggerChange::Create(table, trigger)) => {
+                write!(f, "{table}: record writes by trigger {}", trigger.name)
+            }
+            Action::Record(TriggerChange::Drop(table, trigger)) => {
+                write!(f, "{table}: drop trigger {trigger}, which records writes")
+            }
             Action::ForgetGrant { role, privilege } => {
                 write!(f, "{table}: forget that {role} once had {} on all columns", privilege.word())
             }
@@ -117,6 +126,11 @@ impl fmt::Display for Change {
 }
 
 impl Change {
+    /// Whether a policy is made or made anew.
+    pub fn makes_policy(&self) -> bool {
+        matches!(self.action, Action::MakePolicy(_) | Action::ReplacePolicy { .. })
+    }
+
     /// The statements that make the change. The comment that marks a policy comes on top, and a note in our own table of
     /// the grant that was taken.
     pub fn sql(&self) -> Vec<String> {
@@ -146,6 +160,7 @@ impl Change {
             Action::GiveGrantBack { role, privilege, is_grantable } => {
                 vec![self.revoke(*privilege, &[], role), self.grant(*privilege, &[], role, *is_grantable)]
             }
+            Action::Record(change) => vec![audit_triggers::statement(change)],
             Action::ForgetGrant { .. } => Vec::new(),
         };
         statements.into_iter().map(|statement| statement.into_parts().0).collect()

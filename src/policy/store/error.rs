@@ -55,6 +55,17 @@ pub enum StoreError {
         /// What is wrong with them.
         problem: String,
     },
+    /// A table without rules has traces of some, while rules of a table that is gone are stored.
+    #[error(
+        "{table} has policies or triggers of rules, but no rules; {missing} has rules, but is not there: if one is the other \
+         under a new name, store the rules under it, else remove those of {missing}"
+    )]
+    Orphaned {
+        /// The table that is there.
+        table: QualifiedName,
+        /// The one that is not.
+        missing: QualifiedName,
+    },
     /// The rules ask for what only the table's owner may change.
     #[error(
         "{table} belongs to role {owner}, and {login} may not change its policies and grants: run `grant {owner} to {login}`, \
@@ -106,7 +117,7 @@ impl From<sqlx::Error> for StoreError {
 
 /// The SQLSTATE that the database answered with.
 pub(super) fn code_of(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|error| error.code()).map(std::borrow::Cow::into_owned)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned)
 }
 
 impl StoreError {

@@ -130,6 +130,16 @@ join pg_roles r on r.oid = a.grantee
 where c.oid = any($1) and a.grantor = c.relowner and a.grantee <> c.relowner
   and a.privilege_type in ('SELECT', 'INSERT', 'UPDATE')";
 
+/// A grant on a whole table that we took.
+#[derive(sqlx::FromRow)]
+struct TakenRow {
+    schema_name: String,
+    table_name: String,
+    role_name: String,
+    privilege: String,
+    is_grantable: bool,
+}
+
 const TAKEN: &str = "
 select role_name, privilege, is_grantable, schema_name, table_name from goforward.narrowed_grants
 where (schema_name, table_name) in (select * from unnest($1::text[], $2::text[]))";
@@ -248,17 +258,18 @@ async fn add_taken(
     (schemas, tables): (&[&str], &[&str]),
     found: &mut HashMap<Oid, Facts>,
 ) -> Result<(), StoreError> {
-    let rows: Result<Vec<(String, String, bool, String, String)>, sqlx::Error> =
+    let rows: Result<Vec<TakenRow>, sqlx::Error> =
         sqlx::query_as(TAKEN).persistent(false).bind(schemas).bind(tables).fetch_all(connection).await;
     let rows = rows.map_err(|error| match code_of(&error).as_deref() {
         Some("42P01" | "3F000") => StoreError::NotPrepared,
         _ => error.into(),
     })?;
-    for (role, privilege, is_grantable, schema, table) in rows {
-        let facts =
-            found.values_mut().find(|facts| *facts.name.schema == schema && *facts.name.name == table);
-        if let (Some(facts), Some(privilege)) = (facts, Privilege::from_word(&privilege)) {
-            facts.taken.insert(Holder { role, privilege }, is_grantable);
+    for row in rows {
+        let is_meant =
+            |facts: &&mut Facts| *facts.name.schema == row.schema_name && *facts.name.name == row.table_name;
+        let facts = found.values_mut().find(is_meant);
+        if let (Some(facts), Some(privilege)) = (facts, Privilege::from_word(&row.privilege)) {
+            facts.taken.insert(Holder { role: row.role_name, privilege }, row.is_grantable);
         }
     }
     Ok(())

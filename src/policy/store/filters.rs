@@ -76,7 +76,7 @@ pub(super) async fn validate(
         let mut probe = connection.begin().await?;
         let tree = match tree_of(&mut probe, facts, &expression).await {
             Ok(tree) => tree,
-            Err(error) => return Err(unless_refused(error).map_or_else(refused, |error| error)),
+            Err(error) => return Err(unless_refused(error).unwrap_or_else(refused)),
         };
         let problem = problem_with(&mut probe, facts, &tree).await?;
         // The end of an inner transaction undoes it to its beginning.
@@ -133,7 +133,7 @@ async fn problem_with(
     facts: &Facts,
     tree: &str,
 ) -> Result<Option<String>, StoreError> {
-    let mut direct = node_tree::uses(tree);
+    let direct = node_tree::uses(tree);
     if facts.has_row_policies() && direct.relations.contains(&facts.oid.0) {
         let problem = format!(
             "it reads {} itself, whose policies PostgreSQL would then ask without end; compare columns of the row",
@@ -144,9 +144,7 @@ async fn problem_with(
     if direct.locks {
         return Ok(Some("it locks rows (for update and the like)".to_owned()));
     }
-    // What a view itself is made of is not the filter's.
-    direct.relations.remove(&facts.oid.0);
-    let uses = with_views(connection, direct).await?;
+    let uses = with_views(connection, direct, facts.oid).await?;
     let relation: Option<String> = sqlx::query_scalar(FORBIDDEN_RELATIONS)
         .persistent(false)
         .bind(oids(&uses.relations))
@@ -165,9 +163,10 @@ async fn problem_with(
     Ok(function.map(|(function, why)| format!("it uses {function}: {why}")))
 }
 
-/// What an expression uses, the views that it reads and the domains that it converts to looked through.
-async fn with_views(connection: &mut PgConnection, direct: Uses) -> Result<Uses, sqlx::Error> {
-    let mut all = Uses::default();
+/// What an expression uses, the views that it reads and the domains that it converts to looked through. What the filter's
+/// own relation is made of is not the filter's.
+async fn with_views(connection: &mut PgConnection, direct: Uses, own: Oid) -> Result<Uses, sqlx::Error> {
+    let mut all = Uses { relations: [own.0].into(), ..Uses::default() };
     let mut next = direct;
     while !(next.relations.is_subset(&all.relations)
         && next.types.is_subset(&all.types)

@@ -228,7 +228,7 @@ mod tests {
         let mut facts = facts("accounts");
         facts.taken.insert(holder(Privilege::Select), false);
         let forget = Action::ForgetGrant { role: "anon".to_owned(), privilege: Privilege::Select };
-        assert_eq!(select_actions(&facts, None), [forget.clone()]);
+        assert_eq!(select_actions(&facts, None), std::slice::from_ref(&forget));
         assert_eq!(select_actions(&facts, Some(json!({"hidden_fields": ["secret"]}))), [forget]);
     }
 

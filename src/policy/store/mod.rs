@@ -3,14 +3,18 @@
 //! Start at [`RuleStore`]. A change of rules is one transaction of the database's owner: the row, its filters checked by
 //! PostgreSQL, and the policies and grants that follow from it, or nothing. `rows` is the rows, `checks` and `filters`
 //! what is refused, `facts` what a table has now, `policies` and `grants` what is to change (both pure), `apply` does it.
+//! `lint` reads what is wrong with how the database is protected.
 
 mod apply;
+pub mod audit_triggers;
 mod change;
 mod checks;
 mod error;
 mod facts;
 mod filters;
 mod grants;
+pub mod lint;
+mod lint_rows;
 mod node_tree;
 mod policies;
 mod rows;
@@ -177,12 +181,20 @@ impl RuleStore {
         let facts = facts::one(&mut transaction, name).await?;
         let facts = facts.ok_or_else(|| StoreError::NoSuchTable(name.clone()))?;
         checks::names(&mut transaction, &facts, rules).await?;
+        let before = rows::find(&mut transaction, name).await?.and_then(|stored| stored.rules.ok());
+        let has_new_filters = before.is_none_or(|before| before.custom_filters != rules.custom_filters);
         let stored = rows::put(&mut transaction, name, rules, by).await?;
-        let changes = self.changes(catalog, &facts, Some(rules))?;
-        if !changes.is_empty() || facts.has_row_policies() && !rules.custom_filters.is_empty() {
+        if facts.has_row_policies() && !rules.custom_filters.is_empty() {
             facts.require_owner()?;
         }
-        filters::validate(&mut transaction, &facts, rules).await?;
+        // Trying a filter takes a lock on the table, which whoever closes it in a hurry must not wait for.
+        if has_new_filters {
+            filters::validate(&mut transaction, &facts, rules).await?;
+        }
+        let changes = self.changes(&mut transaction, catalog, &facts, Some(rules)).await?;
+        if !changes.is_empty() {
+            facts.require_owner()?;
+        }
         apply::carry_out(&mut transaction, &facts, &changes).await?;
         transaction.commit().await?;
         Ok(stored)
@@ -225,7 +237,7 @@ impl RuleStore {
         rows::delete(&mut transaction, name, by).await?;
         // Rules of a table that is gone can be removed too.
         if let Some(facts) = facts::one(&mut transaction, name).await? {
-            let changes = self.changes(catalog, &facts, None)?;
+            let changes = self.changes(&mut transaction, catalog, &facts, None).await?;
             if !changes.is_empty() {
                 facts.require_owner()?;
             }

@@ -68,6 +68,8 @@ pub enum RestError {
     NotIdentified,
     /// The catalog has never been loaded.
     NoCatalog,
+    /// What was read must be on record before it is shown, and cannot be.
+    AuditUnavailable,
 }
 
 impl From<RequestError> for RestError {
@@ -102,6 +104,7 @@ impl From<ResponseError> for RestError {
 
 /// How much of an error a caller sees.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each decides about another part of an answer")]
 pub struct Disclosure {
     /// Whether the caller sent credentials: it decides between 401 and 403.
     pub authenticated: bool,
@@ -214,6 +217,12 @@ const DATABASE_TIMEOUT: OwnError = OwnError {
     message: "The database did not answer in time",
 };
 
+const AUDIT_UNAVAILABLE: OwnError = OwnError {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "audit_unavailable",
+    message: "Reading this has to be put on record, which is not possible now",
+};
+
 /// The body of an error; alphabetical, as PostgREST writes it.
 #[derive(Serialize)]
 struct VerboseBody<'a> {
@@ -275,6 +284,7 @@ impl RestError {
                 "Could not query the database for the schema cache. Retrying.",
             )
             .header(header::RETRY_AFTER, "1"),
+            Self::AuditUnavailable => ErrorParts::own(&AUDIT_UNAVAILABLE).header(header::RETRY_AFTER, "1"),
         }
     }
 

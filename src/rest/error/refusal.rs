@@ -77,6 +77,13 @@ pub(super) fn parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
                 .details("This media type is made of whole rows, and you may not see all columns")
                 .hint("Ask for application/json, text/csv or application/x-ndjson")
         }
+        Refusal::Explained => {
+            ErrorParts::denied(disclosure, "42501", "permission denied for the execution plan")
+                .details("It would name columns that you may not see")
+        }
+        Refusal::GraphQl => ErrorParts::denied(disclosure, "42501", "permission denied for function graphql")
+            .details("GraphQL does not know the rules of tables, and this database has some")
+            .hint("Use the REST API, or the secret key from a server of yours"),
         // As pg-safeupdate answers.
         Refusal::Unfiltered { verb } => {
             ErrorParts::new(StatusCode::BAD_REQUEST, "21000", format!("{verb} requires a WHERE clause"))
@@ -118,10 +125,9 @@ fn of_rule(refusal: &decide::Refusal, disclosure: Disclosure) -> ErrorParts {
         Rule::RowRulesOfView => {
             closed("Conditions on rows of a view hold for reading it, and for nothing else")
         }
-        Rule::RowRulesOfParent => {
-            closed("Conditions on rows hold for who asks the table that it inherits from")
-                .hint("Give the table rules of its own")
-        }
+        Rule::RowRulesBelow => closed(
+            "It has conditions on rows that do not hold for this way to them, which has no rules of its own",
+        ),
         Rule::IpAllowlist => ErrorParts::own(&ADDRESS_NOT_ALLOWED),
         Rule::RequireAuth => about_caller(&AUTHENTICATION_REQUIRED),
         Rule::RequireVerified => about_caller(&VERIFICATION_REQUIRED),

@@ -1,6 +1,7 @@
 //! The routes of the service, and who may use them.
 
 mod explain;
+mod lint;
 mod tables;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub fn router(state: SecurityState) -> Router {
         .route("/tables/{table}/history", get(tables::history))
         .route("/explain", post(explain::explain))
         .route("/check", post(explain::check))
+        .route("/lint", get(lint::lint))
         .with_state(state)
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn replace(
     manager.check_filters(
         old_filters.map_or(!rules.custom_filters.is_empty(), |old| *old != rules.custom_filters),
     )?;
-    let catalog = state.catalog.current();
+    let catalog = state.catalog()?;
     let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
     state.catalog.reload().await;
     let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
@@ -84,7 +84,7 @@ pub(super) async fn change(
         Expected::Any | Expected::Present => Expected::Version(stored.version),
         named => named,
     };
-    let catalog = state.catalog.current();
+    let catalog = state.catalog()?;
     let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
     state.catalog.reload().await;
     Ok(answer(StatusCode::OK, &stored))
@@ -98,7 +98,9 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, SecurityError> {
     let name = name(&table)?;
-    let catalog = state.catalog.current();
+    let before = found(state.rules.get(&name).await)?.and_then(|stored| stored.rules.ok());
+    manager.check_filters(before.is_some_and(|before| !before.custom_filters.is_empty()))?;
+    let catalog = state.catalog()?;
     state.rules.delete(&catalog, &name, expected(&headers)?, manager.name()).await?;
     state.catalog.reload().await;
     Ok(StatusCode::NO_CONTENT)

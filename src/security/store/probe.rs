@@ -9,10 +9,14 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::Semaphore;
 
+use crate::catalog::load::LoadOptions;
 use crate::catalog::model::Relation;
 use crate::kernel::db::login::Login;
 use crate::kernel::sql::SqlBuf;
+use crate::policy::lint::Finding;
 use crate::policy::model::Verb;
+use crate::policy::store::lint;
+use crate::security::error::SecurityError;
 
 /// How long a question waits for its turn and its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -177,6 +181,21 @@ impl CallerProbe {
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// What is wrong with how the database is protected, by what the login itself can see.
+    pub(in crate::security) async fn lint(
+        &self,
+        options: &LoadOptions,
+    ) -> Result<Vec<Finding>, SecurityError> {
+        let linted = async {
+            let _turn = self.turn.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let mut connection = self.login.connect().await?;
+            let findings = lint::lint(&mut connection, options).await;
+            let _ = connection.close().await;
+            Ok(findings?)
+        };
+        tokio::time::timeout(PATIENCE, linted).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
     }
 
     async fn as_caller<T>(

@@ -125,18 +125,20 @@ async fn all_ids(client: &Client) -> BTreeSet<i64> {
     }
 }
 
-async fn killed_and_started(mut server: Server, options: Options) -> Server {
+/// A server killed on the spot, and its successor.
+pub async fn killed_and_started(mut server: Server, options: Options) -> Server {
     server.kill().await;
     Server::start(options).await
 }
 
 /// The process id that the embedded PostgreSQL wrote down.
-fn postgres(data: &Path) -> Option<i32> {
+pub fn postgres(data: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(find_pid_file(data)?).ok()?;
     text.lines().next()?.trim().parse().ok()
 }
 
-fn kill_postgres(data: &Path) -> i32 {
+/// Kills the embedded PostgreSQL on the spot; its process id.
+pub fn kill_postgres(data: &Path) -> i32 {
     let pid = postgres(data).expect("postmaster.pid");
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     pid

@@ -26,6 +26,7 @@ async fn only_servers_manage_rules() {
             (Method::GET, "/security/v1/tables/public.orders/history"),
             (Method::POST, "/security/v1/explain"),
             (Method::POST, "/security/v1/check"),
+            (Method::GET, "/security/v1/lint"),
         ] {
             client.send(method, path, Some(json!({}))).await.expect_error(403, "not_allowed");
         }
@@ -223,4 +224,18 @@ async fn a_limit_counts_one_caller_however_the_table_is_asked_for() {
     }
     app.user(BOB).get("/rest/v1/products?select=id").await.expect_status(200);
     app.service().get("/rest/v1/products?select=id").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn lint_finds_what_nothing_protects() {
+    let app = TestApp::with_sql(SHOP).await;
+
+    let findings = app.service().get("/security/v1/lint").await.expect_status(200).json();
+
+    let found = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|finding| finding["object"] == "public.unprotected" && finding["severity"] == "problem");
+    assert!(found, "{findings}");
 }

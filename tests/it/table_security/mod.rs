@@ -2,6 +2,7 @@
 
 mod api;
 mod attacks;
+mod closing;
 mod columns;
 mod differential;
 mod explained;

@@ -3,8 +3,11 @@
 use super::{ACCOUNTS, USER};
 use crate::harness::{Answer, Client, TestApp};
 
+/// Status, body and headers.
+type Seen = (u16, String, Vec<String>);
+
 /// Everything of an answer that could tell one value from another.
-fn seen(answer: &Answer) -> (u16, String, Vec<String>) {
+fn seen(answer: &Answer) -> Seen {
     let headers = ["content-range", "content-length", "content-type", "location", "preference-applied"];
     (answer.status, answer.text(), headers.map(|name| answer.header(name).to_owned()).to_vec())
 }
@@ -55,7 +58,7 @@ const SELECTIONS: [&str; 4] = [
     "/visits?select=place,...accounts({column})",
 ];
 
-async fn answers(client: &Client, column: &str, value: &str) -> Vec<(String, (u16, String, Vec<String>))> {
+async fn answers(client: &Client, column: &str, value: &str) -> Vec<(String, Seen)> {
     let mut found = Vec::new();
     for probe in PROBES {
         let path = format!("/rest/v1{}", probe.replace("{column}", column).replace("{value}", value));
@@ -94,7 +97,7 @@ async fn a_name_that_does_not_exist_is_answered_as_a_hidden_one_is() {
     let hidden = answers(&user, "secret", "aaaaaa").await;
     let none = answers(&user, "absent", "aaaaaa").await;
 
-    let without_name = |answers: Vec<(String, (u16, String, Vec<String>))>, name: &str| -> Vec<_> {
+    let without_name = |answers: Vec<(String, Seen)>, name: &str| -> Vec<_> {
         answers
             .into_iter()
             .map(|(probe, (status, text, _))| (probe, status, text.replace(name, "?")))

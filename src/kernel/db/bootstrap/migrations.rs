@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261120000100_auth_claims",
     "20261127000100_goforward_table_security",
     "20261127000300_goforward_narrowed_grants",
+    "20261127000400_goforward_audit_log",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

@@ -21,6 +21,7 @@ mod resolve;
 mod spread;
 #[cfg(test)]
 mod tests;
+pub mod touched;
 mod tree;
 
 use draft::Draft;

@@ -14,8 +14,9 @@ use crate::policy::decide::{self, Rule, decide};
 use crate::policy::model::{RateLimit, Verb};
 use crate::policy::protected::{Unprotected, protected};
 use crate::policy::restrict::PolicyView;
+use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, Plan, ReadNode, Write};
-use crate::rest::core::request::Mutation;
+use crate::rest::core::plan::touched::touched;
 
 mod names;
 #[cfg(test)]
@@ -39,8 +40,6 @@ pub struct ProtectOptions {
 pub struct Permit {
     /// The limits on how often, each with the relation whose rule it is, no relation twice.
     pub limits: Vec<(QualifiedName, RateLimit)>,
-    /// The relations whose reading leaves a record, no relation twice.
-    pub audited_reads: Vec<QualifiedName>,
     /// Whether any relation in the plan is under rules.
     pub ruled: bool,
     /// Whether a column of a relation in the plan is protected, so that PostgreSQL's errors must not name any.
@@ -70,6 +69,10 @@ pub enum Refusal {
     },
     /// The body that was asked for is made of whole rows, and the caller may not see whole rows.
     WholeRow(QualifiedName),
+    /// An execution plan of a table with protected columns, which would name them.
+    Explained,
+    /// A GraphQL query, whose engine does not know the rules of tables.
+    GraphQl,
     /// An update or delete of all rows.
     Unfiltered {
         /// `UPDATE` or `DELETE`.
@@ -86,18 +89,19 @@ pub fn check(
     caller: &PolicyCaller,
     options: ProtectOptions,
 ) -> Result<Permit, Refusal> {
-    let mut guard = Guard { view, catalog: &view.catalog, caller, options, permit: Permit::default() };
     if caller.bypasses {
-        // Only what leaves a record is of interest.
-        if !view.rules.has_audit() {
-            return Ok(Permit::default());
+        return Ok(Permit::default());
+    }
+    let mut guard = Guard { view, catalog: &view.catalog, caller, options, permit: Permit::default() };
+    for touch in touched(plan) {
+        if touch.is_returned {
+            guard.returned_rows(touch.relation)?;
+        } else {
+            guard.relation(touch.relation, touch.verb)?;
         }
-        guard.options =
-            ProtectOptions { relations: false, unfiltered_writes: false, definer_functions: false };
     }
     match plan {
         Plan::Read(action) => {
-            guard.relation(&action.target, Verb::Select)?;
             guard.output(&action.output)?;
             guard.tree(&action.tree, Some(&action.target), false)?;
         }
@@ -129,11 +133,8 @@ impl Guard<'_> {
             let verb = if write.is_update() { "UPDATE" } else { "DELETE" };
             return Err(Refusal::Unfiltered { verb });
         }
-        for verb in verbs(action.mutation, write) {
-            self.relation(&action.target, verb)?;
-        }
-        // What it wrote is read back.
-        if !write.returning().is_empty() {
+        // How many rows fit a filter tells what is in them, so finding rows to write is reading.
+        if !matches!(write, Write::Insert { .. }) && !write.conditions().is_empty() {
             self.relation(&action.target, Verb::Select)?;
         }
         self.output(&action.output)?;
@@ -151,12 +152,13 @@ impl Guard<'_> {
 
     fn call(&mut self, action: &CallAction) -> Result<(), Refusal> {
         self.function(&action.function)?;
-        let rows_of = action.function.row_type();
-        if let Some(relation) = rows_of {
-            self.returned_rows(relation)?;
+        if action.function.name == QualifiedName::new("graphql_public", "graphql")
+            && !self.view.rules.is_empty()
+        {
+            return Err(Refusal::GraphQl);
         }
         self.output(&action.output)?;
-        self.tree(&action.tree, rows_of, false)
+        self.tree(&action.tree, action.function.row_type(), false)
     }
 
     /// What a node does with rows of the relation `rows_of` (none: no rows of a relation), and everything below it.
@@ -174,17 +176,12 @@ impl Guard<'_> {
             let Some(relationship) = child.relationship.as_deref() else { continue };
             let foreign = relationship.foreign_relation();
             match relationship {
-                Relationship::ForeignKey { cardinality, .. } => {
-                    self.relation(foreign, Verb::Select)?;
-                    if let Cardinality::ManyToMany(junction) = cardinality {
-                        self.relation(&junction.relation, Verb::Select)?;
-                    }
-                }
                 // It is a function: EXECUTE decides, and row policies inside it.
-                Relationship::Computed { function, .. } => {
-                    self.functions(function)?;
-                    self.returned_rows(foreign)?;
+                Relationship::Computed { function, .. } => self.functions(function)?,
+                Relationship::ForeignKey { cardinality: Cardinality::ManyToMany(junction), .. } => {
+                    self.junction(&junction.relation)?;
                 }
+                Relationship::ForeignKey { .. } => {}
             }
             self.names(names::of_child(node, child), foreign)?;
             self.tree(child, Some(foreign), is_aggregated)?;
@@ -192,10 +189,20 @@ impl Guard<'_> {
         Ok(())
     }
 
+    /// The relation between the ends of an embed stands bare in the query, so a condition on its rows would be lost.
+    fn junction(&self, name: &QualifiedName) -> Result<(), Refusal> {
+        match self.catalog.relations.get(name) {
+            Some(relation) if relation.restriction.rows.is_some() => {
+                Err(Refusal::Rule(decide::Refusal { relation: name.clone(), rule: Rule::RowRulesOfView }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A relation that the plan reads or writes.
     fn relation(&mut self, name: &QualifiedName, verb: Verb) -> Result<(), Refusal> {
         let Some(relation) = self.catalog.relations.get(name) else {
-            let has_rules = !self.caller.bypasses && self.view.rules.governing(name).next().is_some();
+            let has_rules = self.view.rules.governing(name).next().is_some();
             if !self.options.relations && !has_rules {
                 return Ok(());
             }
@@ -212,7 +219,7 @@ impl Guard<'_> {
     /// say who sees them, and what of them.
     fn returned_rows(&mut self, name: &QualifiedName) -> Result<(), Refusal> {
         let Some(relation) = self.catalog.relations.get(name) else {
-            if self.caller.bypasses || self.view.rules.governing(name).next().is_none() {
+            if self.view.rules.governing(name).next().is_none() {
                 return Ok(());
             }
             // Its columns are not known here, so none of its rules could be held.
@@ -233,17 +240,10 @@ impl Guard<'_> {
     fn decide(&mut self, relation: &Arc<Relation>, verb: Verb) -> Result<(), Refusal> {
         let access = decide(self.view, relation, verb, self.caller).map_err(Refusal::Rule)?;
         self.permit.ruled |= self.view.rules.governing(&relation.name).next().is_some();
-        self.permit.conceals |= relation.restriction.closed.is_some();
+        self.permit.conceals |= access.relation.restriction.closed.is_some();
         for (table, limit) in access.limits {
             if !self.permit.limits.iter().any(|(known, _)| known == table) {
                 self.permit.limits.push((table.clone(), limit));
-            }
-        }
-        if verb.is_read() {
-            for table in access.audited {
-                if !self.permit.audited_reads.contains(table) {
-                    self.permit.audited_reads.push(table.clone());
-                }
             }
         }
         Ok(())
@@ -251,6 +251,9 @@ impl Guard<'_> {
 
     /// A media type whose handler takes rows of a relation as they are.
     fn output(&self, output: &Output) -> Result<(), Refusal> {
+        if self.permit.conceals && matches!(output.media, MediaType::Plan(_)) {
+            return Err(Refusal::Explained);
+        }
         match &output.handler {
             Handler::Custom { target: Some(target), .. }
                 if self.catalog.relations.get(target).is_some_and(|relation| relation.is_restricted()) =>
@@ -307,9 +310,7 @@ impl Guard<'_> {
         relation: &QualifiedName,
         known: Option<&Arc<Relation>>,
     ) -> Result<(), Refusal> {
-        if &**name == "*" {
-            return Ok(());
-        }
+        // A star that was left after planning stands for the whole row, whatever is done with it.
         if let Some(listed) = known.and_then(|relation| relation.restriction.closed.as_ref())
             && !listed.contains(name)
         {
@@ -323,22 +324,11 @@ impl Guard<'_> {
                 return Err(Refusal::Column { relation: relation.clone(), name: name.clone() });
             }
         }
-        if self.options.definer_functions {
+        if self.options.definer_functions && &**name != "*" {
             for schema in &self.catalog.schemas {
                 self.functions(&QualifiedName::new(schema.clone(), name.clone()))?;
             }
         }
         Ok(())
-    }
-}
-
-/// What a write does with rows: an upsert that merges does two things.
-fn verbs(mutation: Mutation, write: &Write) -> Vec<Verb> {
-    let merges = matches!(write, Write::Insert { on_conflict: Some(conflict), .. } if !conflict.ignore);
-    match mutation {
-        Mutation::Create | Mutation::SingleUpsert if merges => vec![Verb::Insert, Verb::Update],
-        Mutation::Create | Mutation::SingleUpsert => vec![Verb::Insert],
-        Mutation::Update => vec![Verb::Update],
-        Mutation::Delete => vec![Verb::Delete],
     }
 }

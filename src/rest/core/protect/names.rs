@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::rest::core::plan::model::{Embed, Logic, OrderBy, ReadNode, SelectField, Spread};
+use crate::rest::core::request::Aggregate;
 
 /// A name and its use.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,8 @@ pub(super) fn aggregates(node: &ReadNode) -> bool {
 
 /// The names that a node uses of its own relation.
 pub(super) fn own(node: &ReadNode, is_aggregated: bool) -> Vec<Name<'_>> {
-    let mut names: Vec<Name<'_>> = node.select.iter().map(|item| selected(item, is_aggregated)).collect();
+    let shown = node.select.iter().filter(|item| !counts_rows(item));
+    let mut names: Vec<Name<'_>> = shown.map(|item| selected(item, is_aggregated)).collect();
     names.extend(node.order.iter().filter(|term| term.relation.is_none()).map(ordered));
     if let Some(Spread::ToMany { extra_select, .. }) = &node.spread {
         let own = extra_select.iter().filter(|(relation, _)| relation.is_none());
@@ -66,6 +68,14 @@ pub(super) fn of_logic<'a>(logic: &'a Logic, names: &mut Vec<Name<'a>>) {
         Logic::Filter { field, .. } => names.push(Name { name: &field.name, used: Use::Compared }),
         Logic::EmbedIsNull { .. } => {}
     }
+}
+
+/// `count()`, which looks at no column.
+fn counts_rows(item: &SelectField) -> bool {
+    &*item.field.name == "*"
+        && item.field.json_path.is_empty()
+        && item.cast.is_none()
+        && item.aggregate == Some(Aggregate::Count)
 }
 
 fn selected(item: &SelectField, is_aggregated: bool) -> Name<'_> {

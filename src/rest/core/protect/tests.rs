@@ -319,9 +319,29 @@ fn rules_hold_at_every_level_and_for_everything_a_write_does() {
 
 #[test]
 fn a_table_that_appears_twice_is_counted_once() {
-    let rate = || serde_json::json!({"rate_limit": {"requests": 5, "window_seconds": 1}, "audit_actions": ["select"]});
+    let rate = || serde_json::json!({"rate_limit": {"requests": 5, "window_seconds": 1}});
     let rules = [("clients", rate()), ("invoices", rate())];
     let permit = under_rules(&rules, "GET", "/clients?select=a:invoices(id),b:invoices(id)", "anon").unwrap();
     assert_eq!(permit.limits.len(), 2);
-    assert_eq!(permit.audited_reads, [name("clients"), name("invoices")]);
+}
+
+#[test]
+fn a_quoted_star_stands_for_no_more_than_the_columns_that_may_be_seen() {
+    let hidden = [("clients", serde_json::json!({"hidden_fields": ["name"]}))];
+    for url in [
+        "/clients?select=x:%22*%22->>name",
+        "/clients?select=%22*%22->>name.max()",
+        "/clients?%22*%22->>name=eq.1",
+        "/clients?order=%22*%22",
+        "/invoices?select=clients(x:%22*%22->>name)",
+        "/invoices?select=id,clients(id)&order=clients(%22*%22->>name)",
+        "/rpc/search?term=a&select=x:%22*%22->>name",
+    ] {
+        let expected = Refusal::Column { relation: name("clients"), name: "*".into() };
+        assert_eq!(under_rules(&hidden, "GET", url, "anon"), Err(expected), "{url}");
+    }
+    for url in ["/clients?select=%22*%22", "/clients?select=count()", "/invoices?select=...clients(count())"]
+    {
+        assert!(under_rules(&hidden, "GET", url, "anon").is_ok(), "{url}");
+    }
 }

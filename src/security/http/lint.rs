@@ -1,0 +1,28 @@
+//! What is wrong with how the database is protected.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::catalog::load::LoadOptions;
+use crate::security::error::SecurityError;
+use crate::security::state::SecurityState;
+
+use super::RuleManager;
+
+/// All findings, the worst of each object first.
+pub(super) async fn lint(
+    _: RuleManager,
+    State(state): State<SecurityState>,
+) -> Result<Json<Value>, SecurityError> {
+    if !state.catalog.is_ready() {
+        return Err(SecurityError::NotReady);
+    }
+    let options = LoadOptions {
+        schemas: state.catalog.current().schemas.iter().map(ToString::to_string).collect(),
+        extra_search_path: state.extra_search_path.clone(),
+        authenticator: None,
+    };
+    let findings = state.probe.lint(&options).await?;
+    Ok(Json(json!(findings)))
+}
