@@ -20,8 +20,8 @@ pub(super) fn mount(config: &Config, database: &Database, rest: &Rest) -> Option
     let parts = (rest.catalog.clone(), Arc::clone(&rest.policies));
     let mut state = SecurityState::new(parts, rules, authority, login);
     state.anon_role = config.rest.anon_role.as_deref().map(Arc::from);
-    state.trusted_role = database.service_role;
     state.extra_search_path.clone_from(&config.rest.extra_search_path);
+    state.trusted_role = database.service_role;
     state.closed_by_default = config.rest.protect_relations;
     let claim = config.security.verified_claim.as_deref();
     state.verified_claim = claim.and_then(|path| VerifiedClaim::parse(path).ok());

@@ -52,8 +52,10 @@ pub enum Rule {
     AllowedRoles,
     /// A condition on rows of a view, which only reading can be held to.
     RowRulesOfView,
-    /// A relation below a view, or a parent of a table, has conditions on rows that do not hold through it.
+    /// A relation below a view has conditions on rows that do not hold through it.
     RowRulesBelow,
+    /// A table that inherits from one with conditions on rows, which PostgreSQL holds only who asks the parent to.
+    RowRulesOfParent,
 }
 
 impl Rule {
@@ -71,6 +73,7 @@ impl Rule {
             Self::AllowedRoles => "allowed_roles",
             Self::RowRulesOfView => "row_rules_of_view",
             Self::RowRulesBelow => "row_rules_below",
+            Self::RowRulesOfParent => "row_rules_of_parent",
         }
     }
 }
@@ -105,8 +108,14 @@ pub fn decide<'a>(
             TableRules::InForce(security) => security,
             TableRules::Closed(closed) => return refusal(table, Rule::Closed(closed.clone())),
         };
-        if table != name && security.has_row_rules() && !row_rules_hold_through(view, relation, table) {
-            return refusal(table, Rule::RowRulesBelow);
+        if table != name && security.has_row_rules() {
+            // A table under the rules of another is one that inherits from it.
+            if relation.has_row_policies() {
+                return refusal(table, Rule::RowRulesOfParent);
+            }
+            if !row_rules_hold_through(view, relation, table) {
+                return refusal(table, Rule::RowRulesBelow);
+            }
         }
         if let Some(rule) = broken_rule(security, verb, caller) {
             return refusal(table, rule);
@@ -117,7 +126,7 @@ pub fn decide<'a>(
 }
 
 /// Whether the conditions on rows of `table` hold for what is read through a view: by row policies, which see the caller
-/// only where every view on the way asks as the caller. Those of a parent do not hold for who asks the heir itself.
+/// only where every view on the way asks as the caller.
 fn row_rules_hold_through(view: &PolicyView, relation: &Relation, table: &QualifiedName) -> bool {
     let catalog = &view.catalog;
     let has_policies = match catalog.relations.get(table) {
@@ -125,8 +134,7 @@ fn row_rules_hold_through(view: &PolicyView, relation: &Relation, table: &Qualif
         // Outside the exposed schemas: what reads nothing is no view.
         None => catalog.lineage.get(table).is_none_or(|lineage| lineage.reads.is_empty()),
     };
-    let is_heir = relation.has_row_policies();
-    !is_heir && has_policies && relation.protection.is_protected()
+    has_policies && relation.protection.is_protected()
 }
 
 /// The relations whose rules ask for a record of `verb` on a relation, whoever does it and whatever is decided.

@@ -257,6 +257,9 @@ fn reason(refusal: &decide::Refusal) -> String {
         Rule::RequireVerified => format!("{table} is for verified accounts"),
         Rule::RequireMfa => format!("{table} is for callers with a second factor"),
         Rule::AllowedRoles => format!("the caller has none of the roles that {table} is for"),
+        Rule::RowRulesOfParent => {
+            format!("conditions on rows of {table} do not reach tables that inherit from it")
+        }
         Rule::RowRulesOfView => format!("conditions on rows of {table} hold for reading only"),
     }
 }

@@ -126,8 +126,12 @@ fn of_rule(refusal: &decide::Refusal, disclosure: Disclosure) -> ErrorParts {
             closed("Conditions on rows of a view hold for reading it, and for nothing else")
         }
         Rule::RowRulesBelow => closed(
-            "It has conditions on rows that do not hold for this way to them, which has no rules of its own",
+            "It has conditions on rows that do not hold through this view, which has no rules of its own",
         ),
+        Rule::RowRulesOfParent => {
+            closed("Conditions on rows hold for who asks the table that it inherits from")
+                .hint("Give the table rules of its own")
+        }
         Rule::IpAllowlist => ErrorParts::own(&ADDRESS_NOT_ALLOWED),
         Rule::RequireAuth => about_caller(&AUTHENTICATION_REQUIRED),
         Rule::RequireVerified => about_caller(&VERIFICATION_REQUIRED),
