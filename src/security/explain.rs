@@ -12,7 +12,6 @@ use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, decide};
 use crate::policy::model::Verb;
 use crate::policy::protected::protected;
-use crate::policy::restrict::PolicyView;
 
 use super::error::SecurityError;
 use super::model::Question;
@@ -84,7 +83,7 @@ pub(super) async fn explain(
     {
         return Ok(answer.refused("unprotected", format!("{name} {}", open.reason)));
     }
-    if let Some(refusal) = refused_by_rules(&view, relation, question.verb, &caller) {
+    if let Err(refusal) = decide(&view, relation, question.verb, &caller) {
         answer.relation = refusal.relation.to_string();
         let words = reason(&refusal);
         return Ok(answer.refused(refusal.rule.name(), words));
@@ -110,17 +109,6 @@ pub(super) async fn explain(
         "no rule or grant forbids it; row policies decide about each row".to_owned()
     };
     Ok(answer)
-}
-
-/// The rule that says no. To find the rows that it changes, a write reads.
-fn refused_by_rules(
-    view: &PolicyView,
-    relation: &Arc<Relation>,
-    verb: Verb,
-    caller: &PolicyCaller,
-) -> Option<decide::Refusal> {
-    let reading = matches!(verb, Verb::Update | Verb::Delete).then_some(Verb::Select);
-    [verb].into_iter().chain(reading).find_map(|verb| decide(view, relation, verb, caller).err())
 }
 
 /// Row-level security that no policy opens.

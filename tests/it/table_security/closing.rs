@@ -87,23 +87,6 @@ async fn rules_do_not_end_by_being_filtered_away_or_by_losing_their_table() {
 }
 
 #[tokio::test]
-async fn finding_rows_to_write_is_reading() {
-    let app = TestApp::with_sql(ACCOUNTS).await;
-    app.database.run("update goforward.table_security set require_mfa = true, public_write = true").await;
-    let user = app.user(USER);
-    let in_force = async || user.get("/rest/v1/accounts?select=id").await.status == 403;
-    eventually("the rules to be in force", in_force).await;
-
-    let counting = user.clone().prefer("handling=strict, max-affected=0");
-    counting
-        .patch("/rest/v1/accounts?id=gt.1", json!({"name": "x"}))
-        .await
-        .expect_error(403, "insufficient_aal");
-    user.delete("/rest/v1/accounts?id=gt.1").await.expect_error(403, "insufficient_aal");
-    user.post("/rest/v1/accounts", json!({"id": 7, "name": "new"})).await.expect_status(201);
-}
-
-#[tokio::test]
 async fn conditions_on_rows_hold_through_every_view_or_close_it() {
     let app = TestApp::with_sql(
         "create table teams (id int primary key, name text);

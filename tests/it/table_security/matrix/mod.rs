@@ -251,9 +251,7 @@ fn expected(case: Case, entry: Entry) -> Value {
         _ => Verb::Select,
     };
     let shows_rows = matches!(entry, Entry::Write(_, Returned::Rows));
-    // To find the rows that it changes, and to show them, a write reads.
-    let reads = shows_rows || matches!(verb, Verb::Update | Verb::Delete);
-    let mut refusal = case.refusal(verb).or_else(|| reads.then(|| case.refusal(Verb::Select)).flatten());
+    let mut refusal = case.refusal(verb).or_else(|| shows_rows.then(|| case.refusal(Verb::Select)).flatten());
     if refusal.is_none() && verb == Verb::Insert && !case.takes_new_row(shows_rows) {
         refusal = Some(case.denied());
     }
