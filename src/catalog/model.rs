@@ -66,7 +66,7 @@ pub struct Catalog {
     /// What views of every schema do with the columns that they read, by view; tables that inherit or generate columns too.
     pub lineage: Arc<HashMap<QualifiedName, ViewLineage>>,
     /// The relations whose rows a function returns that can be used like a column, by relation and name.
-    pub row_results: Arc<HashMap<(QualifiedName, Arc<str>), Vec<QualifiedName>>>,
+    pub row_results: Arc<HashMap<ColumnName, Vec<QualifiedName>>>,
     /// The rows of `goforward.table_security`, for `policy` to read.
     pub table_security: Arc<TableSecurityRows>,
     /// The marks of the policies that goforward made, of relations whose row-level security is on (see `policy`).

@@ -129,9 +129,12 @@ pub fn decide<'a>(
 /// only where every view on the way asks as the caller.
 fn row_rules_hold_through(view: &PolicyView, relation: &Relation, table: &QualifiedName) -> bool {
     let catalog = &view.catalog;
-    let is_view = catalog.lineage.contains_key(table);
-    let has_policies = catalog.relations.get(table).is_none_or(|table| table.has_row_policies());
-    !is_view && has_policies && relation.protection.is_protected()
+    let has_policies = match catalog.relations.get(table) {
+        Some(table) => table.has_row_policies(),
+        // Outside the exposed schemas: what reads nothing is no view.
+        None => catalog.lineage.get(table).is_none_or(|lineage| lineage.reads.is_empty()),
+    };
+    has_policies && relation.protection.is_protected()
 }
 
 /// The relations whose rules ask for a record of `verb` on a relation, whoever does it and whatever is decided.

@@ -105,16 +105,10 @@ pub(super) async fn explain(
     let facts = probe.facts(&caller.role, &claims, relation, question.verb).await?;
     answer.row_policies.clone_from(&facts.policies);
     answer.sql = Some(effective_sql(relation, question.verb));
-    if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts) {
+    if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts)
+        .or_else(|| refused_to_all_rows(question.verb, &caller, &facts))
+    {
         return Ok(answer.refused(rule, words));
-    }
-    if facts.is_bound && !answer.row_policies.iter().any(|policy| !policy.restrictive) {
-        let words = format!(
-            "row-level security is on, and no policy lets {} {} any row",
-            caller.role,
-            question.verb.word()
-        );
-        return Ok(answer.refused("row_policy", words));
     }
     if let Some(key) = &question.key {
         let asker = (&*caller.role, claims.as_str());
@@ -128,6 +122,15 @@ pub(super) async fn explain(
         "no rule or grant forbids it; row policies decide about each row".to_owned()
     };
     Ok(answer)
+}
+
+/// Row-level security that no policy opens.
+fn refused_to_all_rows(verb: Verb, caller: &PolicyCaller, facts: &Facts) -> Option<(&'static str, String)> {
+    let is_closed = facts.is_bound && facts.policies.iter().all(|policy| policy.restrictive);
+    is_closed.then(|| {
+        let (role, verb) = (&caller.role, verb.word());
+        ("row_policy", format!("row-level security is on, and no policy lets {role} {verb} any row"))
+    })
 }
 
 /// The grant, or the rule about columns, that leaves nothing to do.

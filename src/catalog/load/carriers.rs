@@ -2,12 +2,11 @@
 //! functions of another relation's row that return them, and columns that are generated from others.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use sqlx::PgConnection;
 
 use super::Interner;
-use crate::catalog::model::{QualifiedName, ViewLineage};
+use crate::catalog::model::{ColumnName, QualifiedName, ViewLineage};
 
 /// A table, one that it inherits from, and the columns that both have.
 #[derive(sqlx::FromRow)]
@@ -131,7 +130,7 @@ pub(super) fn generate(
 pub(super) fn row_results(
     rows: &[RowFunctionRow],
     interner: &mut Interner,
-) -> HashMap<(QualifiedName, Arc<str>), Vec<QualifiedName>> {
+) -> HashMap<ColumnName, Vec<QualifiedName>> {
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows {
         let relation = interner.name(&row.relation_schema, &row.relation_name);

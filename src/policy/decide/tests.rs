@@ -5,31 +5,49 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::catalog::RelationKind;
+use crate::catalog::model::ViewLineage;
 use crate::policy::book::PolicyBook;
+use crate::policy::desired;
 use crate::policy::samples::{caller, catalog_with_rules, name};
+
+/// What is decided about reading `orders` under these rules, where it gets its rows from `accounts`: as a view, or as a table
+/// that inherits them. `accounts` has this lineage of its own.
+fn decided_above(kind: RelationKind, below: ViewLineage, rules: &[(&str, Value)]) -> Result<(), Rule> {
+    let mut catalog = catalog_with_rules(rules);
+    Arc::make_mut(catalog.relations.get_mut(&name("orders")).unwrap()).kind = kind;
+    let above = ViewLineage { reads: [name("accounts")].into(), ..ViewLineage::default() };
+    catalog.lineage = Arc::new([(name("orders"), above), (name("accounts"), below)].into());
+    let marks = |(table, rules): &(&str, Value)| {
+        let security = TableSecurity::parse(rules.clone()).unwrap();
+        let policies = desired::restrictive_policies(&catalog, &name(table), &security).unwrap();
+        (name(table), policies.iter().map(|policy| Arc::from(policy.mark())).collect())
+    };
+    catalog.own_policies = Arc::new(rules.iter().map(marks).collect());
+    let view = PolicyBook::default().view(&Arc::new(catalog), &caller("anon"), true);
+    let relation = view.catalog.relations.get(&name("orders")).unwrap();
+    decide(&view, relation, Verb::Select, &caller("anon")).map(drop).map_err(|refusal| refusal.rule)
+}
+
+fn low_only() -> (&'static str, Value) {
+    ("accounts", json!({"custom_filters": {"low": "id < 3"}}))
+}
 
 #[test]
 fn a_table_that_inherits_from_one_with_conditions_on_rows_is_closed_until_it_has_rules() {
-    let decided = |rules: &[(&str, Value)]| {
-        let mut catalog = catalog_with_rules(rules);
-        let mut parent = crate::catalog::model::ViewLineage::default();
-        parent.reads.insert(name("accounts"));
-        catalog.lineage = Arc::new([(name("orders"), parent)].into());
-        let marks = |table: &str, rules: &Value| {
-            let security = TableSecurity::parse(rules.clone()).unwrap();
-            let policies =
-                crate::policy::desired::restrictive_policies(&catalog, &name(table), &security).unwrap();
-            (name(table), policies.iter().map(|policy| Arc::from(policy.mark())).collect())
-        };
-        catalog.own_policies = Arc::new(rules.iter().map(|(table, rules)| marks(table, rules)).collect());
-        let view = PolicyBook::default().view(&Arc::new(catalog), &caller("anon"), true);
-        let relation = view.catalog.relations.get(&name("orders")).unwrap();
-        decide(&view, relation, Verb::Select, &caller("anon")).map(drop).map_err(|refusal| refusal.rule)
-    };
-    let filtered = || ("accounts", json!({"custom_filters": {"low": "id < 3"}}));
+    let decided = |rules: &[_]| decided_above(RelationKind::Table, ViewLineage::default(), rules);
     assert_eq!(decided(&[("accounts", json!({}))]), Ok(()));
-    assert_eq!(decided(&[filtered()]), Err(Rule::RowRulesOfParent));
-    assert_eq!(decided(&[filtered(), ("orders", json!({}))]), Ok(()));
+    assert_eq!(decided(&[low_only()]), Err(Rule::RowRulesOfParent));
+    assert_eq!(decided(&[low_only(), ("orders", json!({}))]), Ok(()));
+}
+
+#[test]
+fn conditions_on_rows_hold_through_a_view_whatever_columns_its_table_generates() {
+    let secret = || (name("accounts"), "secret".into());
+    let generates = ViewLineage { computed: vec![("email".into(), secret())], ..ViewLineage::default() };
+    for below in [ViewLineage::default(), generates] {
+        assert_eq!(decided_above(RelationKind::View, below, &[low_only()]), Ok(()));
+    }
 }
 
 fn decided(rules: Value, verb: Verb, caller: &PolicyCaller) -> Result<(), Rule> {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{ACCOUNTS, USER};
 use crate::harness::{Caller, TestApp};
 
-/// Values of the hidden column and those behind the masks.
-const PROTECTED: [&str; 7] = ["maroon", "olive", "jane@", "170", "411111", "t-1", "first"];
+/// Values of the hidden column and those behind the masks; none could be part of a request id.
+const PROTECTED: [&str; 7] = ["maroon", "olive", "jane@", "170 123", "411111111", "t-1", "first"];
 
 fn expect_protected(answer: crate::harness::Answer) -> crate::harness::Answer {
     PROTECTED.iter().fold(answer, |answer, value| answer.expect_nowhere(value))
