@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
 use crate::app::database::{describe, external_target, owner_login};
+use crate::app::edge::SERVICE_ROLE;
 use crate::app::error::AppError;
 use crate::app::policy_lint::lint;
 use crate::app::reach;
+use crate::app::security::access_settings;
 use crate::catalog::load::{self, LoadOptions, in_database_settings};
 use crate::catalog::model::{Catalog, QualifiedName};
 use crate::cli::{ActionError, PackChoice, PolicyEntry, PolicyFiles, PolicyReport, PolicyTask};
@@ -22,6 +25,7 @@ use crate::policy::files::{self, Document};
 use crate::policy::model::TableSecurity;
 use crate::policy::packs;
 use crate::policy::store::{Applied, Expected, RuleStore, StoredRules};
+use crate::security::explain_once;
 
 use super::rest::load_options;
 
@@ -56,6 +60,10 @@ pub(super) async fn carry_out(loaded: Loaded, task: PolicyTask) -> Result<Policy
             let _ = connection.close().await;
             report
         }
+        PolicyTask::Explain { question, json } => {
+            let catalog = catalog_of(&loaded, &owner).await?;
+            explain(&loaded.config, catalog, owner, (question, json)).await
+        }
         PolicyTask::Export { dir } => export(&store.list().await?, dir.as_deref()),
         PolicyTask::Diff(files) => {
             let documents = read(&files)?;
@@ -76,6 +84,34 @@ pub(super) async fn carry_out(loaded: Loaded, task: PolicyTask) -> Result<Policy
             apply(&store, &catalog, &stored, Wanted { documents, prunes: false }).await
         }
     }
+}
+
+/// The answer to a question about a caller; asked as the owner, who may be anybody.
+async fn explain(
+    config: &Config,
+    catalog: Catalog,
+    owner: Login,
+    (question, json): (serde_json::Value, bool),
+) -> Result<PolicyReport, ActionError> {
+    let settings = access_settings(config, Some(SERVICE_ROLE));
+    let answer = explain_once(Arc::new(catalog), &settings, owner, question).await?;
+    let differs = answer["allowed"] != true;
+    if json {
+        return Ok(PolicyReport { text: format!("{answer:#}\n"), differs, ..PolicyReport::default() });
+    }
+    let word = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    let title = format!("{}: {}", if differs { "no" } else { "yes" }, word("reason"));
+    let mut details = vec![format!("role {}, decided by {}", word("role"), word("rule"))];
+    for (name, column) in answer["columns"].as_object().into_iter().flatten() {
+        let write = if column["write"] == true { "writable" } else { "not writable" };
+        details.push(format!("column {name}: {}, {write}", column["read"].as_str().unwrap_or_default()));
+    }
+    for policy in answer["row_policies"].as_array().into_iter().flatten() {
+        details.push(format!("row policy {}", policy["name"].as_str().unwrap_or_default()));
+    }
+    details.extend(answer["sql"].as_str().map(str::to_owned));
+    let entries = vec![PolicyEntry { title, details }];
+    Ok(PolicyReport { entries, differs, ..PolicyReport::default() })
 }
 
 /// The catalog as a server with this configuration reads it.

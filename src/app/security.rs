@@ -9,7 +9,20 @@ use crate::gateway::Mount;
 use crate::kernel::config::Config;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::{ServersOnly, VerifiedClaim};
-use crate::security::{SecurityState, router};
+use crate::security::{AccessSettings, SecurityState, router};
+
+/// What callers are held to beside the rules of tables.
+pub(super) fn access_settings(config: &Config, trusted_role: Option<&'static str>) -> AccessSettings {
+    let claim = config.security.verified_claim.as_deref();
+    AccessSettings {
+        anon_role: config.rest.anon_role.as_deref().map(Arc::from),
+        trusted_role,
+        closed_by_default: config.rest.protect_relations,
+        star_by_grants: config.rest.star_by_grants,
+        // Checked with the configuration; a claim that cannot be used verifies nobody.
+        verified_claim: claim.and_then(|path| VerifiedClaim::parse(path).ok()),
+    }
+}
 
 /// The mount of the service, where the database is one that holds rules.
 pub(super) fn mount(config: &Config, database: &Database, rest: &Rest) -> Option<Mount> {
@@ -19,12 +32,8 @@ pub(super) fn mount(config: &Config, database: &Database, rest: &Rest) -> Option
     let login = Login::from(&database.authenticator);
     let parts = (rest.catalog.clone(), Arc::clone(&rest.policies));
     let mut state = SecurityState::new(parts, rules, authority, login);
-    state.anon_role = config.rest.anon_role.as_deref().map(Arc::from);
+    state.access = access_settings(config, database.service_role);
     state.extra_search_path.clone_from(&config.rest.extra_search_path);
-    state.trusted_role = database.service_role;
-    state.closed_by_default = config.rest.protect_relations;
-    let claim = config.security.verified_claim.as_deref();
-    state.verified_claim = claim.and_then(|path| VerifiedClaim::parse(path).ok());
     let mount = Mount::router("security", "/security/v1", router(state))
         .limits(edge::rest_limits(&config.server))
         .cors(edge::rest_cors(config))

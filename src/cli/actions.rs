@@ -51,6 +51,13 @@ pub enum PolicyTask {
     },
     /// List the packs.
     Packs,
+    /// Say why a caller may or may not do something with a table.
+    Explain {
+        /// The question, as `POST /security/v1/explain` takes it.
+        question: serde_json::Value,
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
     /// Say what is wrong with how the database is protected.
     Lint {
         /// As JSON, and not as text for people.

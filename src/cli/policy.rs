@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::actions::{PackChoice, PolicyFiles, PolicyReport, PolicyTask, Threshold};
 use super::arguments::ConfigArguments;
@@ -42,6 +43,29 @@ pub(super) enum PolicyCommand {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
+    /// Says why a caller may or may not do something with a table; exit code 1 if it may not
+    Explain {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The table, as in public.orders
+        #[arg(value_name = "SCHEMA.TABLE")]
+        table: String,
+        /// What the caller wants to do: select, insert, update, delete
+        #[arg(value_name = "VERB")]
+        verb: String,
+        /// The caller's claims as a JSON object; without any it is an anonymous one
+        #[arg(long, value_name = "JSON", value_parser = json_object, default_value = "{}")]
+        claims: Value,
+        /// The key of the row in question as a JSON object, as in '{"id": 7}'
+        #[arg(long, value_name = "JSON", value_parser = json_object)]
+        key: Option<Value>,
+        /// Where the caller comes from
+        #[arg(long, value_name = "IP")]
+        address: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Lists the packs and their parameters
     Packs,
     /// Says what is wrong with how the database is protected, why, and how to fix it; changes nothing
@@ -71,6 +95,15 @@ pub(super) struct FileArguments {
     prune: bool,
 }
 
+fn json_object(text: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err("expected a JSON object, as in {\"role\": \"authenticated\"}".to_owned())
+    }
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, as in owner=customer_id")?;
     Ok((name.trim().to_owned(), value.to_owned()))
@@ -88,6 +121,17 @@ impl PolicyCommand {
             Self::Apply { config, files, .. } => (config, PolicyTask::Apply(files.into())),
             Self::Export { config, dir } => (config, PolicyTask::Export { dir }),
             Self::Packs => (ConfigArguments::default(), PolicyTask::Packs),
+            Self::Explain { config, table, verb, claims, key, address, json } => {
+                let (schema, table) = table.split_once('.').unwrap_or(("public", &table));
+                let mut question = json!({"claims": claims, "schema": schema, "table": table, "verb": verb});
+                if let Some(key) = key {
+                    question["key"] = key;
+                }
+                if let Some(address) = address {
+                    question["address"] = address.into();
+                }
+                (config, PolicyTask::Explain { question, json })
+            }
             Self::Lint { config, json, fail_on } => (config, PolicyTask::Lint { json, fail_on }),
         }
     }

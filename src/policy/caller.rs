@@ -4,11 +4,12 @@
 //! decides about columns, so that callers of one class share a catalog.
 
 use core::net::IpAddr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::catalog::role::Role;
 use crate::kernel::identity::{Caller, Claims, VerifiedClaim};
 
 /// The facts about one caller.
@@ -33,15 +34,16 @@ pub struct PolicyCaller {
 
 impl PolicyCaller {
     /// The facts from a verified caller. `verified_claim` is the path of the claim that says whether the account is
-    /// verified; without one nobody is.
+    /// verified; without one nobody is. `roles` are those of PostgreSQL.
     pub fn new(
         caller: &Caller,
         bypasses: bool,
         verified_claim: Option<&VerifiedClaim>,
         address: Option<IpAddr>,
+        roles: &HashMap<Arc<str>, Role>,
     ) -> Self {
         let standing = (bypasses, caller.is_authenticated());
-        Self::of_claims(Arc::clone(&caller.role), standing, &caller.claims, verified_claim, address)
+        Self::of_claims(Arc::clone(&caller.role), standing, &caller.claims, verified_claim, address, roles)
     }
 
     /// The facts from a role, whether it bypasses rules and is another than the anonymous one, and claims.
@@ -51,14 +53,18 @@ impl PolicyCaller {
         claims: &Claims,
         verified_claim: Option<&VerifiedClaim>,
         address: Option<IpAddr>,
+        roles: &HashMap<Arc<str>, Role>,
     ) -> Self {
+        let mut app_roles = app_roles(claims);
+        // The name of a PostgreSQL role means that role: an app role of the same name would pass for it.
+        app_roles.retain(|name| !roles.contains_key(name.as_str()));
         Self {
             role,
             bypasses,
             authenticated,
             verified: verified_claim.is_some_and(|claim| claim.holds(claims)),
             second_factor: claims.get("aal").and_then(Value::as_str) == Some("aal2"),
-            app_roles: app_roles(claims),
+            app_roles,
             address: address.map(|address| address.to_canonical()),
         }
     }
@@ -96,6 +102,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_app_role_does_not_pass_for_a_role_of_postgresql() {
+        let claims = json!({"app_roles": ["authenticated", "clerk"]});
+        let roles = HashMap::from([("authenticated".into(), Role::default())]);
+        let claims = claims.as_object().unwrap();
+        let caller = PolicyCaller::of_claims("anon".into(), (false, false), claims, None, None, &roles);
+        assert_eq!(caller.app_roles, BTreeSet::from(["clerk".to_owned()]));
+        assert!(!caller.has_any(&BTreeSet::from(["authenticated".to_owned()])));
+    }
 
     #[test]
     fn app_roles_are_strings_of_an_array() {

@@ -296,9 +296,11 @@ impl RestService {
     }
 
     fn policy_caller(&self, exchange: &Exchange<'_>) -> PolicyCaller {
-        let bypasses = is_trusted(&self.catalog.load(), exchange.settings, &exchange.caller.role);
+        let catalog = self.catalog.load();
+        let bypasses = is_trusted(&catalog, exchange.settings, &exchange.caller.role);
         let claim = exchange.settings.verified_claim.as_ref();
-        PolicyCaller::new(exchange.caller, bypasses, claim, Some(exchange.context.client_ip))
+        let address = Some(exchange.context.client_ip);
+        PolicyCaller::new(exchange.caller, bypasses, claim, address, &catalog.roles)
     }
 
     /// Counts the request against the limits of the tables in it. A table's name is the catalog's, so there is one count

@@ -87,7 +87,7 @@ impl SecurityError {
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::NotAllowed(what) => format!("you may not {what}"),
             Self::BadTable => "the path does not name a table".to_owned(),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::catalog::model::{Catalog, ReadAccess, Relation};
-use crate::kernel::identity::Claims;
+use crate::catalog::model::{Catalog, QualifiedName, ReadAccess, Relation};
+use crate::kernel::db::login::Login;
+use crate::kernel::identity::{Claims, VerifiedClaim};
+use crate::policy::book::PolicyBook;
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, decide};
 use crate::policy::model::Verb;
@@ -15,8 +17,7 @@ use crate::policy::protected::protected;
 
 use super::error::SecurityError;
 use super::model::Question;
-use super::state::SecurityState;
-use super::store::{Facts, Privileges, RowPolicy, RowVerdict};
+use super::store::{CallerProbe, Facts, Privileges, RowPolicy, RowVerdict, effective_sql};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -48,19 +49,31 @@ pub(super) struct ColumnVerdict {
     pub write: bool,
 }
 
-/// Answers a question.
+/// What callers are held to, beside the rules of tables: settings of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct AccessSettings {
+    /// The role of callers without a token.
+    pub anon_role: Option<Arc<str>>,
+    /// The role that stands for one with BYPASSRLS where that cannot be had.
+    pub trusted_role: Option<&'static str>,
+    /// Whether relations that nothing protects are closed.
+    pub closed_by_default: bool,
+    /// Whether `*` leaves out columns that the role may not select.
+    pub star_by_grants: bool,
+    /// The claim that says whether an account is verified.
+    pub verified_claim: Option<VerifiedClaim>,
+}
+
+/// Answers a question about the caller that it describes, by this catalog and by what the database says.
 pub(super) async fn explain(
-    state: &SecurityState,
+    (catalog, policies): (&Arc<Catalog>, &PolicyBook),
+    settings: &AccessSettings,
+    probe: &CallerProbe,
     question: &Question,
 ) -> Result<Explanation, SecurityError> {
-    if !state.catalog.is_ready() {
-        return Err(SecurityError::NotReady);
-    }
-    let catalog = state.catalog.current();
-    let caller = caller(state, &catalog, question)?;
-    let view = state.policies.view(&catalog, &caller, true);
-    let name =
-        crate::catalog::model::QualifiedName::new(Arc::clone(&question.schema), Arc::clone(&question.table));
+    let caller = caller(settings, catalog, question)?;
+    let view = policies.view(catalog, &caller, settings.star_by_grants);
+    let name = QualifiedName::new(Arc::clone(&question.schema), Arc::clone(&question.table));
     let mut answer = Explanation {
         allowed: false,
         reason: String::new(),
@@ -78,7 +91,7 @@ pub(super) async fn explain(
         answer.columns = columns(full, relation);
     }
     if !caller.bypasses
-        && state.closed_by_default
+        && settings.closed_by_default
         && let Err(open) = protected(relation, &caller.role)
     {
         return Ok(answer.refused("unprotected", format!("{name} {}", open.reason)));
@@ -89,9 +102,9 @@ pub(super) async fn explain(
         return Ok(answer.refused(refusal.rule.name(), words));
     }
     let claims = claims_of(&caller, &question.claims);
-    let facts = state.probe.facts(&caller.role, &claims, relation, question.verb).await?;
+    let facts = probe.facts(&caller.role, &claims, relation, question.verb).await?;
     answer.row_policies.clone_from(&facts.policies);
-    answer.sql = Some(sql_of(relation, question.verb));
+    answer.sql = Some(effective_sql(relation, question.verb));
     if let Some((rule, words)) = refused_by_columns(relation, question, &caller, &facts)
         .or_else(|| refused_to_all_rows(question.verb, &caller, &facts))
     {
@@ -99,7 +112,7 @@ pub(super) async fn explain(
     }
     if let Some(key) = &question.key {
         let asker = (&*caller.role, claims.as_str());
-        let verdict = state.probe.row(asker, relation, question.verb, key).await?;
+        let verdict = probe.row(asker, relation, question.verb, key).await?;
         return Ok(answer.of_row(verdict, question.verb, key));
     }
     answer.allowed = true;
@@ -191,22 +204,22 @@ impl Explanation {
 }
 
 fn caller(
-    state: &SecurityState,
+    settings: &AccessSettings,
     catalog: &Catalog,
     question: &Question,
 ) -> Result<PolicyCaller, SecurityError> {
     let role = match question.claims.get("role") {
-        None => state.anon_role.clone().ok_or_else(|| SecurityError::BadRole("none".to_owned()))?,
+        None => settings.anon_role.clone().ok_or_else(|| SecurityError::BadRole("none".to_owned()))?,
         Some(Value::String(role)) => Arc::from(role.as_str()),
         Some(other) => return Err(SecurityError::BadRole(other.to_string())),
     };
     let known = catalog.roles.get(&role).filter(|role| role.settable && !role.login);
     let Some(known) = known else { return Err(SecurityError::BadRole(role.to_string())) };
-    let is_anonymous = state.anon_role.as_ref() == Some(&role);
-    let claim = state.verified_claim.as_ref();
-    let bypasses = known.bypass_rls || state.trusted_role == Some(&*role);
+    let is_anonymous = settings.anon_role.as_ref() == Some(&role);
+    let claim = settings.verified_claim.as_ref();
+    let bypasses = known.bypass_rls || settings.trusted_role == Some(&*role);
     let standing = (bypasses, !is_anonymous);
-    Ok(PolicyCaller::of_claims(role, standing, &question.claims, claim, question.address))
+    Ok(PolicyCaller::of_claims(role, standing, &question.claims, claim, question.address, &catalog.roles))
 }
 
 /// The claims as SQL will see them.
@@ -252,7 +265,22 @@ fn reason(refusal: &decide::Refusal) -> String {
     }
 }
 
-/// What the caller's columns and conditions come to, for reading.
-fn sql_of(relation: &Relation, verb: Verb) -> String {
-    super::store::effective_sql(relation, verb)
+/// Answers one question without a server: `question` as the API takes it, the answer as the API gives it.
+pub async fn explain_once(
+    catalog: Arc<Catalog>,
+    settings: &AccessSettings,
+    login: Login,
+    question: Value,
+) -> Result<Value, ExplainError> {
+    let question: Question =
+        serde_path_to_error::deserialize(question).map_err(|error| ExplainError(error.to_string()))?;
+    let parts = (&catalog, &PolicyBook::default());
+    let answer = explain(parts, settings, &CallerProbe::new(login), &question).await;
+    let answer = answer.map_err(|error| ExplainError(error.message()))?;
+    serde_json::to_value(answer).map_err(|error| ExplainError(error.to_string()))
 }
+
+/// Why a question could not be answered, in words for whoever asked it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ExplainError(String);

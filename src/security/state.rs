@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::catalog::model::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::login::Login;
-use crate::kernel::identity::{Authority, VerifiedClaim};
+use crate::kernel::identity::Authority;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 
 use super::error::SecurityError;
+use super::explain::AccessSettings;
 use super::store::CallerProbe;
 
 /// What the service needs; cheap to clone.
@@ -23,14 +24,8 @@ pub struct SecurityState {
     pub rules: RuleStore,
     /// Who may use the service.
     pub authority: Arc<dyn Authority>,
-    /// The role of callers without a token.
-    pub anon_role: Option<Arc<str>>,
-    /// The role that stands for one with BYPASSRLS where that cannot be had.
-    pub trusted_role: Option<&'static str>,
-    /// Whether relations that nothing protects are closed.
-    pub closed_by_default: bool,
-    /// The claim that says whether an account is verified.
-    pub verified_claim: Option<VerifiedClaim>,
+    /// What callers are held to beside the rules.
+    pub access: AccessSettings,
     /// Schemas whose views are read through, though they are not exposed.
     pub extra_search_path: Vec<String>,
     /// Asks the database as a caller.
@@ -50,10 +45,7 @@ impl SecurityState {
             policies,
             rules,
             authority,
-            anon_role: None,
-            trusted_role: None,
-            closed_by_default: true,
-            verified_claim: None,
+            access: AccessSettings::default(),
             extra_search_path: Vec::new(),
             probe: CallerProbe::new(login),
         }

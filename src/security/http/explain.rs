@@ -21,7 +21,7 @@ pub(super) async fn explain(
     body: Body,
 ) -> Result<Json<Explanation>, SecurityError> {
     let question = question(&parts, body).await?;
-    Ok(Json(explaining::explain(&state, &question).await?))
+    Ok(Json(answer(&state, &question).await?))
 }
 
 /// Whether it would be done, and why or why not.
@@ -32,7 +32,7 @@ pub(super) async fn check(
     body: Body,
 ) -> Result<Json<Value>, SecurityError> {
     let question = question(&parts, body).await?;
-    let answer = explaining::explain(&state, &question).await?;
+    let answer = answer(&state, &question).await?;
     Ok(Json(json!({"allowed": answer.allowed, "reason": answer.reason, "rule": answer.rule})))
 }
 
@@ -40,4 +40,9 @@ async fn question(parts: &Parts, body: Body) -> Result<Question, SecurityError> 
     let body = json_object(parts, body).await?;
     serde_path_to_error::deserialize(Value::Object(body))
         .map_err(|error| SecurityError::BadBody(error.to_string()))
+}
+
+async fn answer(state: &SecurityState, question: &Question) -> Result<Explanation, SecurityError> {
+    let catalog = state.catalog()?;
+    explaining::explain((&catalog, &state.policies), &state.access, &state.probe, question).await
 }

@@ -15,11 +15,9 @@ pub(super) async fn lint(
     _: RuleManager,
     State(state): State<SecurityState>,
 ) -> Result<Json<Value>, SecurityError> {
-    if !state.catalog.is_ready() {
-        return Err(SecurityError::NotReady);
-    }
+    let catalog = state.catalog()?;
     let options = LoadOptions {
-        schemas: state.catalog.current().schemas.iter().map(ToString::to_string).collect(),
+        schemas: catalog.schemas.iter().map(ToString::to_string).collect(),
         extra_search_path: state.extra_search_path.clone(),
         authenticator: None,
     };

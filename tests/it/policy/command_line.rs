@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{ALICE, Setup, public};
@@ -180,4 +180,21 @@ async fn the_embedded_database_of_a_running_server_is_reached_by_its_directory()
     let policies: i64 =
         sqlx::query_scalar("select count(*) from pg_policy").fetch_one(&mut owner).await.unwrap();
     assert_eq!(policies, 8);
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_without_a_server() {
+    let setup = Setup::new().await;
+    setup.put("orders", json!({"require_mfa": true})).await.unwrap();
+    let ask = |claims: &str| {
+        let arguments = ["explain", "public.orders", "select", "--json", "--claims", claims];
+        let (code, out, error) = policy(&setup, &arguments);
+        let answer: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{error}"));
+        (code, answer["rule"].as_str().unwrap().to_owned())
+    };
+
+    assert_eq!(ask(r#"{"role": "authenticated"}"#), (1, "require_mfa".to_owned()));
+    assert_eq!(ask(r#"{"role": "service_role"}"#), (0, "none".to_owned()));
+    let (_, text, _) = policy(&setup, &["explain", "orders", "select"]);
+    assert!(text.starts_with("no: public.orders is for callers with a second factor"), "{text}");
 }
