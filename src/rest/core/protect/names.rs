@@ -70,12 +70,10 @@ pub(super) fn of_logic<'a>(logic: &'a Logic, names: &mut Vec<Name<'a>>) {
     }
 }
 
-/// `count()`, which looks at no column.
+/// `count()`, which looks at no column; of a spread it is applied one level up, to rows as a whole.
 fn counts_rows(item: &SelectField) -> bool {
-    &*item.field.name == "*"
-        && item.field.json_path.is_empty()
-        && item.cast.is_none()
-        && item.aggregate == Some(Aggregate::Count)
+    let is_counted = item.aggregate == Some(Aggregate::Count) || item.field.full_row;
+    &*item.field.name == "*" && item.field.json_path.is_empty() && item.cast.is_none() && is_counted
 }
 
 fn selected(item: &SelectField, is_aggregated: bool) -> Name<'_> {
