@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::database::Database;
 use crate::app::edge;
 use crate::app::error::AppError;
+use crate::app::security::access_settings;
 use crate::catalog::load::{LoadOptions, in_database_settings};
 use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::{CatalogHandle, ReloadOptions};
@@ -24,6 +25,7 @@ use crate::kernel::secret::Secret;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
+use crate::security::AccessSettings;
 
 /// Connections beside the lanes: the catalog's two (one listens, one loads), the audit log's, and two for what is done now
 /// and then: by the owner (rules and policies of tables), by the login of callers (settings read again, access explained).
@@ -41,6 +43,8 @@ pub(super) struct Rest {
     pub policies: Arc<PolicyBook>,
     /// The stored rules, where the database is one that we prepared.
     pub rules: Option<RuleStore>,
+    /// What callers are held to beside the rules, for those who explain it.
+    pub access: Arc<ArcSwap<AccessSettings>>,
     settings: Arc<ArcSwap<RestSettings>>,
     port: u16,
 }
@@ -105,6 +109,7 @@ impl Rest {
         let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
             .map_err(|error| AppError::Lanes(error.to_string()))?;
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, database.service_role)));
+        let access = Arc::new(ArcSwap::from_pointee(access_settings(config, database.service_role)));
         let policies = Arc::new(PolicyBook::default());
         let service = RestService::new(
             catalog.clone(),
@@ -114,7 +119,7 @@ impl Rest {
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));
-        Ok(Self { service, catalog, lanes, policies, rules, settings, port })
+        Ok(Self { service, catalog, lanes, policies, rules, settings, access, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
@@ -130,8 +135,8 @@ impl Rest {
         let (port, service_role) = (self.port, database.service_role);
         let connect = Login::from(&database.authenticator);
         let mut requests = self.catalog.config_requests();
-        let (catalog, settings, secrets) =
-            (self.catalog.clone(), Arc::clone(&self.settings), database.secrets.clone());
+        let (catalog, secrets) = (self.catalog.clone(), database.secrets.clone());
+        let (settings, access) = (Arc::clone(&self.settings), Arc::clone(&self.access));
         tracker.spawn(async move {
             loop {
                 let asked = tokio::select! {
@@ -152,6 +157,7 @@ impl Rest {
                     Err(error) => tracing::error!("the new keys cannot be used, the old ones stay: {error}"),
                 }
                 settings.store(Arc::new(resolve(&merged.config, port, service_role)));
+                access.store(Arc::new(access_settings(&merged.config, service_role)));
                 catalog.set_load_options(load_options(&merged.config)).await;
                 tracing::info!("the configuration was read again");
             }

@@ -21,6 +21,7 @@ pub(super) fn access_settings(config: &Config, trusted_role: Option<&'static str
         star_by_grants: config.rest.star_by_grants,
         // Checked with the configuration; a claim that cannot be used verifies nobody.
         verified_claim: claim.and_then(|path| VerifiedClaim::parse(path).ok()),
+        extra_search_path: config.rest.extra_search_path.clone(),
     }
 }
 
@@ -31,9 +32,7 @@ pub(super) fn mount(config: &Config, database: &Database, rest: &Rest) -> Option
     let authority = Arc::new(ServersOnly { service_role: Arc::from(service_role) });
     let login = Login::from(&database.authenticator);
     let parts = (rest.catalog.clone(), Arc::clone(&rest.policies));
-    let mut state = SecurityState::new(parts, rules, authority, login);
-    state.access = access_settings(config, database.service_role);
-    state.extra_search_path.clone_from(&config.rest.extra_search_path);
+    let state = SecurityState::new(parts, Arc::clone(&rest.access), rules, authority, login);
     let mount = Mount::router("security", "/security/v1", router(state))
         .limits(edge::rest_limits(&config.server))
         .cors(edge::rest_cors(config))

@@ -62,6 +62,8 @@ pub struct AccessSettings {
     pub star_by_grants: bool,
     /// The claim that says whether an account is verified.
     pub verified_claim: Option<VerifiedClaim>,
+    /// Schemas whose views are read through, though they are not exposed.
+    pub extra_search_path: Vec<String>,
 }
 
 /// Answers a question about the caller that it describes, by this catalog and by what the database says.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::catalog::model::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::login::Login;
@@ -24,10 +26,8 @@ pub struct SecurityState {
     pub rules: RuleStore,
     /// Who may use the service.
     pub authority: Arc<dyn Authority>,
-    /// What callers are held to beside the rules.
-    pub access: AccessSettings,
-    /// Schemas whose views are read through, though they are not exposed.
-    pub extra_search_path: Vec<String>,
+    /// What callers are held to beside the rules; swapped when the configuration is read again.
+    pub access: Arc<ArcSwap<AccessSettings>>,
     /// Asks the database as a caller.
     pub(super) probe: CallerProbe,
 }
@@ -36,19 +36,12 @@ impl SecurityState {
     /// The service over these parts. `login` is the one that switches to the roles of callers.
     pub fn new(
         (catalog, policies): (CatalogHandle, Arc<PolicyBook>),
+        access: Arc<ArcSwap<AccessSettings>>,
         rules: RuleStore,
         authority: Arc<dyn Authority>,
         login: Login,
     ) -> Self {
-        Self {
-            catalog,
-            policies,
-            rules,
-            authority,
-            access: AccessSettings::default(),
-            extra_search_path: Vec::new(),
-            probe: CallerProbe::new(login),
-        }
+        Self { catalog, policies, rules, authority, access, probe: CallerProbe::new(login) }
     }
 
     /// The catalog, once there is one.

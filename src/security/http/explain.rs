@@ -44,5 +44,5 @@ async fn question(parts: &Parts, body: Body) -> Result<Question, SecurityError> 
 
 async fn answer(state: &SecurityState, question: &Question) -> Result<Explanation, SecurityError> {
     let catalog = state.catalog()?;
-    explaining::explain((&catalog, &state.policies), &state.access, &state.probe, question).await
+    explaining::explain((&catalog, &state.policies), &state.access.load_full(), &state.probe, question).await
 }

@@ -18,7 +18,7 @@ pub(super) async fn lint(
     let catalog = state.catalog()?;
     let options = LoadOptions {
         schemas: catalog.schemas.iter().map(ToString::to_string).collect(),
-        extra_search_path: state.extra_search_path.clone(),
+        extra_search_path: state.access.load().extra_search_path.clone(),
         authenticator: None,
     };
     let findings = state.probe.lint(&options).await?;

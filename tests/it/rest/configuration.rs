@@ -1,5 +1,7 @@
 //! Settings that the database itself holds: read at the start, and again when it says so.
 
+use serde_json::json;
+
 use super::SHOP;
 use crate::harness::{Caller, Database, Options, TestApp, eventually, now, sign};
 
@@ -46,7 +48,7 @@ async fn a_signing_secret_in_the_database_replaces_the_one_before_at_once() {
     let app = TestApp::on(database, Options::default()).await;
     let secret = "a secret that the database holds, long enough";
     let old = app.caller(&Caller::role_only("authenticated"));
-    let claims = serde_json::json!({ "role": "authenticated", "exp": now() + 600 });
+    let claims = json!({ "role": "authenticated", "exp": now() + 600 });
     let new = app.anon().bearer(&sign(&claims, secret));
     old.get("/rest/v1/products?limit=1").await.expect_status(200);
     new.get("/rest/v1/products?limit=1").await.expect_error(401, "PGRST301");
@@ -55,4 +57,22 @@ async fn a_signing_secret_in_the_database_replaces_the_one_before_at_once() {
 
     eventually("the new secret", async || new.get("/rest/v1/products?limit=1").await.status == 200).await;
     old.get("/rest/v1/products?limit=1").await.expect_error(401, "PGRST301");
+}
+
+#[tokio::test]
+async fn an_explanation_follows_the_settings_in_the_database() {
+    let database = Database::create().await;
+    database.run(SHOP).await;
+    let app = TestApp::on(database, Options::default()).await;
+    let question = json!({"claims": {}, "table": "products", "verb": "select"});
+    let role = async || {
+        let told =
+            app.service().post("/security/v1/explain", question.clone()).await.expect_status(200).json();
+        told["role"].clone()
+    };
+    assert_eq!(role().await, "anon");
+
+    configure(&app.database, "set pgrst.db_anon_role = ''authenticated''").await;
+
+    eventually("the new role of callers without a token", async || role().await == "authenticated").await;
 }
