@@ -119,7 +119,7 @@ impl Rest {
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));
-        Ok(Self { service, catalog, lanes, policies, rules, settings, access, port })
+        Ok(Self { service, catalog, lanes, policies, rules, access, settings, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
