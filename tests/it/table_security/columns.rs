@@ -3,13 +3,27 @@
 use serde_json::{Value, json};
 
 use super::{ACCOUNTS, USER};
-use crate::harness::{Caller, TestApp};
+use crate::harness::{Answer, Caller, Client, Database, Options, TestApp};
 
 /// Values of the hidden column and those behind the masks; none could be part of a request id.
 const PROTECTED: [&str; 7] = ["maroon", "olive", "jane@", "170 123", "411111111", "t-1", "first"];
 
-fn expect_protected(answer: crate::harness::Answer) -> crate::harness::Answer {
+fn expect_protected(answer: Answer) -> Answer {
     PROTECTED.iter().fold(answer, |answer, value| answer.expect_nowhere(value))
+}
+
+async fn expect_protected_in_every_form(user: &Client, path: &str) {
+    let answer = expect_protected(user.get(path).await.expect_status(200));
+    assert!(!answer.text().contains("secret"), "{path}: {}", answer.text());
+    for accept in ["text/csv", "application/x-ndjson"] {
+        let answer = user.clone().header("Accept", accept).get(path).await;
+        if answer.status == 200 {
+            expect_protected(answer);
+        }
+    }
+    let counted = user.clone().prefer("count=exact").get(path).await;
+    assert!(matches!(counted.status, 200 | 206), "{path}: {}", counted.text());
+    expect_protected(counted);
 }
 
 #[tokio::test]
@@ -42,22 +56,21 @@ async fn rows_come_without_hidden_and_with_masked_columns_in_every_form() {
         "/rest/v1/rpc/all_accounts",
         "/rest/v1/rpc/all_accounts?select=id,card&id=eq.1",
         "/rest/v1/rpc/one_account?wanted=1",
-        "/rest/v1/renamed",
     ] {
-        let answer = expect_protected(user.get(path).await.expect_status(200));
-        assert!(!answer.text().contains("secret"), "{path}: {}", answer.text());
-        for accept in ["text/csv", "application/x-ndjson"] {
-            let answer = user.clone().header("Accept", accept).get(path).await;
-            if answer.status == 200 {
-                expect_protected(answer);
-            }
-        }
-        let counted = user.clone().prefer("count=exact").get(path).await;
-        assert!(matches!(counted.status, 200 | 206), "{path}: {}", counted.text());
-        expect_protected(counted);
+        expect_protected_in_every_form(&user, path).await;
     }
-    let renamed = user.get("/rest/v1/renamed?id=eq.1").await.json();
-    assert_eq!(renamed, json!([{"id": 1, "name": "Jane"}]), "protection follows the column through a view");
+}
+
+#[tokio::test]
+async fn protection_follows_a_column_through_a_view() {
+    let database = Database::create().await;
+    database.run(ACCOUNTS).await;
+    // Open, because before PostgreSQL 15 no view asks with the rights of its caller.
+    let app = TestApp::on(database, Options::default().set("rest.protect_relations", "false")).await;
+    let user = app.user(USER);
+
+    expect_protected_in_every_form(&user, "/rest/v1/renamed").await;
+    user.get("/rest/v1/renamed?id=eq.1").await.expect_json(&json!([{"id": 1, "name": "Jane"}]));
 }
 
 #[tokio::test]
