@@ -64,8 +64,9 @@ pub struct UnforcedTable {
     pub owner: Arc<str>,
 }
 
-/// Views over views are followed this deep; a deeper one counts as unprotected.
-const MAX_DEPTH: usize = 64;
+/// Views over views are followed this deep, wherever rights or rules are traced through them. What is deeper counts as
+/// unprotected, and as hidden.
+pub const MAX_VIEW_DEPTH: usize = 64;
 
 /// The verdict on `name`, given the facts of every relation it may lead to.
 ///
@@ -151,7 +152,9 @@ fn first_open_base<S: BuildHasher>(
                 None
             }
             _ if security.has_rules => None,
-            RelationKind::View if security.security_invoker && !security.owner_rules && depth < MAX_DEPTH => {
+            RelationKind::View
+                if security.security_invoker && !security.owner_rules && depth < MAX_VIEW_DEPTH =>
+            {
                 first_open_base(security, facts, depth + 1, tables)
             }
             kind => Some((base.clone(), Some(kind))),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::catalog::model::{
     Cardinality, Catalog, ColumnAccess, ColumnName, Mask, QualifiedName, ReadAccess, Relation, Relationship,
 };
+use crate::catalog::protection::MAX_VIEW_DEPTH;
 
 use super::caller::CallerClass;
 use super::desired;
@@ -24,9 +25,6 @@ pub struct PolicyView {
     /// All rules.
     pub rules: Arc<Rules>,
 }
-
-/// Views over views are followed this deep; what is deeper counts as hidden.
-const MAX_DEPTH: usize = 64;
 
 /// The catalog for `class`: the same one where nothing is restricted. With `star_by_grants`, columns that the role may not
 /// select are left out of `*`.
@@ -121,7 +119,7 @@ impl Restrictor<'_> {
         let Some(lineage) = self.catalog.lineage.get(relation).filter(|_| !speaks_of_it) else {
             return by_own_rules;
         };
-        if depth > MAX_DEPTH {
+        if depth > MAX_VIEW_DEPTH {
             return ColumnAccess { read: ReadAccess::Hidden, write: false };
         }
         let shown = lineage.shown.iter().filter(|(own, _)| own == column);
@@ -148,7 +146,7 @@ impl Restrictor<'_> {
         let has_protected_columns = |base: &QualifiedName| {
             self.rules.in_force(base).is_some_and(|rules| self.protects_any(base, rules))
         };
-        depth > MAX_DEPTH
+        depth > MAX_VIEW_DEPTH
             || lineage.used.iter().any(is_protected)
             || lineage.whole.iter().any(has_protected_columns)
             || lineage.reads.iter().any(|base| {

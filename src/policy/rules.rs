@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, QualifiedName, TableSecurityRows};
+use crate::catalog::protection::MAX_VIEW_DEPTH;
 
 use super::caller::{CallerClass, PolicyCaller};
 use super::desired;
@@ -23,9 +24,6 @@ const BOOKKEEPING: [&str; 8] = [
     "updated_at",
     "updated_by",
 ];
-
-/// Views over views are followed this deep.
-const MAX_DEPTH: usize = 64;
 
 /// The rules of one relation.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +124,7 @@ impl Rules {
         depth: usize,
         found: &mut BTreeSet<QualifiedName>,
     ) -> Option<()> {
-        if depth > MAX_DEPTH {
+        if depth > MAX_VIEW_DEPTH {
             return None;
         }
         for base in catalog.lineage.get(view).into_iter().flat_map(|lineage| &lineage.reads) {

@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::model::QualifiedName;
+use crate::catalog::protection::MAX_VIEW_DEPTH;
 use crate::kernel::sql::SqlBuf;
 
 use super::expression::has_word;
 use super::facts::{Facts, FunctionFact, listed};
 use super::finding::{Finding, ObjectKind, Rule, Severity};
-
-/// Views over views are followed this deep.
-const MAX_DEPTH: usize = 64;
 
 fn object(function: &FunctionFact) -> (ObjectKind, String) {
     (ObjectKind::Function, format!("{}({})", function.name, function.arguments))
@@ -121,7 +119,7 @@ pub(super) fn reading_protected_columns(facts: &Facts) -> Vec<Finding> {
 /// A table and the views that lead to it, the table first.
 fn names_of(facts: &Facts, table: &QualifiedName) -> Vec<QualifiedName> {
     let mut names = vec![table.clone()];
-    for _ in 0..MAX_DEPTH {
+    for _ in 0..MAX_VIEW_DEPTH {
         let above = facts.catalog.lineage.iter().filter(|(view, lineage)| {
             !names.contains(view) && lineage.reads.iter().any(|base| names.contains(base))
         });

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::catalog::model::{Protection, QualifiedName, RelationKind};
+use crate::catalog::protection::MAX_VIEW_DEPTH;
 use crate::kernel::sql::SqlBuf;
 use crate::policy::model::Verb;
 
@@ -12,8 +13,6 @@ use super::finding::{Finding, Rule, Severity};
 
 /// The first version whose views can read with their caller's rights.
 const INVOKER_VIEWS: u32 = 150_000;
-/// Views over views are followed this deep.
-const MAX_DEPTH: usize = 64;
 
 /// Exposed relations that nothing protects and that callers have a grant on.
 pub(super) fn unprotected(facts: &Facts) -> Vec<Finding> {
@@ -79,7 +78,7 @@ fn protected_below(facts: &Facts, view: &QualifiedName) -> BTreeSet<QualifiedNam
 }
 
 fn collect_protected(facts: &Facts, view: &QualifiedName, depth: usize, found: &mut BTreeSet<QualifiedName>) {
-    let Some(lineage) = facts.catalog.lineage.get(view).filter(|_| depth < MAX_DEPTH) else { return };
+    let Some(lineage) = facts.catalog.lineage.get(view).filter(|_| depth < MAX_VIEW_DEPTH) else { return };
     for base in &lineage.reads {
         let has_row_security = facts.relations.get(base).is_some_and(|relation| relation.row_security);
         if has_row_security || facts.rules.own(base).is_some() {
