@@ -133,17 +133,6 @@ pub async fn ensure(
     Ok(changes)
 }
 
-/// Removes the triggers of a table; a table that is gone has none.
-pub async fn drop(
-    connection: &mut PgConnection,
-    name: &QualifiedName,
-) -> Result<Vec<TriggerChange>, AuditTriggerError> {
-    match ensure(connection, name, &BTreeSet::new()).await {
-        Err(AuditTriggerError::Missing(_) | AuditTriggerError::NotATable(_)) => Ok(Vec::new()),
-        other => other,
-    }
-}
-
 pub(super) fn statement(change: &TriggerChange) -> SqlBuf {
     let mut sql = SqlBuf::new();
     match change {
