@@ -1,0 +1,35 @@
+//! Puts jobs into `goforward.jobs`, in the transaction of whoever wants them done.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+
+use crate::kernel::jobs::NewJob;
+
+const INSERT: &str =
+    "insert into goforward.jobs (kind, payload, run_at, created_at, max_attempts, dedupe_key)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (dedupe_key) where dedupe_key is not null and state in ('queued', 'running') do nothing
+returning id";
+
+/// Enqueues a job; returns its number, or `None` where an unfinished job has its key. `now` is in milliseconds since the
+/// Unix epoch.
+pub async fn enqueue(
+    connection: &mut PgConnection,
+    job: &NewJob,
+    now: i64,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar(INSERT)
+        .bind(job.kind)
+        .bind(&job.payload)
+        .bind(timestamp(job.run_at.unwrap_or(now)))
+        .bind(timestamp(now))
+        .bind(i32::from(job.max_attempts.max(1)))
+        .bind(job.dedupe_key.as_deref())
+        .fetch_optional(connection)
+        .await
+}
+
+/// Milliseconds since the Unix epoch as PostgreSQL takes them; the epoch itself for what no calendar holds.
+pub fn timestamp(unix_millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(unix_millis).unwrap_or_default()
+}
