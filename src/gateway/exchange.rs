@@ -23,7 +23,9 @@ use super::security_headers;
 use crate::kernel::http::query_secrets::take_api_key;
 use crate::kernel::http::request_id::X_REQUEST_ID;
 use crate::kernel::http::{BodyBudget, RequestContext, RequestIds, TraceContext};
-use crate::kernel::identity::{Caller, Credentials, Identity, IdentityError};
+use crate::kernel::identity::{
+    Account, Caller, Credentials, Identity, IdentityError, SessionRefusal, Sessions, Stateless, Via,
+};
 use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
 
@@ -35,6 +37,7 @@ const ONE_DAY: Duration = Duration::from_hours(24);
 pub struct Gateway {
     options: GatewayOptions,
     identity: Arc<Identity>,
+    sessions: Arc<dyn Sessions>,
     limiter: Arc<dyn Limiter>,
     request_ids: RequestIds,
     body_budget: BodyBudget,
@@ -68,7 +71,15 @@ impl Gateway {
         let unmounted = Mount::absent("none", "");
         let request_ids = RequestIds::new(random);
         let body_budget = BodyBudget::new(options.body_memory);
-        Self { options, identity, limiter, request_ids, body_budget, mounts: Vec::new(), unmounted }
+        let sessions = Arc::new(Stateless);
+        Self { options, identity, sessions, limiter, request_ids, body_budget, mounts: Vec::new(), unmounted }
+    }
+
+    /// Asks about the session behind every token; without this a token counts until it expires.
+    #[must_use]
+    pub fn sessions(mut self, sessions: Arc<dyn Sessions>) -> Self {
+        self.sessions = sessions;
+        self
     }
 
     /// Adds a service. Of two that take a path, the one with the longer prefix gets it.
@@ -151,6 +162,7 @@ impl Gateway {
             return response;
         }
         let identity_started = Instant::now();
+        let mut account = None;
         if mount.authentication == Authentication::Gateway {
             match self.identify(mount, &mut request) {
                 Ok(caller) => record.caller = Some(caller),
@@ -165,10 +177,22 @@ impl Gateway {
                     return close_unread(refusal::unidentified(mount.errors, &error), &request);
                 }
             }
+            if record.caller.as_deref().is_some_and(|caller| !mount.is_in_scope(caller)) {
+                count_refusal(mount.name, "scope");
+                return close_unread(refusal::OUT_OF_SCOPE.answer(mount.errors), &request);
+            }
+            match self.account(record.caller.as_deref()).await {
+                Ok(known) => account = known,
+                Err(error) => {
+                    count_refusal(mount.name, "session");
+                    return close_unread(refusal::by_session(mount.errors, error), &request);
+                }
+            }
         }
         let timeout = mount.limits.timeout;
         let context = RequestContext {
             caller: record.caller.clone(),
+            account,
             client_ip: record.client_ip,
             request_id: record.request_id.clone(),
             trace: record.trace,
@@ -227,6 +251,16 @@ impl Gateway {
             api_key: text_of(headers, &APIKEY).or(from_query.as_deref()),
         };
         self.identity.identify(credentials)
+    }
+
+    /// The account behind a token of ours, as long as its session goes on.
+    async fn account(&self, caller: Option<&Caller>) -> Result<Option<Account>, SessionRefusal> {
+        let Some(caller) = caller.filter(|caller| caller.via == Via::Token) else { return Ok(None) };
+        let state = match self.sessions.remembered(caller) {
+            Some(state) => state,
+            None => self.sessions.look_up(caller).await?,
+        };
+        state.admit(caller)
     }
 
     /// Everything after the service's answer.

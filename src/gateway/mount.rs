@@ -14,6 +14,8 @@ use super::cors::CorsPolicy;
 use super::rate_limits::RateLimits;
 use super::refusal::{self, ErrorShape};
 use super::request_metrics::RequestMetrics;
+use crate::kernel::identity::Caller;
+use crate::kernel::identity::scope::Service;
 
 /// A future that answers a request.
 pub type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -223,6 +225,16 @@ impl Mount {
     /// Whether the path is this mount's: the prefix itself or something below it.
     pub(super) fn takes(&self, path: &str) -> bool {
         path.strip_prefix(self.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether the caller's API key, if the caller is here by one with scopes, is for anything of this service. The service
+    /// itself holds the caller to the rest of a scope.
+    pub(super) fn is_in_scope(&self, caller: &Caller) -> bool {
+        let service = match self.name {
+            "graphql" => Some(Service::Rest),
+            name => Service::named(name),
+        };
+        caller.scopes.as_ref().is_none_or(|scopes| scopes.touch(service))
     }
 
     pub(super) async fn answer(&self, request: Request<Body>) -> Response<Body> {

@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use crate::kernel::identity::IdentityError;
+use crate::kernel::identity::{IdentityError, SessionRefusal};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -67,6 +67,12 @@ pub(super) const RATE_LIMITED: Refusal = Refusal {
     message: "Too many requests",
     hint: "Wait as long as the Retry-After header says",
 };
+pub(super) const OUT_OF_SCOPE: Refusal = Refusal {
+    status: StatusCode::FORBIDDEN,
+    code: "insufficient_scope",
+    message: "The scopes of this API key do not allow it",
+    hint: "Use a key with a scope for this service",
+};
 pub(super) const INTERNAL: Refusal = Refusal {
     status: StatusCode::INTERNAL_SERVER_ERROR,
     code: "internal_error",
@@ -87,6 +93,50 @@ impl Refusal {
     }
 }
 
+/// The answer to a token whose session does not allow it any more.
+pub(super) fn by_session(shape: ErrorShape, refusal: SessionRefusal) -> Response<Body> {
+    let mut response = session(refusal).answer(shape);
+    if refusal == SessionRefusal::Unavailable {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn session(refusal: SessionRefusal) -> Refusal {
+    match refusal {
+        SessionRefusal::Ended => Refusal {
+            status: StatusCode::UNAUTHORIZED,
+            code: "session_not_found",
+            message: "The session of this token has ended",
+            hint: "Sign in again",
+        },
+        SessionRefusal::Banned => Refusal {
+            status: StatusCode::FORBIDDEN,
+            code: "user_banned",
+            message: "The account of this token is banned",
+            hint: "Ask an administrator of this project",
+        },
+        SessionRefusal::FactorGone => Refusal {
+            status: StatusCode::FORBIDDEN,
+            code: "insufficient_aal",
+            message: "The second factor behind this token was removed",
+            hint: "Refresh the session",
+        },
+        SessionRefusal::FactorOwed => Refusal {
+            status: StatusCode::FORBIDDEN,
+            code: "insufficient_aal",
+            message: "This session needs the second factor of its account",
+            hint: "Challenge and verify a factor",
+        },
+        SessionRefusal::Unavailable => Refusal {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "sessions_unavailable",
+            message: "Sessions cannot be checked at the moment",
+            hint: "Try again in a moment",
+        },
+    }
+}
+
 /// 429 with `Retry-After`.
 pub(super) fn rate_limited(shape: ErrorShape, seconds: u64) -> Response<Body> {
     let mut response = RATE_LIMITED.answer(shape);
@@ -102,8 +152,15 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
     if matches!(error, IdentityError::KeyMissing | IdentityError::KeyInvalid) {
         return respond(status, error.code(), ErrorShape::Goforward, &json!({"message": message}));
     }
-    let hint = (*error == IdentityError::RoleRefused)
-        .then_some("Grant the role to the authenticator login, or name another role in the token");
+    let hint = match error {
+        IdentityError::RoleRefused => {
+            Some("Grant the role to the authenticator login, or name another role in the token")
+        }
+        IdentityError::KeyNotExchanged => {
+            Some("POST it to /auth/v1/keys/exchange, and send the access token of the answer as Bearer")
+        }
+        _ => None,
+    };
     let body = match shape {
         ErrorShape::PostgRestMinimal => json!({"code": error.code(), "message": message}),
         ErrorShape::PostgRest => {

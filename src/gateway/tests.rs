@@ -1,6 +1,7 @@
 //! The gateway as a client sees it: one table or sentence per rule.
 
 mod observed;
+mod sessions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::scope::Scopes;
+
 /// The claims of a token as a JSON object.
 pub type Claims = Map<String, Value>;
 
@@ -24,6 +26,9 @@ pub struct Caller {
     pub subject: Option<Arc<str>>,
     /// Claim `session_id` of tokens issued by the auth service.
     pub session: Option<Arc<str>>,
+    /// What the API key allows that the token was exchanged for; none: whatever the role may do. Every service holds its
+    /// callers to it.
+    pub scopes: Option<Arc<Scopes>>,
     /// Whether the role is the anonymous role, by default, by the public key or by claim.
     ///
     /// PostgREST answers 42501 with 401 to such callers, and with 403 to the others.
@@ -58,6 +63,7 @@ impl Caller {
             claims: Arc::new(claims),
             subject: None,
             session: None,
+            scopes: None,
             anonymous,
             via,
             token_fingerprint,
@@ -116,6 +122,9 @@ pub enum IdentityError {
     /// Strict keys: the key is not one of this project's.
     #[error("Invalid authentication credentials")]
     KeyInvalid,
+    /// An API key of a user or of another backend, which is not used as it is.
+    #[error("This API key must be exchanged for a token first")]
+    KeyNotExchanged,
 }
 
 /// What is wrong with a token before its claims are looked at.
@@ -176,9 +185,12 @@ impl IdentityError {
         match self {
             Self::SecretMissing => 500,
             Self::RoleRefused => 403,
-            Self::Token(_) | Self::TokenRequired | Self::Claims(_) | Self::KeyMissing | Self::KeyInvalid => {
-                401
-            }
+            Self::Token(_)
+            | Self::TokenRequired
+            | Self::Claims(_)
+            | Self::KeyMissing
+            | Self::KeyInvalid
+            | Self::KeyNotExchanged => 401,
         }
     }
 
@@ -192,6 +204,7 @@ impl IdentityError {
             Self::RoleRefused => "role_refused",
             Self::KeyMissing => "api_key_missing",
             Self::KeyInvalid => "api_key_invalid",
+            Self::KeyNotExchanged => "api_key_not_exchanged",
         }
     }
 
@@ -210,7 +223,11 @@ impl IdentityError {
             Self::Token(_) | Self::Claims(_) => {
                 Some(format!("Bearer error=\"invalid_token\", error_description=\"{self}\""))
             }
-            Self::SecretMissing | Self::RoleRefused | Self::KeyMissing | Self::KeyInvalid => None,
+            Self::SecretMissing
+            | Self::RoleRefused
+            | Self::KeyMissing
+            | Self::KeyInvalid
+            | Self::KeyNotExchanged => None,
         }
     }
 }

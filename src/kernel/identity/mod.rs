@@ -11,19 +11,25 @@ mod claims;
 mod older_role_path;
 mod resolve;
 pub mod role_path;
+pub mod scope;
+pub mod sessions;
+mod signer;
 mod signing_keys;
 mod token_cache;
 mod verified_claim;
 mod verifier;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use api_keys::{KeyKind, KeyRing, ProjectKeys};
 pub use authority::{Authority, Capability, ServersOnly};
 pub use caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable};
 pub use role_path::{RolePath, RolePathError};
+pub use scope::{Scope, ScopeError, Scopes};
+pub use sessions::{Account, SessionRefusal, SessionState, Sessions, Stateless};
+pub use signer::{Signer, SignerError};
 pub use signing_keys::SecretError;
 pub use verified_claim::VerifiedClaim;
 pub use verifier::{Verifier, VerifierOptions};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::api_keys::{KeyRing, OPAQUE_PREFIX};
+use super::api_keys::{EXCHANGED_PREFIX, KeyRing, OPAQUE_PREFIX};
 use super::caller::{Caller, IdentityError, Via};
 use super::verifier::Verifier;
 
@@ -103,6 +103,10 @@ impl Identity {
     pub fn identify(&self, credentials: Credentials<'_>) -> Result<Arc<Caller>, IdentityError> {
         let bearer = credentials.authorization.and_then(bearer_token);
         let api_key = credentials.api_key.filter(|key| !key.is_empty() && self.key_mode != KeyMode::Off);
+        let mut shown = bearer.into_iter().chain(api_key);
+        if self.key_mode != KeyMode::Off && shown.any(|text| text.starts_with(EXCHANGED_PREFIX)) {
+            return Err(IdentityError::KeyNotExchanged);
+        }
         let keys = self.keys.load();
         let by_bearer_key = bearer.and_then(|token| keys.find(token));
         let by_key = match api_key {
@@ -135,6 +139,11 @@ impl Identity {
                 (None, _) => self.anonymous(),
             },
         }
+    }
+
+    /// The caller that a registered API key makes.
+    pub fn key(&self, key: &str) -> Option<Arc<Caller>> {
+        self.keys.load().find(key)
     }
 
     /// The caller that an access token speaks for; the role is checked.

@@ -89,24 +89,40 @@ impl VerificationKey {
 
 /// Reads a secret as configured: text, base64 text, a JWK or a JWK set.
 pub(super) fn parse(secret: &str, is_base64: bool) -> Result<Vec<VerificationKey>, SecretError> {
+    match documents(secret, is_base64)? {
+        Documents::Keys(keys) => keys.iter().enumerate().map(|(index, key)| parse_jwk(index, key)).collect(),
+        Documents::Shared(shared) => Ok(vec![VerificationKey::shared(&shared, Algorithm::HS256, None)?]),
+    }
+}
+
+/// What a configured secret is made of.
+pub(super) enum Documents {
+    /// The bytes of a shared secret, long enough.
+    Shared(Vec<u8>),
+    /// JWKs for signatures, at least one.
+    Keys(Vec<Value>),
+}
+
+/// Takes a configured secret apart.
+pub(super) fn documents(secret: &str, is_base64: bool) -> Result<Documents, SecretError> {
     let bytes = if is_base64 { decode_base64(secret)? } else { secret.as_bytes().to_vec() };
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Ok(vec![VerificationKey::shared(&bytes, Algorithm::HS256, None)?]);
+        return if bytes.len() < SHORTEST_SECRET {
+            Err(SecretError::TooShort(bytes.len()))
+        } else {
+            Ok(Documents::Shared(bytes))
+        };
     }
     let document: Value =
         serde_json::from_slice(&bytes).map_err(|error| SecretError::NotJson(error.to_string()))?;
     let list = match document.get("keys") {
-        Some(Value::Array(keys)) => keys.as_slice(),
+        Some(Value::Array(keys)) => keys.clone(),
         Some(_) => return Err(SecretError::NoKeys),
-        None => std::slice::from_ref(&document),
+        None => vec![document],
     };
-    let mut keys = Vec::with_capacity(list.len());
-    for (index, value) in list.iter().enumerate() {
-        if value.get("use").is_none_or(|usage| usage == "sig") {
-            keys.push(parse_jwk(index, value)?);
-        }
-    }
-    if keys.is_empty() { Err(SecretError::NoKeys) } else { Ok(keys) }
+    let keys: Vec<_> =
+        list.into_iter().filter(|key| key.get("use").is_none_or(|usage| usage == "sig")).collect();
+    if keys.is_empty() { Err(SecretError::NoKeys) } else { Ok(Documents::Keys(keys)) }
 }
 
 #[derive(Deserialize)]

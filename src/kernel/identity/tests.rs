@@ -1,7 +1,7 @@
 //! Tables over tokens and keys: every attack on them that is known to have worked somewhere.
 
 mod clock;
-mod timing;
+pub(crate) mod timing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 use super::claims::ClaimRules;
 use super::role_path::RolePath;
+use super::scope::Scopes;
 use super::signing_keys::{self, SecretError, VerificationKey};
 use super::token_cache::{TokenCache, VerifiedToken};
 use crate::kernel::clock::Clock;
@@ -207,6 +208,7 @@ impl Verifier {
             claims_json: with_role(text, &claims, &role),
             subject: text_claim("sub"),
             session: text_claim("session_id"),
+            scopes: Scopes::of_claims(&claims).map(Arc::new),
             via: Via::Token,
             token_fingerprint: Some(fingerprint(token)),
             claims: Arc::new(claims),
