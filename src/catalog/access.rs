@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::model::QualifiedName;
+use crate::kernel::sanitise::{Field, Policy};
 
 /// What may be done with one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +16,15 @@ pub struct ColumnAccess {
     pub read: ReadAccess,
     /// Whether it may be written.
     pub write: bool,
+    /// What is done about unwanted input in what is written to it; nothing if absent.
+    pub input: Option<InputRule>,
 }
 
 impl ColumnAccess {
     /// Nothing is refused.
-    pub const FULL: Self = Self { read: ReadAccess::Plain, write: true };
+    pub const FULL: Self = Self { read: ReadAccess::Plain, write: true, input: None };
+    /// Everything is refused.
+    pub const NONE: Self = Self { read: ReadAccess::Hidden, write: false, input: None };
 }
 
 /// How a column may be read.
@@ -51,6 +56,15 @@ pub enum Mask {
     Null,
     /// Always this text.
     Constant(String),
+}
+
+/// How values that callers write to a column are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputRule {
+    /// What is done about what is found; never [`Policy::Off`].
+    pub policy: Policy,
+    /// What the values are meant to be.
+    pub kind: Field,
 }
 
 /// How a view uses the columns of the relations that it reads directly, and how a table that inherits or generates columns

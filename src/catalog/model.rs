@@ -4,13 +4,13 @@
 //! PostgreSQL's own, unquoted. How relationships are derived is in `super::relations`, protection in
 //! `super::protection`, where the rows come from in `super::load`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use super::access::{ColumnAccess, ColumnName, Mask, ReadAccess, ViewLineage};
+pub use super::access::{ColumnAccess, ColumnName, InputRule, Mask, ReadAccess, ViewLineage};
 pub use super::function::{Function, Parameter, ReturnType, ReturnValue, Volatility};
 pub use super::protection::{Protection, RelationSecurity, UnforcedTable};
 pub use super::role::{IsolationLevel, Role};
@@ -69,6 +69,8 @@ pub struct Catalog {
     pub row_results: Arc<HashMap<ColumnName, Vec<QualifiedName>>>,
     /// The rows of `goforward.table_security`, for `policy` to read.
     pub table_security: Arc<TableSecurityRows>,
+    /// Tables whose rules changed since, while the catalog could not be read again (see `reload`).
+    pub changed_rules: Arc<BTreeSet<QualifiedName>>,
     /// The marks of the policies that goforward made, of relations whose row-level security is on (see `policy`).
     pub own_policies: Arc<HashMap<QualifiedName, Vec<Arc<str>>>>,
     /// Columns that settable roles may not select, in relations where grants differ by column.

@@ -1,5 +1,7 @@
 //! Keeps the catalog fresh: one background task that reloads it when the database says that it changed, or when a
-//! look at the database's own books shows it, and that never lets go of the last good snapshot.
+//! look at the database's own books shows it, and that never lets go of the last good snapshot. While the catalog cannot
+//! be read, tables whose rules are known to have changed are named in the snapshot ([`Catalog::changed_rules`]), for
+//! `policy` to close.
 //!
 //! Uses two connections: one that listens, one that loads. Knows nothing of requests; services hold a
 //! [`CatalogHandle`]. SQL is in `super::load`.
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::load::LoadOptions;
-use super::model::Catalog;
+use super::model::{Catalog, QualifiedName};
 use super::reload_task::ReloadTask;
 use crate::kernel::db::login::Login;
 
@@ -54,8 +56,8 @@ const RECHECK_WAIT: Duration = Duration::from_secs(2);
 
 /// What services ask of the task.
 pub(super) enum Command {
-    /// Load again, whether or not anything changed.
-    Reload { done: Option<oneshot::Sender<()>> },
+    /// Load again, whether or not anything changed. The rules of a table may be known to have changed.
+    Reload { rules_of: Option<QualifiedName>, done: Option<oneshot::Sender<()>> },
     /// Look whether something changed, and if so load again.
     Recheck { done: oneshot::Sender<()> },
     /// Load something else from now on.
@@ -139,13 +141,22 @@ impl CatalogHandle {
 
     /// Asks for a reload (a signal, say) and does not wait for it.
     pub fn request_reload(&self) {
-        let _ = self.commands.try_send(Command::Reload { done: None });
+        let _ = self.commands.try_send(Command::Reload { rules_of: None, done: None });
     }
 
     /// Reloads and waits until the attempt is over; [`CatalogHandle::is_stale`] says whether it failed.
     pub async fn reload(&self) {
+        self.reload_and_wait(None).await;
+    }
+
+    /// The same after the rules of a table were changed: where they cannot be read, the table is closed until they can.
+    pub async fn reload_rules(&self, table: &QualifiedName) {
+        self.reload_and_wait(Some(table.clone())).await;
+    }
+
+    async fn reload_and_wait(&self, rules_of: Option<QualifiedName>) {
         let (done, finished) = oneshot::channel();
-        if self.commands.send(Command::Reload { done: Some(done) }).await.is_ok() {
+        if self.commands.send(Command::Reload { rules_of, done: Some(done) }).await.is_ok() {
             let _ = finished.await;
         }
     }

@@ -3,17 +3,18 @@
 //! A load starts after the news that asked for it and sees at least that state; news during a load start another. So
 //! the last snapshot is always that of the last change. Everything here runs in one task, nothing is locked.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::load::{self, Fingerprint, LoadError};
-use super::model::Catalog;
+use super::model::{Catalog, QualifiedName, TableSecurityRows};
 use super::reload::{Command, ReloadOptions, Shared};
 
 /// How long to gather further news before a load, so that a script of many statements causes few.
@@ -30,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const LOAD_LIMIT: Duration = Duration::from_secs(90);
 /// A look that takes longer has lost its server.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How long to look at the rules alone where the catalog cannot be read.
+const RULES_LIMIT: Duration = Duration::from_secs(2);
 /// How often a load is tried at once when DDL got in its way.
 const RACES: usize = 5;
 /// Polling may take this part of the time of one connection: 1/20.
@@ -58,6 +61,8 @@ pub(super) struct ReloadTask {
     listener: Option<PgListener>,
     /// Whom to tell that the next load is over.
     waiting: Vec<oneshot::Sender<()>>,
+    /// Tables whose rules were changed here and have not been read since.
+    changed_rules: BTreeSet<QualifiedName>,
     /// A load is due.
     due: bool,
     failures: u32,
@@ -86,6 +91,7 @@ impl ReloadTask {
             loader: None,
             listener: None,
             waiting: Vec::new(),
+            changed_rules: BTreeSet::new(),
             due: true,
             failures: 0,
             retry_at: None,
@@ -122,8 +128,9 @@ impl ReloadTask {
         let listening = self.listener.is_some();
         tokio::select! {
             command = self.commands.recv() => match command {
-                Some(Command::Reload { done }) => {
+                Some(Command::Reload { rules_of, done }) => {
                     self.waiting.extend(done);
+                    self.changed_rules.extend(rules_of);
                     // Who asks by hand does not wait for the back-off.
                     self.retry_at = None;
                     News::Schema
@@ -185,7 +192,10 @@ impl ReloadTask {
                     self.message(message);
                 }
                 command = self.commands.recv() => match command {
-                    Some(Command::Reload { done }) => self.waiting.extend(done),
+                    Some(Command::Reload { rules_of, done }) => {
+                        self.waiting.extend(done);
+                        self.changed_rules.extend(rules_of);
+                    }
                     Some(Command::Recheck { done }) => self.waiting.push(done),
                     Some(Command::Options(load)) => self.options.load = load,
                     None => return,
@@ -209,6 +219,7 @@ impl ReloadTask {
                 self.shared.stale.store(false, Ordering::Relaxed);
                 self.loaded_at = Some(Instant::now());
                 self.due = false;
+                self.changed_rules.clear();
                 self.failures = 0;
                 self.retry_at = None;
             }
@@ -218,12 +229,49 @@ impl ReloadTask {
                 self.shared.stale.store(true, Ordering::Relaxed);
                 self.failed();
                 tracing::warn!(kind = "app", %error, version = kept, "cannot reload the catalog; the last one stays in use");
+                self.name_changed_rules().await;
             }
         }
         metrics::gauge!("goforward_catalog_stale").set(if self.due { 1.0 } else { 0.0 });
         for waiting in self.waiting.drain(..) {
             let _ = waiting.send(());
         }
+    }
+
+    /// Has the snapshot in use name the tables whose rules changed since it was made: those that were changed here, and as
+    /// the rules alone may be readable where the catalog is not, those that were changed elsewhere.
+    async fn name_changed_rules(&mut self) {
+        let current = self.shared.current.load_full();
+        if current.version == 0 {
+            return;
+        }
+        let mut changed = self.changed_rules.clone();
+        if let Ok(Ok(stored)) = tokio::time::timeout(RULES_LIMIT, self.stored_rules()).await {
+            changed.extend(changes(&current.table_security, &stored));
+        }
+        changed.extend(current.changed_rules.iter().cloned());
+        if changed == *current.changed_rules {
+            return;
+        }
+        for table in changed.difference(&current.changed_rules) {
+            tracing::error!(kind = "app", %table, "the rules of a table changed and cannot be read again; it is closed until they can");
+        }
+        let version = current.version + 1;
+        let changed_rules = Arc::new(changed);
+        self.publish(Catalog { changed_rules, version, ..Catalog::clone(&current) });
+    }
+
+    async fn stored_rules(&self) -> Result<TableSecurityRows, sqlx::Error> {
+        let mut connection = self.options.connect.connect().await?;
+        let rows = load::stored_rules(&mut connection).await;
+        let _ = connection.close().await;
+        rows
+    }
+
+    fn publish(&self, catalog: Catalog) {
+        let version = catalog.version;
+        self.shared.current.store(Arc::new(catalog));
+        self.shared.version.send_replace(version);
     }
 
     /// Forgets the connections and sets the time of the next try.
@@ -263,9 +311,7 @@ impl ReloadTask {
             functions = catalog.functions.len(),
             "catalog loaded"
         );
-        let version = catalog.version;
-        self.shared.current.store(Arc::new(catalog));
-        self.shared.version.send_replace(version);
+        self.publish(catalog);
         Ok(())
     }
 
@@ -351,6 +397,15 @@ impl ReloadTask {
             self.waiting.push(done);
         }
     }
+}
+
+/// The tables whose rules differ. Rules that cannot be read differ from none: whoever reads them next will see.
+fn changes(before: &TableSecurityRows, now: &TableSecurityRows) -> BTreeSet<QualifiedName> {
+    let TableSecurityRows::Read(now) = now else { return BTreeSet::new() };
+    let nothing = HashMap::new();
+    let before = if let TableSecurityRows::Read(before) = before { before } else { &nothing };
+    let names = before.keys().chain(now.keys());
+    names.filter(|table| before.get(*table) != now.get(*table)).cloned().collect()
 }
 
 /// The next message. Only called with a listener.

@@ -220,3 +220,25 @@ async fn a_failing_reload_keeps_the_snapshot_and_recovers() {
     run(&database, "create table again (id int); notify pgrst").await;
     assert!(until(&handle, has("again")).await < Duration::from_secs(5));
 }
+
+#[tokio::test]
+async fn changed_rules_are_named_while_nothing_can_be_read_and_no_longer() {
+    let Some(cluster) = cluster() else { return };
+    let database = cluster.database().await;
+    let name = database.get_database().unwrap_or_default().to_owned();
+    let (handle, _stop) = started(ReloadOptions { channel: None, ..options(&database) }).await;
+    let changed = super::QualifiedName::new("public", "kept");
+    let postgres = cluster.options("postgres");
+    // Its connections end, and there are no new ones.
+    run(&postgres, &format!("alter database {name} allow_connections false")).await;
+    let sessions = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    run(&postgres, &sessions).await;
+
+    handle.reload_rules(&changed).await;
+
+    assert!(handle.is_stale());
+    assert_eq!(handle.current().changed_rules.iter().collect::<Vec<_>>(), [&changed]);
+    run(&postgres, &format!("alter database {name} allow_connections true")).await;
+    until(&handle, |catalog| catalog.changed_rules.is_empty()).await;
+    assert!(!handle.is_stale());
+}

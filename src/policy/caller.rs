@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::catalog::role::Role;
-use crate::kernel::identity::{Caller, Claims, VerifiedClaim};
+use crate::kernel::identity::{Account, Caller, Claims, VerifiedClaim};
 
 /// The facts about one caller.
 #[derive(Clone, Debug)]
@@ -33,17 +33,26 @@ pub struct PolicyCaller {
 }
 
 impl PolicyCaller {
-    /// The facts from a verified caller. `verified_claim` is the path of the claim that says whether the account is
-    /// verified; without one nobody is. `roles` are those of PostgreSQL.
+    /// The facts from a verified caller. Whether it is verified is said by its `account`, if it has one here, or by the
+    /// claim at `verified_claim`; without either nobody is. `roles` are those of PostgreSQL.
     pub fn new(
-        caller: &Caller,
+        (caller, account): (&Caller, Option<Account>),
         bypasses: bool,
         verified_claim: Option<&VerifiedClaim>,
         address: Option<IpAddr>,
         roles: &HashMap<Arc<str>, Role>,
     ) -> Self {
         let standing = (bypasses, caller.is_authenticated());
-        Self::of_claims(Arc::clone(&caller.role), standing, &caller.claims, verified_claim, address, roles)
+        let by_claims = Self::of_claims(
+            Arc::clone(&caller.role),
+            standing,
+            &caller.claims,
+            verified_claim,
+            address,
+            roles,
+        );
+        let verified = by_claims.verified || account.is_some_and(|account| account.verified);
+        Self { verified, ..by_claims }
     }
 
     /// The facts from a role, whether it bypasses rules and is another than the anonymous one, and claims.

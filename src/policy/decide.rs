@@ -4,6 +4,7 @@
 //! The columns that a caller may use are in the relation that [`Access`] carries (see `restrict`). Rules about who asks
 //! are evaluated for every request; nothing of a refusal is remembered.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::catalog::model::{QualifiedName, Relation};
@@ -65,6 +66,7 @@ impl Rule {
             Self::Unreadable | Self::Closed(Closed::Unreadable(_)) => "unreadable",
             Self::Closed(Closed::Inactive) => "active",
             Self::Closed(Closed::NotEnforced) => "not_enforced",
+            Self::Closed(Closed::NotCurrent) => "not_current",
             Self::ProtectedColumnUsed => "protected_column_used",
             Self::IpAllowlist => "ip_allowlist",
             Self::RequireAuth => "require_auth",
@@ -74,6 +76,36 @@ impl Rule {
             Self::RowRulesOfView => "row_rules_of_view",
             Self::RowRulesBelow => "row_rules_below",
             Self::RowRulesOfParent => "row_rules_of_parent",
+        }
+    }
+}
+
+/// In words for whoever is refused: why rules cannot be read, which may name columns, is not for them.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = &self.relation;
+        match &self.rule {
+            Rule::Unreadable => f.write_str("The rules of tables cannot be read"),
+            Rule::Closed(Closed::Unreadable(_)) => write!(f, "{table} is closed: its rules cannot be read"),
+            Rule::Closed(closed) => write!(f, "{table} is closed: {closed}"),
+            Rule::ProtectedColumnUsed => {
+                write!(f, "The view {table} uses a protected column and has no rules of its own")
+            }
+            Rule::IpAllowlist => write!(f, "{table} may not be used from this address"),
+            Rule::RequireAuth => write!(f, "{table} is for signed-in callers"),
+            Rule::RequireVerified => write!(f, "{table} is for verified accounts"),
+            Rule::RequireMfa => write!(f, "{table} is for callers with a second factor"),
+            Rule::AllowedRoles => write!(f, "{table} is for roles that the caller does not have"),
+            Rule::RowRulesOfView => write!(f, "Conditions on rows of the view {table} hold for reading only"),
+            Rule::RowRulesBelow => {
+                write!(
+                    f,
+                    "Conditions on rows of {table} do not hold through this view, which has no rules of its own"
+                )
+            }
+            Rule::RowRulesOfParent => {
+                write!(f, "Conditions on rows of {table} do not reach tables that inherit from it")
+            }
         }
     }
 }

@@ -9,7 +9,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::model::Mask;
+use crate::catalog::model::{InputRule, Mask};
+use crate::kernel::sanitise::{Field, Policy};
 
 use super::expression::RowExpression;
 
@@ -144,6 +145,26 @@ pub struct FieldPermission {
     /// By what; NULL if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<Mask>,
+    /// What is done about unwanted input in what is written to it; nothing if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Policy>,
+    /// What its values are meant to be; free text if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_kind: Option<Field>,
+}
+
+impl FieldPermission {
+    /// How written values are looked at, if they are.
+    pub fn input_rule(&self) -> Option<InputRule> {
+        let policy = self.input.filter(|policy| *policy != Policy::Off)?;
+        Some(InputRule { policy, kind: self.input_kind.unwrap_or(Field::Text) })
+    }
+
+    /// Whether it says who may read or write the column, and not only what is done about input.
+    pub fn is_about_access(&self) -> bool {
+        let only_input = Self { input: self.input, input_kind: self.input_kind, ..Self::default() };
+        self.input.is_none() || *self != only_input
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
@@ -265,6 +286,9 @@ impl TableSecurity {
                     "a masked column is read through its mask, so `can_read: false` contradicts it",
                 );
             }
+            if permission.input_kind.is_some() && permission.input_rule().is_none() {
+                return wrong(&field, "an input_kind needs `input: monitor`, `clean` or `reject`");
+            }
         }
         for (name, filter) in &self.custom_filters {
             RowExpression::parse(filter).map_err(|error| RuleError {
@@ -323,12 +347,12 @@ impl TableSecurity {
         self.field_permissions.values().flat_map(|permission| &permission.allowed_roles).map(String::as_str)
     }
 
-    /// Whether any rule is about columns.
+    /// Whether any rule is about who reads or writes columns.
     pub fn has_column_rules(&self) -> bool {
         !(self.readable_fields.is_empty()
             && self.writable_fields.is_empty()
             && self.hidden_fields.is_empty()
-            && self.field_permissions.is_empty())
+            && !self.field_permissions.values().any(FieldPermission::is_about_access))
     }
 
     /// Whether any rule is about rows, for any verb.
@@ -361,7 +385,8 @@ mod tests {
             "ip_allowlist": ["10.0.0.0/8", "::ffff:192.0.2.0/120", "2001:db8::1"],
             "rate_limit": {"requests": 5, "window_seconds": 60}, "audit_actions": ["update", "select"],
             "field_permissions": {"card": {"masked": true, "mask": "last_four", "allowed_roles": ["cashier"]},
-                                  "name": {"masked": true, "mask": {"constant": "—"}}},
+                                  "name": {"masked": true, "mask": {"constant": "—"}},
+                                  "note": {"input": "clean", "input_kind": "name"}, "data": {"input": "off"}},
             "custom_filters": {"open": "not archived"}
         });
         let rules = TableSecurity::parse(text).unwrap();
@@ -370,6 +395,20 @@ mod tests {
         assert_eq!(rules.owner_column(Verb::Delete), Some("owner"));
         let again = TableSecurity::parse(serde_json::to_value(&rules).unwrap()).unwrap();
         assert_eq!(again, rules);
+    }
+
+    #[test]
+    fn a_rule_about_input_is_none_about_who_may_use_the_column() {
+        let permission = |value| {
+            let rules = json!({"field_permissions": {"note": value}});
+            TableSecurity::parse(rules).unwrap()
+        };
+        let rules = permission(json!({"input": "reject"}));
+        let rule = rules.field_permissions["note"].input_rule();
+        assert_eq!(rule, Some(InputRule { policy: Policy::Reject, kind: Field::Text }));
+        assert!(!rules.has_column_rules());
+        assert!(permission(json!({"input": "reject", "can_write": true})).has_column_rules());
+        assert_eq!(permission(json!({})).field_permissions["note"].input_rule(), None);
     }
 
     #[test]
@@ -387,6 +426,8 @@ mod tests {
                 "field_permissions.a.mask",
             ),
             (json!({"field_permissions": {"a": {"masked": true, "hidden": true}}}), "field_permissions.a"),
+            (json!({"field_permissions": {"a": {"input": "strip"}}}), "field_permissions.a.input"),
+            (json!({"field_permissions": {"a": {"input_kind": "email"}}}), "field_permissions.a"),
             (json!({"hidden_fields": [""]}), "hidden_fields"),
             (json!({"custom_filters": {"a": "true) or (true"}}), "custom_filters.a"),
             (json!([]), "object"),

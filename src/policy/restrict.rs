@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::model::{
-    Cardinality, Catalog, ColumnAccess, ColumnName, Mask, QualifiedName, ReadAccess, Relation, Relationship,
+    Cardinality, Catalog, ColumnAccess, ColumnName, InputRule, Mask, QualifiedName, ReadAccess, Relation,
+    Relationship,
 };
 use crate::catalog::protection::MAX_VIEW_DEPTH;
 
@@ -114,13 +115,13 @@ impl Restrictor<'_> {
         let by_own_rules =
             own.map_or(ColumnAccess::FULL, |security| column_access(security, column, self.class));
         let speaks_of_it = own.is_some_and(|security| {
-            security.readable_fields.contains(&**column) || security.field_permissions.contains_key(&**column)
+            let permission = security.field_permissions.get(&**column);
+            security.readable_fields.contains(&**column)
+                || permission.is_some_and(FieldPermission::is_about_access)
         });
-        let Some(lineage) = self.catalog.lineage.get(relation).filter(|_| !speaks_of_it) else {
-            return by_own_rules;
-        };
+        let Some(lineage) = self.catalog.lineage.get(relation) else { return by_own_rules };
         if depth > MAX_VIEW_DEPTH {
-            return ColumnAccess { read: ReadAccess::Hidden, write: false };
+            return if speaks_of_it { by_own_rules } else { ColumnAccess::NONE };
         }
         let shown = lineage.shown.iter().filter(|(own, _)| own == column);
         let shown = shown.map(|(_, (base, base_column))| self.column(base, base_column, depth + 1));
@@ -129,12 +130,16 @@ impl Restrictor<'_> {
             // What a mask would leave of the one says nothing of what it would leave of the other.
             match self.column(base, base_column, depth + 1).read {
                 ReadAccess::Plain | ReadAccess::NotGranted => ColumnAccess::FULL,
-                ReadAccess::Masked(_) | ReadAccess::Hidden => {
-                    ColumnAccess { read: ReadAccess::Hidden, write: false }
-                }
+                ReadAccess::Masked(_) | ReadAccess::Hidden => ColumnAccess::NONE,
             }
         });
-        shown.chain(computed).fold(by_own_rules, stricter)
+        let below = shown.chain(computed).fold(ColumnAccess::FULL, stricter);
+        if speaks_of_it {
+            // Who may see it is said; what may not be written into it below holds all the same.
+            ColumnAccess { input: stricter_input(by_own_rules.input, below.input), ..by_own_rules }
+        } else {
+            stricter(by_own_rules, below)
+        }
     }
 
     /// Whether a view, or one that it reads, lets a protected column decide about what it shows.
@@ -250,7 +255,8 @@ pub fn column_access(rules: &TableSecurity, column: &str, class: &CallerClass) -
     } else {
         rules.writable_fields.contains(column) && permission.can_write != Some(false)
     };
-    ColumnAccess { read, write: is_writable_by_list && !only_for_others }
+    let write = is_writable_by_list && !only_for_others;
+    ColumnAccess { read, write, input: permission.input_rule() }
 }
 
 /// The access that both allow.
@@ -262,8 +268,14 @@ fn stricter(a: ColumnAccess, b: ColumnAccess) -> ColumnAccess {
         ReadAccess::Hidden => 3,
     };
     let write = a.write && b.write;
+    let input = stricter_input(a.input, b.input);
     let read = if rank(&b.read) > rank(&a.read) { b.read } else { a.read };
-    ColumnAccess { read, write }
+    ColumnAccess { read, write, input }
+}
+
+fn stricter_input(a: Option<InputRule>, b: Option<InputRule>) -> Option<InputRule> {
+    let policy = |rule: Option<InputRule>| rule.map(|rule| rule.policy);
+    if policy(b) > policy(a) { b } else { a }
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub enum Closed {
     Unreadable(Arc<str>),
     /// Their conditions on rows are not (or no longer) in the database.
     NotEnforced,
+    /// They changed, and cannot be read again at the moment.
+    NotCurrent,
 }
 
 impl std::fmt::Display for Closed {
@@ -51,6 +53,7 @@ impl std::fmt::Display for Closed {
             Self::Inactive => f.write_str("its rules are switched off"),
             Self::Unreadable(why) => write!(f, "its rules cannot be read: {why}"),
             Self::NotEnforced => f.write_str("its conditions on rows are not in the database"),
+            Self::NotCurrent => f.write_str("its rules changed and cannot be read again"),
         }
     }
 }
@@ -79,8 +82,10 @@ impl Rules {
             }
             TableSecurityRows::Read(rows) => rows,
         };
-        let tables: HashMap<_, _> =
-            rows.iter().map(|(name, text)| (name.clone(), table_rules(catalog, name, text))).collect();
+        let read = rows.iter().map(|(name, text)| (name.clone(), table_rules(catalog, name, text)));
+        let changed = catalog.changed_rules.iter();
+        let changed = changed.map(|name| (name.clone(), TableRules::Closed(Closed::NotCurrent)));
+        let tables: HashMap<_, _> = read.chain(changed).collect();
         let mut rules = Self { tables, ..Self::default() };
         for table in rules.tables.values() {
             let TableRules::InForce(security) = table else {
@@ -267,6 +272,21 @@ mod tests {
             );
         }
         assert_eq!(rules.own(&name("other")), None);
+    }
+
+    #[test]
+    fn rules_that_changed_and_cannot_be_read_close_their_table_and_the_views_over_it() {
+        let mut catalog = catalog_with_rules(&[("orders", json!({"public_read": true}))]);
+        catalog.changed_rules = Arc::new([name("orders"), name("accounts")].into());
+        let lineage = ViewLineage { reads: [name("accounts")].into(), ..ViewLineage::default() };
+        catalog.lineage = Arc::new([(name("over_accounts"), lineage)].into());
+        let rules = Rules::of(&catalog);
+
+        for relation in ["orders", "accounts", "over_accounts"] {
+            let governing: Vec<_> =
+                rules.governing(&name(relation)).map(|(_, rules)| rules.clone()).collect();
+            assert_eq!(governing, [TableRules::Closed(Closed::NotCurrent)], "{relation}");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Run<'_> {
         let scope = &self.scope;
         let mut mode = scope.request.preferences.count;
         let guesses = mode.is_some_and(CountMode::guesses);
-        let is_anonymous = scope.settings.anon_role.as_deref() == Some(&*scope.caller.role);
+        let is_anonymous = scope.settings.access.anon_role.as_deref() == Some(&*scope.caller.role);
         if guesses && is_anonymous && !scope.settings.anon_count_estimates && matches!(plan, Plan::Read(_)) {
             mode = Some(CountMode::Exact);
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::catalog::Catalog;
-use crate::catalog::model::QualifiedName;
+use crate::catalog::model::{QualifiedName, ReadAccess};
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::wire::DbError;
@@ -24,9 +24,10 @@ use crate::policy::caller::PolicyCaller;
 use crate::policy::restrict::PolicyView;
 use crate::policy::rules::TableRules;
 use crate::rest::audit::{RequestAudit, RestAudit};
+use crate::rest::core::input::{self, InputFinding, Inspection};
 use crate::rest::core::parse::{RequestParts, parse};
 use crate::rest::core::plan::error::PlanError;
-use crate::rest::core::plan::model::Plan;
+use crate::rest::core::plan::model::{MutateAction, Plan};
 use crate::rest::core::plan::plan;
 use crate::rest::core::protect::{self, Permit, Refusal};
 use crate::rest::core::request::{Action, ApiRequest};
@@ -130,12 +131,12 @@ impl RestService {
     fn disclosure(&self, exchange: &Exchange<'_>) -> Disclosure {
         let role = &exchange.caller.role;
         let catalog = self.catalog.current();
-        let bypasses = is_trusted(&catalog, exchange.settings, role);
+        let bypasses = exchange.settings.access.bypasses(&catalog, role);
         // The detail of an error can quote a row of any table that a trigger, a function or a foreign key leads to.
         let quotes_rows =
             exchange.settings.verbose_errors && !self.policies.rules(&catalog).has_column_rules();
         Disclosure {
-            authenticated: exchange.settings.anon_role.as_deref() != Some(&**role),
+            authenticated: exchange.settings.access.anon_role.as_deref() != Some(&**role),
             verbose: quotes_rows || bypasses,
             minimal: exchange.settings.minimal_errors,
             conceals: exchange.conceals,
@@ -149,7 +150,8 @@ impl RestService {
         let (Some(schema), Some(table)) = (&error.schema, &error.table) else { return false };
         let name = QualifiedName::new(schema.as_str(), table.as_str());
         let caller = self.policy_caller(exchange);
-        let view = self.policies.view(&self.catalog.current(), &caller, exchange.settings.star_by_grants);
+        let view =
+            self.policies.view(&self.catalog.current(), &caller, exchange.settings.access.star_by_grants);
         if let Some(relation) = view.catalog.relations.get(&name) {
             return relation.restriction.closed.is_some();
         }
@@ -213,14 +215,21 @@ impl RestService {
         audit: &RequestAudit<'_>,
     ) -> Result<Response<Body>, RestError> {
         let started = Instant::now();
+        if let Some(scopes) = &exchange.caller.scopes {
+            protect::in_scope(plan, scopes).map_err(refused)?;
+        }
         let permit = protect::check(plan, view, policy_caller, exchange.settings.protect).map_err(refused)?;
         exchange.conceals = permit.conceals;
         if permit.ruled && !policy_caller.bypasses && self.catalog.is_stale() {
             // The rules may have become stricter since they were read.
-            metrics::counter!("goforward_table_security_refusals_total", "rule" => "stale").increment(1);
+            metrics::counter!("goforward_table_security_refusals_total", "rule" => "not_current")
+                .increment(1);
             return Err(RestError::RulesMayBeOld);
         }
         self.count(&permit, exchange).await?;
+        let inspection = input::inspect(plan)?;
+        heed(&inspection, plan, view, exchange.context)?;
+        let plan = inspection.cleaned.as_ref().unwrap_or(plan);
         exchange.timing.plan = exchange.timing.plan.map(|took| took + started.elapsed());
 
         let scope = Scope {
@@ -278,7 +287,7 @@ impl RestService {
         caller: &PolicyCaller,
     ) -> Result<(Plan, Arc<PolicyView>), RestError> {
         let catalog = self.catalog.current();
-        let view = self.policies.view(&catalog, caller, settings.star_by_grants);
+        let view = self.policies.view(&catalog, caller, settings.access.star_by_grants);
         let error = match plan(request, &view.catalog, &settings.plan) {
             Ok(plan) => return Ok((plan, view)),
             Err(error) => error,
@@ -291,16 +300,18 @@ impl RestService {
         if newer.version == catalog.version {
             return Err(error.into());
         }
-        let view = self.policies.view(&newer, caller, settings.star_by_grants);
+        let view = self.policies.view(&newer, caller, settings.access.star_by_grants);
         Ok((plan(request, &view.catalog, &settings.plan)?, view))
     }
 
     fn policy_caller(&self, exchange: &Exchange<'_>) -> PolicyCaller {
         let catalog = self.catalog.load();
-        let bypasses = is_trusted(&catalog, exchange.settings, &exchange.caller.role);
-        let claim = exchange.settings.verified_claim.as_ref();
+        let access = &exchange.settings.access;
+        let bypasses = access.bypasses(&catalog, &exchange.caller.role);
+        let claim = access.verified_claim.as_ref();
         let address = Some(exchange.context.client_ip);
-        PolicyCaller::new(exchange.caller, bypasses, claim, address, &catalog.roles)
+        let asks = (exchange.caller, exchange.context.account);
+        PolicyCaller::new(asks, bypasses, claim, address, &catalog.roles)
     }
 
     /// Counts the request against the limits of the tables in it. A table's name is the catalog's, so there is one count
@@ -329,6 +340,7 @@ fn refused(refusal: Refusal) -> RestError {
             Some("fields")
         }
         Refusal::GraphQl => Some("graphql"),
+        Refusal::OutOfScope(_) => Some("scope"),
         Refusal::Unprotected(_) | Refusal::Unfiltered { .. } | Refusal::DefinerFunction(_) => None,
     };
     if let Some(rule) = rule {
@@ -337,9 +349,28 @@ fn refused(refusal: Refusal) -> RestError {
     RestError::Refused(Box::new(refusal))
 }
 
-/// Whether row-level security does not bind the role, or is not meant to: the service role where BYPASSRLS cannot be had.
-fn is_trusted(catalog: &Catalog, settings: &RestSettings, role: &str) -> bool {
-    settings.service_role == Some(role) || catalog.roles.get(role).is_some_and(|role| role.bypass_rls)
+/// Counts and logs what was found in the values of a write, and refuses it where the rules of a column say so.
+fn heed(
+    inspection: &Inspection,
+    plan: &Plan,
+    view: &PolicyView,
+    context: &RequestContext,
+) -> Result<(), RestError> {
+    let Plan::Mutate(MutateAction { target, .. }) = plan else { return Ok(()) };
+    for InputFinding { column, class, policy, count, .. } in &inspection.findings {
+        let (class, policy) = (class.as_str(), policy.as_str());
+        metrics::counter!("goforward_input_findings_total", "class" => class, "policy" => policy)
+            .increment(*count);
+        let request_id = context.request_id.as_str();
+        tracing::warn!(kind = "app", table = %target, %column, class, policy, count, request_id, "unwanted input");
+    }
+    let Some(refusal) = inspection.refusal() else { return Ok(()) };
+    let known = view.catalog.relations.get(target).and_then(|relation| relation.column(&refusal.column));
+    let column = known.filter(|column| column.access.read != ReadAccess::Hidden);
+    Err(RestError::InputRefused {
+        column: column.map(|column| Arc::clone(&column.name)),
+        class: refusal.class.as_str(),
+    })
 }
 
 /// Whether the body is compressed. It is never unpacked: a few bytes could become gigabytes.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::kernel::config::{ErrorVerbosity, OpenApiMode, Permission, RestConfig, TransactionEnd};
-use crate::kernel::identity::VerifiedClaim;
 use crate::kernel::sql::SqlBuf;
+use crate::policy::access::AccessSettings;
 
 use crate::rest::core::parse::ParseConfig;
 use crate::rest::core::plan::PlanOptions;
@@ -49,14 +49,8 @@ pub struct RestSettings {
     pub verbose_errors: bool,
     /// Whether the anonymous role may ask for estimated counts.
     pub anon_count_estimates: bool,
-    /// The role of callers without a token.
-    pub anon_role: Option<String>,
-    /// The role of servers, which may do everything; none where the database was not prepared by us.
-    pub service_role: Option<&'static str>,
-    /// Whether `*` leaves out columns that the role may not select.
-    pub star_by_grants: bool,
-    /// The claim that says whether an account is verified.
-    pub verified_claim: Option<VerifiedClaim>,
+    /// What callers are held to beside the rules of tables.
+    pub access: Arc<AccessSettings>,
     /// The largest body built in one piece, in bytes.
     pub max_result_bytes: u64,
     /// The description at the root.
@@ -93,10 +87,8 @@ pub struct Surroundings {
     pub public_url: Option<String>,
     /// `database.statement_timeout` in milliseconds, if any.
     pub statement_timeout: Option<u64>,
-    /// The role of servers, where the bootstrap made it.
-    pub service_role: Option<&'static str>,
-    /// `security.verified_claim`.
-    pub verified_claim: Option<VerifiedClaim>,
+    /// What callers are held to beside the rules of tables.
+    pub access: Arc<AccessSettings>,
     /// `log.queries`.
     pub log_queries: bool,
     /// `log.slow_query`, if any.
@@ -121,7 +113,7 @@ impl RestSettings {
                 target_names: config.legacy_target_names,
             },
             protect: ProtectOptions {
-                relations: config.protect_relations,
+                relations: around.access.closed_by_default,
                 unfiltered_writes: !config.allow_unfiltered_writes,
                 definer_functions: config.definer_functions == Permission::Deny,
             },
@@ -145,10 +137,7 @@ impl RestSettings {
             minimal_errors: config.client_error_verbosity == ErrorVerbosity::Minimal,
             verbose_errors: config.verbose_errors,
             anon_count_estimates: config.anon_count_estimates,
-            anon_role: config.anon_role.clone(),
-            service_role: around.service_role,
-            star_by_grants: config.star_by_grants,
-            verified_claim: around.verified_claim.clone(),
+            access: Arc::clone(&around.access),
             max_result_bytes: config.max_result_bytes.get(),
             openapi: OpenApiSettings {
                 mode: config.openapi.mode,

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::catalog::model::{Catalog, QualifiedName, ReadAccess, Relation};
 use crate::kernel::db::login::Login;
-use crate::kernel::identity::{Claims, VerifiedClaim};
+use crate::kernel::identity::Claims;
+use crate::kernel::sanitise::Policy;
+use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::{self, decide};
@@ -47,23 +49,9 @@ pub(super) struct ColumnVerdict {
     pub read: &'static str,
     /// Whether it may be written.
     pub write: bool,
-}
-
-/// What callers are held to, beside the rules of tables: settings of the configuration.
-#[derive(Clone, Debug, Default)]
-pub struct AccessSettings {
-    /// The role of callers without a token.
-    pub anon_role: Option<Arc<str>>,
-    /// The role that stands for one with BYPASSRLS where that cannot be had.
-    pub trusted_role: Option<&'static str>,
-    /// Whether relations that nothing protects are closed.
-    pub closed_by_default: bool,
-    /// Whether `*` leaves out columns that the role may not select.
-    pub star_by_grants: bool,
-    /// The claim that says whether an account is verified.
-    pub verified_claim: Option<VerifiedClaim>,
-    /// Schemas whose views are read through, though they are not exposed.
-    pub extra_search_path: Vec<String>,
+    /// What is done about unwanted input in what is written: `monitor`, `clean` or `reject`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Policy>,
 }
 
 /// Answers a question about the caller that it describes, by this catalog and by what the database says.
@@ -215,11 +203,12 @@ fn caller(
         Some(Value::String(role)) => Arc::from(role.as_str()),
         Some(other) => return Err(SecurityError::BadRole(other.to_string())),
     };
-    let known = catalog.roles.get(&role).filter(|role| role.settable && !role.login);
-    let Some(known) = known else { return Err(SecurityError::BadRole(role.to_string())) };
+    if !catalog.roles.get(&role).is_some_and(|role| role.settable && !role.login) {
+        return Err(SecurityError::BadRole(role.to_string()));
+    }
     let is_anonymous = settings.anon_role.as_ref() == Some(&role);
     let claim = settings.verified_claim.as_ref();
-    let bypasses = known.bypass_rls || settings.trusted_role == Some(&*role);
+    let bypasses = settings.bypasses(catalog, &role);
     let standing = (bypasses, !is_anonymous);
     Ok(PolicyCaller::of_claims(role, standing, &question.claims, claim, question.address, &catalog.roles))
 }
@@ -240,30 +229,18 @@ fn columns(full: &Relation, seen: &Relation) -> BTreeMap<String, ColumnVerdict> 
             Some(ReadAccess::NotGranted) => "not_granted",
             Some(ReadAccess::Hidden) | None => "hidden",
         };
-        ColumnVerdict { read, write: access.is_some_and(|access| access.write) }
+        let write = access.is_some_and(|access| access.write);
+        let input = access.filter(|_| write).and_then(|access| access.input).map(|rule| rule.policy);
+        ColumnVerdict { read, write, input }
     };
     full.columns.keys().map(|name| (name.to_string(), verdict(name))).collect()
 }
 
+/// Those who manage rules may know why they cannot be read.
 fn reason(refusal: &decide::Refusal) -> String {
-    use crate::policy::decide::Rule;
-    let table = &refusal.relation;
     match &refusal.rule {
-        Rule::Unreadable => "the rules of tables cannot be read".to_owned(),
-        Rule::Closed(closed) => format!("{table} is closed: {closed}"),
-        Rule::ProtectedColumnUsed => {
-            format!("the view {table} uses a protected column and has no rules of its own")
-        }
-        Rule::RowRulesBelow => format!("conditions on rows of {table} do not hold through this view"),
-        Rule::IpAllowlist => format!("{table} may not be used from this address"),
-        Rule::RequireAuth => format!("{table} is for signed-in callers"),
-        Rule::RequireVerified => format!("{table} is for verified accounts"),
-        Rule::RequireMfa => format!("{table} is for callers with a second factor"),
-        Rule::AllowedRoles => format!("the caller has none of the roles that {table} is for"),
-        Rule::RowRulesOfParent => {
-            format!("conditions on rows of {table} do not reach tables that inherit from it")
-        }
-        Rule::RowRulesOfView => format!("conditions on rows of {table} hold for reading only"),
+        decide::Rule::Closed(closed) => format!("{} is closed: {closed}", refusal.relation),
+        _ => refusal.to_string(),
     }
 }
 

@@ -10,6 +10,6 @@ mod model;
 mod state;
 mod store;
 
-pub use explain::{AccessSettings, ExplainError, explain_once};
+pub use explain::{ExplainError, explain_once};
 pub use http::router;
 pub use state::SecurityState;

@@ -8,11 +8,11 @@ use crate::catalog::model::Catalog;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::Authority;
+use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 
 use super::error::SecurityError;
-use super::explain::AccessSettings;
 use super::store::CallerProbe;
 
 /// What the service needs; cheap to clone.

@@ -95,6 +95,7 @@ pub(super) fn assemble(
         lineage: Arc::new(lineage),
         row_results: Arc::new(carriers::row_results(&rows.row_functions, &mut interner)),
         table_security: Arc::new(rows.table_security),
+        changed_rules: Arc::default(),
         own_policies: Arc::new(own_policies(&rows.own_policies, &mut interner)),
         not_granted: Arc::new(not_granted(&rows.not_granted, &mut interner)),
         schemas: interner.texts(&options.schemas),

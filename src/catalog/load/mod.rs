@@ -27,6 +27,7 @@ use super::model::{Catalog, QualifiedName, TableSecurityRows};
 
 pub use fingerprint::{Fingerprint, event_trigger_present, fingerprint, snapshot_text};
 pub use settings::{in_database_settings, server_version};
+pub(super) use table_security::stored_rules;
 
 /// What of the database belongs to the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,7 +154,7 @@ async fn read_all(
         row_functions: carriers::row_functions(connection).await?,
         not_granted: table_security::not_granted(connection, schemas, authenticator, server_version).await?,
         own_policies: table_security::own_policies(connection).await?,
-        table_security: table_security::rows(connection).await?,
+        table_security: table_security::stored_rules(connection).await?,
         functions: functions::functions(connection, schemas).await?,
         computed: functions::computed(connection).await?,
         handlers: functions::handlers(connection, schemas).await?,

@@ -101,7 +101,9 @@ pub(super) async fn own_policies(connection: &mut PgConnection) -> Result<Vec<Ow
 
 /// The stored rules. That they cannot be read is a finding of its own, which closes the tables, and not an error of
 /// the whole load; a connection that is lost is one.
-pub(super) async fn rows(connection: &mut PgConnection) -> Result<TableSecurityRows, sqlx::Error> {
+pub(in crate::catalog) async fn stored_rules(
+    connection: &mut PgConnection,
+) -> Result<TableSecurityRows, sqlx::Error> {
     if !sqlx::query_scalar::<_, bool>(IS_THERE).persistent(false).fetch_one(&mut *connection).await? {
         return Ok(TableSecurityRows::Absent);
     }

@@ -75,6 +75,9 @@ pub(super) fn not_in_force(facts: &Facts) -> Vec<Finding> {
                     Severity::Problem,
                     format!("Store the rules of {name} anew, which makes their row policies, with row-level security on."),
                 ),
+                Closed::NotCurrent => {
+                    (Severity::Problem, "The log says why the catalog cannot be read.".to_owned())
+                }
             };
             let message = format!("It is closed: {why}.");
             Some(Finding::new(Rule::RulesNotInForce, severity, facts.object(name), message, fix))

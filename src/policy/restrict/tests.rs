@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog::model::ViewLineage;
 use crate::catalog::samples::{column, relation, with_columns};
+use crate::kernel::sanitise::{Field, Policy};
 use crate::policy::samples::{caller, catalog_with_rules, name};
 
 fn class(app_roles: &[&str]) -> CallerClass {
@@ -51,6 +52,19 @@ fn rules_about_a_column_combine_to_one_access() {
         (permission(json!({"allowed_roles": ["authenticated"]})), &[], (Plain, true)),
     ] {
         assert_eq!(access(rules.clone(), app_roles), expected, "{rules} {app_roles:?}");
+    }
+}
+
+#[test]
+fn of_two_rules_about_input_the_stricter_counts() {
+    let rule = |policy| Some(InputRule { policy, kind: Field::Name });
+    for (own, below, expected) in [
+        (None, None, None),
+        (None, rule(Policy::Monitor), rule(Policy::Monitor)),
+        (rule(Policy::Reject), rule(Policy::Clean), rule(Policy::Reject)),
+        (rule(Policy::Monitor), rule(Policy::Clean), rule(Policy::Clean)),
+    ] {
+        assert_eq!(stricter_input(own, below), expected, "{own:?} {below:?}");
     }
 }
 

@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::facts::{self, Facts, STATE};
 use super::grants::{self, Privilege};
 use super::session::{self, Session};
-use super::{PAUSE, RuleStore, checks, filters, policies, rows};
+use super::{RuleStore, Tries, checks, filters, policies, rows};
 
 /// What a run over several tables did, and where it failed.
 #[derive(Debug, Default)]
@@ -106,14 +106,12 @@ impl RuleStore {
         catalog: &Catalog,
         name: &QualifiedName,
     ) -> Result<Vec<Change>, StoreError> {
-        let mut tries = 1;
+        let mut tries = Tries { table: name, left: TRIES_OF_MANY };
         loop {
-            match self.apply_once(session, catalog, name).await {
-                Err(error) if error.is_locked() && tries < TRIES_OF_MANY => tries += 1,
-                Err(error) if error.is_locked() => return Err(StoreError::Busy(name.clone())),
-                done => return done,
+            let attempt = self.apply_once(session, catalog, name).await;
+            if let Some(applied) = tries.outcome(attempt).await {
+                return applied;
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 

@@ -153,15 +153,12 @@ impl RuleStore {
         by: &str,
     ) -> Result<StoredRules, StoreError> {
         let mut session = self.session().await?;
-        let mut tries = 1;
+        let mut tries = Tries { table: name, left: TRIES };
         let stored = loop {
             let attempt = self.put_once(&mut session, catalog, name, rules, (expected, by)).await;
-            match attempt {
-                Err(error) if error.is_locked() && tries < TRIES => tries += 1,
-                Err(error) if error.is_locked() => break Err(StoreError::Busy(name.clone())),
-                done => break done,
+            if let Some(stored) = tries.outcome(attempt).await {
+                break stored;
             }
-            tokio::time::sleep(PAUSE).await;
         };
         session.close().await;
         stored
@@ -177,13 +174,13 @@ impl RuleStore {
     ) -> Result<StoredRules, StoreError> {
         let mut transaction = session.connection.begin().await?;
         session::prepare_for_change(&mut transaction).await?;
-        rows::expect(&mut transaction, name, expected).await?;
+        let replaced = rows::expect(&mut transaction, name, expected).await?;
         let facts = facts::one(&mut transaction, name).await?;
         let facts = facts.ok_or_else(|| StoreError::NoSuchTable(name.clone()))?;
         checks::names(&mut transaction, &facts, rules).await?;
         let before = rows::find(&mut transaction, name).await?.and_then(|stored| stored.rules.ok());
         let has_new_filters = before.is_none_or(|before| before.custom_filters != rules.custom_filters);
-        let stored = rows::put(&mut transaction, name, rules, by).await?;
+        let stored = rows::put(&mut transaction, name, rules, replaced, by).await?;
         if facts.has_row_policies() && !rules.custom_filters.is_empty() {
             facts.require_owner()?;
         }
@@ -209,14 +206,12 @@ impl RuleStore {
         by: &str,
     ) -> Result<(), StoreError> {
         let mut session = self.session().await?;
-        let mut tries = 1;
+        let mut tries = Tries { table: name, left: TRIES };
         let deleted = loop {
-            match self.delete_once(&mut session, catalog, name, (expected, by)).await {
-                Err(error) if error.is_locked() && tries < TRIES => tries += 1,
-                Err(error) if error.is_locked() => break Err(StoreError::Busy(name.clone())),
-                done => break done,
+            let attempt = self.delete_once(&mut session, catalog, name, (expected, by)).await;
+            if let Some(deleted) = tries.outcome(attempt).await {
+                break deleted;
             }
-            tokio::time::sleep(PAUSE).await;
         };
         session.close().await;
         deleted
@@ -245,5 +240,27 @@ impl RuleStore {
         }
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+/// Tries to change a table on which others may hold a lock.
+struct Tries<'a> {
+    table: &'a QualifiedName,
+    /// How many are left, the one in progress included.
+    left: u32,
+}
+
+impl Tries<'_> {
+    /// What a try came to; `None`, after a pause, if another one is due.
+    async fn outcome<T>(&mut self, attempt: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        match attempt {
+            Err(error) if error.is_locked() && self.left > 1 => {
+                self.left -= 1;
+                tokio::time::sleep(PAUSE).await;
+                None
+            }
+            Err(error) if error.is_locked() => Some(Err(StoreError::Busy(self.table.clone()))),
+            done => Some(done),
+        }
     }
 }

@@ -69,7 +69,7 @@ const GET: &str = concat!(
 );
 
 /// The row is made from the JSON of the rules by name, so that a column of a newer version stays as it is. `version`
-/// and the times are counted by a trigger.
+/// and the times are counted by a trigger. A row that came about since [`expect`] looked, by other ways than ours, stays.
 const PUT: &str = concat!(
     "insert into goforward.table_security as t (
        schema_name, table_name, active, display_name, description, require_auth, require_verified, require_mfa,
@@ -91,6 +91,7 @@ const PUT: &str = concat!(
        writable_fields = excluded.writable_fields, hidden_fields = excluded.hidden_fields,
        field_permissions = excluded.field_permissions, custom_filters = excluded.custom_filters,
        updated_by = excluded.updated_by
+     where t.version = $5
      returning ",
     rule_columns!()
 );
@@ -156,23 +157,30 @@ pub(super) async fn expect(
     if is_expected { Ok(actual) } else { Err(StoreError::VersionMismatch { table: name.clone(), actual }) }
 }
 
+/// Stores rules in place of the version `replaced`, which [`expect`] found.
 pub(super) async fn put(
     connection: &mut PgConnection,
     name: &QualifiedName,
     rules: &TableSecurity,
+    replaced: Option<i64>,
     by: &str,
 ) -> Result<StoredRules, StoreError> {
     let json = serde_json::to_string(rules).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    let row: RuleRow = sqlx::query_as(PUT)
+    let row: Option<RuleRow> = sqlx::query_as(PUT)
         .persistent(false)
         .bind(&*name.schema)
         .bind(&*name.name)
         .bind(json)
         .bind(by)
-        .fetch_one(connection)
+        .bind(replaced)
+        .fetch_optional(&mut *connection)
         .await
         .map_err(own)?;
-    Ok(row.into())
+    if let Some(row) = row {
+        return Ok(row.into());
+    }
+    let actual = find(connection, name).await?.map(|stored| stored.version);
+    Err(StoreError::VersionMismatch { table: name.clone(), actual })
 }
 
 /// Removes the row; the trigger that writes the history takes the name from a setting.

@@ -2,6 +2,7 @@
 //!
 //! Nothing below imports axum, sqlx, tokio, a clock or the environment; the same input always gives the same output.
 
+pub mod input;
 pub mod media;
 pub mod parse;
 pub mod payload;

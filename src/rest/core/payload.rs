@@ -14,10 +14,13 @@ use super::request::{Action, CallMethod, Mutation, Payload};
 
 mod csv;
 mod json;
+pub(in crate::rest::core) mod strings;
 #[cfg(test)]
 mod tests;
 
 pub use json::MAX_JSON_DEPTH;
+
+const NOT_JSON: &str = "Empty or invalid json";
 
 type Read = (Option<Payload>, BTreeSet<String>);
 

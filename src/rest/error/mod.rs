@@ -3,6 +3,8 @@
 //! `code`, `message`, `details` and `hint` are what the client sees; causes go to the log only. Codes are listed in
 //! `docs/errors.md`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -42,6 +44,13 @@ pub enum RestError {
         limit: RateLimit,
         /// Seconds until one request passes.
         retry_after: u64,
+    },
+    /// A value holds what the rules of its column refuse.
+    InputRefused {
+        /// The column, where the caller may see it.
+        column: Option<Arc<str>>,
+        /// The class of what it holds.
+        class: &'static str,
     },
     /// The database refused it or is not there.
     Database(DbError),
@@ -248,6 +257,7 @@ impl RestError {
             Self::Refused(refusal) => echo::bounded(refusal::parts(refusal, disclosure)),
             Self::RulesMayBeOld => refusal::rules_may_be_old(),
             Self::OverTableLimit { limit, retry_after } => refusal::over_limit(*limit, *retry_after),
+            Self::InputRefused { column, class } => refusal::of_input(column.as_deref(), class),
             Self::Database(error) => database::parts(error, disclosure),
             Self::Response(error) => response_parts(*error),
             Self::NotSingular(rows) => ErrorParts::new(

@@ -7,7 +7,7 @@ use crate::policy::decide::{self, Rule};
 use crate::policy::model::RateLimit;
 use crate::policy::protected::Unprotected;
 use crate::policy::rules::Closed;
-use crate::rest::core::protect::Refusal;
+use crate::rest::core::protect::{OutOfScope, Refusal};
 
 const AUTHENTICATION_REQUIRED: OwnError = OwnError {
     status: StatusCode::UNAUTHORIZED,
@@ -34,6 +34,11 @@ const ADDRESS_NOT_ALLOWED: OwnError = OwnError {
     code: "address_not_allowed",
     message: "This table cannot be used from your address",
 };
+const INSUFFICIENT_SCOPE: OwnError = OwnError {
+    status: StatusCode::FORBIDDEN,
+    code: "insufficient_scope",
+    message: "The scopes of this API key do not allow it",
+};
 const OVER_TABLE_RATE_LIMIT: OwnError = OwnError {
     status: StatusCode::TOO_MANY_REQUESTS,
     code: "over_table_rate_limit",
@@ -45,6 +50,18 @@ const RULES_NOT_CURRENT: OwnError = OwnError {
     code: "rules_not_current",
     message: "The rules of this table cannot be read at the moment",
 };
+
+const INPUT_REFUSED: OwnError = OwnError {
+    status: StatusCode::BAD_REQUEST,
+    code: "input_refused",
+    message: "A value holds what may not be stored in its column",
+};
+
+/// A value that its column's rules refuse.
+pub(super) fn of_input(column: Option<&str>, class: &str) -> ErrorParts {
+    let column = column.map_or_else(|| "a column".to_owned(), |column| format!("the column {column}"));
+    ErrorParts::own(&INPUT_REFUSED).details(format!("In {column}: {class}"))
+}
 
 /// Rules that could not be read again.
 pub(super) fn rules_may_be_old() -> ErrorParts {
@@ -94,49 +111,39 @@ pub(super) fn parts(refusal: &Refusal, disclosure: Disclosure) -> ErrorParts {
                 .details(format!("{name} runs with the rights of its owner (SECURITY DEFINER)"))
                 .hint("Make it SECURITY INVOKER, or set rest.definer_functions to allow")
         }
+        Refusal::OutOfScope(OutOfScope { name, verb }) => ErrorParts::own(&INSUFFICIENT_SCOPE)
+            .hint(format!("It would need a scope such as rest:{name}:{}", verb.as_str())),
     }
 }
 
 fn of_rule(refusal: &decide::Refusal, disclosure: Disclosure) -> ErrorParts {
     let table = &refusal.relation;
-    let closed = |details: &str| {
-        ErrorParts::denied(disclosure, "42501", format!("permission denied for {}", table.name))
-            .details(details)
-    };
     let about_caller = |error: &OwnError| {
         // Who is nobody yet is asked to become somebody first.
         let error = if disclosure.authenticated { error } else { &AUTHENTICATION_REQUIRED };
         let parts = ErrorParts::own(error).details(format!("{table} has the rule {}", refusal.rule.name()));
         if disclosure.authenticated { parts } else { parts.header(header::WWW_AUTHENTICATE, "Bearer") }
     };
+    let closed = || {
+        ErrorParts::denied(disclosure, "42501", format!("permission denied for {}", table.name))
+            .details(refusal.to_string())
+    };
     match &refusal.rule {
-        Rule::Closed(Closed::Inactive) => closed("Its rules are switched off, which closes it"),
-        Rule::Closed(Closed::Unreadable(_)) | Rule::Unreadable => {
-            closed("Its rules cannot be read, which closes it")
-                .hint("`goforward policy lint` says what is wrong")
-        }
-        Rule::Closed(Closed::NotEnforced) => {
-            closed("Its conditions on rows are not in the database, which closes it")
-                .hint("`goforward policy apply` puts them there")
-        }
-        Rule::ProtectedColumnUsed => {
-            closed("It is a view that uses a protected column, and has no rules of its own")
-        }
-        Rule::RowRulesOfView => {
-            closed("Conditions on rows of a view hold for reading it, and for nothing else")
-        }
-        Rule::RowRulesBelow => closed(
-            "It has conditions on rows that do not hold through this view, which has no rules of its own",
-        ),
-        Rule::RowRulesOfParent => {
-            closed("Conditions on rows hold for who asks the table that it inherits from")
-                .hint("Give the table rules of its own")
-        }
         Rule::IpAllowlist => ErrorParts::own(&ADDRESS_NOT_ALLOWED),
         Rule::RequireAuth => about_caller(&AUTHENTICATION_REQUIRED),
         Rule::RequireVerified => about_caller(&VERIFICATION_REQUIRED),
         Rule::RequireMfa => about_caller(&INSUFFICIENT_AAL),
         Rule::AllowedRoles => about_caller(&ROLE_NOT_ALLOWED),
+        Rule::Closed(Closed::NotCurrent) => rules_may_be_old(),
+        Rule::Closed(Closed::Unreadable(_)) | Rule::Unreadable => {
+            closed().hint("`goforward policy lint` says what is wrong")
+        }
+        Rule::Closed(Closed::NotEnforced) => closed().hint("`goforward policy apply` puts them there"),
+        Rule::RowRulesOfParent => closed().hint("Give the table rules of its own"),
+        Rule::Closed(Closed::Inactive)
+        | Rule::ProtectedColumnUsed
+        | Rule::RowRulesOfView
+        | Rule::RowRulesBelow => closed(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rules of tables: list, show, replace, change, remove, history.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -47,21 +49,11 @@ pub(super) async fn replace(
     parts: Parts,
     body: Body,
 ) -> Result<Response, SecurityError> {
-    let name = name(&table)?;
-    let expected = expected(&parts.headers)?;
-    let body = without_bookkeeping(json_object(&parts, body).await?);
-    let rules = TableSecurity::parse(body.into())?;
-    let before = found(state.rules.get(&name).await)?;
-    let old_filters =
-        before.as_ref().and_then(|stored| stored.rules.as_ref().ok()).map(|rules| &rules.custom_filters);
-    manager.check_filters(
-        old_filters.map_or(!rules.custom_filters.is_empty(), |old| *old != rules.custom_filters),
-    )?;
-    let catalog = state.catalog()?;
-    let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
-    state.catalog.reload().await;
-    let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(answer(status, &stored))
+    let rules = without_bookkeeping(json_object(&parts, body).await?);
+    let rules = TableSecurity::parse(rules.into())?;
+    let change = Change::begin(&state, &manager, &table, &parts.headers).await?;
+    let status = if change.before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    change.store(&rules, status).await
 }
 
 /// Single rules changed (RFC 7396): what is null is off again.
@@ -72,22 +64,10 @@ pub(super) async fn change(
     parts: Parts,
     body: Body,
 ) -> Result<Response, SecurityError> {
-    let name = name(&table)?;
-    let expected = expected(&parts.headers)?;
     let changes = without_bookkeeping(json_object(&parts, body).await?);
-    manager.check_filters(changes.contains_key("custom_filters"))?;
-    let stored = state.rules.get(&name).await?;
-    let old = stored.rules.map_err(|problem| StoreError::Unreadable { table: name.clone(), problem })?;
-    let rules = TableSecurity::parse(patched(&old, changes))?;
-    // What was read is what is changed, also where the client did not ask for it.
-    let expected = match expected {
-        Expected::Any | Expected::Present => Expected::Version(stored.version),
-        named => named,
-    };
-    let catalog = state.catalog()?;
-    let stored = state.rules.put(&catalog, &name, &rules, expected, manager.name()).await?;
-    state.catalog.reload().await;
-    Ok(answer(StatusCode::OK, &stored))
+    let change = Change::begin(&state, &manager, &table, &parts.headers).await?;
+    let rules = TableSecurity::parse(patched(change.rules_before()?, changes))?;
+    change.store(&rules, StatusCode::OK).await
 }
 
 /// A table without rules.
@@ -96,14 +76,97 @@ pub(super) async fn remove(
     State(state): State<SecurityState>,
     Path(table): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, SecurityError> {
-    let name = name(&table)?;
-    let before = found(state.rules.get(&name).await)?.and_then(|stored| stored.rules.ok());
-    manager.check_filters(before.is_some_and(|before| !before.custom_filters.is_empty()))?;
-    let catalog = state.catalog()?;
-    state.rules.delete(&catalog, &name, expected(&headers)?, manager.name()).await?;
-    state.catalog.reload().await;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, SecurityError> {
+    Change::begin(&state, &manager, &table, &headers).await?.remove().await
+}
+
+/// The warning beside a change that was made and that this server could not read.
+const NOT_IN_FORCE: &str = r#"199 - "The change is stored, but this server cannot read it yet: the table is closed here until it can""#;
+
+/// A change to the rules of one table: what is stored now, and what must still be stored when the change is made.
+struct Change<'a> {
+    state: &'a SecurityState,
+    manager: &'a RuleManager,
+    name: QualifiedName,
+    before: Option<StoredRules>,
+    expected: Expected,
+}
+
+impl<'a> Change<'a> {
+    async fn begin(
+        state: &'a SecurityState,
+        manager: &'a RuleManager,
+        table: &str,
+        headers: &HeaderMap,
+    ) -> Result<Self, SecurityError> {
+        let name = name(table)?;
+        let asked_for = expected(headers)?;
+        let before = match state.rules.get(&name).await {
+            Ok(stored) => Some(stored),
+            Err(StoreError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let expected = of_what_was_read(asked_for, before.as_ref());
+        Ok(Self { state, manager, name, before, expected })
+    }
+
+    /// The rules that are to be changed.
+    fn rules_before(&self) -> Result<&TableSecurity, StoreError> {
+        let stored = self.before.as_ref().ok_or_else(|| StoreError::NotFound(self.name.clone()))?;
+        stored
+            .rules
+            .as_ref()
+            .map_err(|problem| StoreError::Unreadable { table: self.name.clone(), problem: problem.clone() })
+    }
+
+    /// Conditions on rows may only be changed by who may write some. Those of rules that cannot be read are not known, so
+    /// that to replace them counts as a change.
+    fn check_filters(&self, after: &BTreeMap<String, String>) -> Result<(), SecurityError> {
+        let keeps = match self.before.as_ref().map(|stored| &stored.rules) {
+            Some(Ok(rules)) => rules.custom_filters == *after,
+            Some(Err(_)) => false,
+            None => after.is_empty(),
+        };
+        self.manager.check_filters(!keeps)
+    }
+
+    async fn store(self, rules: &TableSecurity, status: StatusCode) -> Result<Response, SecurityError> {
+        self.check_filters(&rules.custom_filters)?;
+        let catalog = self.state.catalog()?;
+        let by = self.manager.name();
+        let stored = self.state.rules.put(&catalog, &self.name, rules, self.expected, by).await?;
+        let mut answer = answer(status, &stored);
+        self.put_in_force(answer.headers_mut()).await;
+        Ok(answer)
+    }
+
+    async fn remove(self) -> Result<Response, SecurityError> {
+        self.check_filters(&BTreeMap::new())?;
+        let catalog = self.state.catalog()?;
+        let by = self.manager.name();
+        self.state.rules.delete(&catalog, &self.name, self.expected, by).await?;
+        let mut answer = StatusCode::NO_CONTENT.into_response();
+        self.put_in_force(answer.headers_mut()).await;
+        Ok(answer)
+    }
+
+    /// Has this server read the rules again. Where it cannot, the change is made all the same, and the answer says so.
+    async fn put_in_force(&self, headers: &mut HeaderMap) {
+        self.state.catalog.reload_rules(&self.name).await;
+        if self.state.catalog.is_stale() {
+            headers.insert(header::WARNING, HeaderValue::from_static(NOT_IN_FORCE));
+        }
+    }
+}
+
+/// What was read is what is changed, also where the client did not ask for it: what was checked against the one version
+/// says nothing about another.
+fn of_what_was_read(asked_for: Expected, before: Option<&StoredRules>) -> Expected {
+    match (asked_for, before) {
+        (Expected::Any | Expected::Present, Some(stored)) => Expected::Version(stored.version),
+        (Expected::Any, None) => Expected::Absent,
+        (named, _) => named,
+    }
 }
 
 /// How many entries of a history are wanted.
@@ -128,15 +191,6 @@ pub(super) async fn history(
 
 fn name(table: &str) -> Result<QualifiedName, SecurityError> {
     table_name(table).ok_or(SecurityError::BadTable)
-}
-
-/// A table without rules is no error here.
-fn found(stored: Result<StoredRules, StoreError>) -> Result<Option<StoredRules>, StoreError> {
-    match stored {
-        Ok(stored) => Ok(Some(stored)),
-        Err(StoreError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// `If-Match` and `If-None-Match` (RFC 9110, 13.1).

@@ -2,9 +2,10 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::USER;
-use crate::harness::{Answer, TestApp};
+use crate::harness::{Answer, TestApp, eventually};
 use crate::rest::{ALICE, BOB, SHOP};
 
 const ORDERS: &str = "/security/v1/tables/public.orders";
@@ -92,6 +93,28 @@ async fn of_two_changes_to_one_version_one_wins() {
         .expect_error(400, "invalid_condition");
 }
 
+/// What was checked (who may change conditions on rows) was checked against what was read.
+#[tokio::test]
+async fn a_change_without_a_condition_is_one_of_the_version_that_was_read() {
+    let app = TestApp::with_sql(SHOP).await;
+    let insert = "insert into goforward.table_security (schema_name, table_name) values ('public', 'orders')";
+    let update = "update goforward.table_security set custom_filters = '{\"open\": \"id > 0\"}'";
+    let waiting = "select (count(*) > 0)::text from pg_stat_activity \
+                   where datname = current_database() and wait_event_type = 'Lock'";
+
+    for (meanwhile, method) in [(insert, Method::PUT), (update, Method::PUT), (update, Method::DELETE)] {
+        let mut connection = PgConnection::connect(&app.database.url()).await.unwrap();
+        let mut other = connection.begin().await.unwrap();
+        other.execute(meanwhile).await.unwrap();
+        let service = app.service();
+        let change = tokio::spawn(async move { service.send(method, ORDERS, Some(json!({}))).await });
+        eventually("the change to wait", async || app.database.value(waiting).await == "true").await;
+        other.commit().await.unwrap();
+        change.await.unwrap().expect_error(412, "version_mismatch");
+    }
+    app.service().delete(ORDERS).await.expect_status(204);
+}
+
 #[tokio::test]
 async fn wrong_rules_are_refused_whole_and_say_what_is_wrong() {
     let app = TestApp::with_sql(SHOP).await;
@@ -136,7 +159,7 @@ async fn owned_rows_are_ones_own_in_rest_and_in_sql() {
     let alice = app.user(ALICE);
 
     let seen = async || alice.get("/rest/v1/notes?select=id").await.text() == r#"[{"id":1}]"#;
-    crate::harness::eventually("Alice to see her note only", seen).await;
+    eventually("Alice to see her note only", seen).await;
     assert_eq!(
         app.database
             .as_caller(

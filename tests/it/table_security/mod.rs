@@ -6,7 +6,9 @@ mod closing;
 mod columns;
 mod differential;
 mod explained;
+mod input;
 mod matrix;
+mod not_read;
 mod oracle;
 mod views;
 

@@ -7,14 +7,12 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{invalid, is_key_set};
+use super::{NOT_JSON, invalid, is_key_set};
 use crate::rest::core::parse::RequestError;
 use crate::rest::core::request::Payload;
 
 /// How deep arrays and objects of a body may nest.
 pub const MAX_JSON_DEPTH: usize = 128;
-
-const NOT_JSON: &str = "Empty or invalid json";
 
 /// Reads an object, or an array of objects with equal keys. Everything else that is JSON counts as no rows.
 pub(super) fn payload(body: Bytes) -> Result<Payload, RequestError> {
@@ -129,7 +127,7 @@ impl<'de> Visitor<'de> for RowVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
         let mut keys = Vec::new();
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             map.next_value::<IgnoredAny>()?;
             keys.push(key);
         }
@@ -166,28 +164,28 @@ impl<'de> Visitor<'de> for RowVisitor {
     }
 }
 
-/// A key, borrowed where it holds no escapes.
-struct Key<'a>(Cow<'a, str>);
+/// A key or another text, borrowed where it holds no escapes.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key")
+                formatter.write_str("a text")
             }
 
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(KeyVisitor)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
@@ -208,6 +206,6 @@ pub(super) fn write_object<'a>(text: &mut String, pairs: impl Iterator<Item = (&
     text.push('}');
 }
 
-fn write_string(text: &mut String, value: &str) {
+pub(super) fn write_string(text: &mut String, value: &str) {
     text.push_str(&serde_json::Value::from(value).to_string());
 }

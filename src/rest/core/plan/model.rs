@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::catalog::model::{Function, Mask, Parameter, QualifiedName, Relationship};
+use crate::catalog::model::{Function, InputRule, Mask, Parameter, QualifiedName, Relationship};
 use crate::kernel::sql::TypeName;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::range::RowRange;
@@ -14,6 +14,10 @@ use crate::rest::core::request::{
     Aggregate, JoinType, JsonOperation, LogicOperator, Mutation, OperatorExpression, OrderDirection,
     OrderNulls,
 };
+
+mod write;
+
+pub use write::{OnConflict, OwnerColumn, Write};
 
 /// What a request does, decided against the catalog.
 #[derive(Clone, Debug)]
@@ -263,6 +267,8 @@ pub struct ResolvedField {
     pub full_row: bool,
     /// What is shown instead of the value.
     pub mask: Option<Mask>,
+    /// How a value that is written is looked at.
+    pub input: Option<InputRule>,
 }
 
 /// The `to_tsvector` around a text column.
@@ -286,6 +292,7 @@ impl ResolvedField {
             default: None,
             full_row: false,
             mask: None,
+            input: None,
         }
     }
 }
@@ -338,112 +345,6 @@ pub struct JoinCondition {
     pub left: (QualifiedName, Arc<str>),
     /// The parent's (or child's) column.
     pub right: (QualifiedName, Arc<str>),
-}
-
-/// A write.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// INSERT, with upsert and PUT.
-    Insert {
-        /// The relation.
-        into: QualifiedName,
-        /// The columns written.
-        columns: Vec<ResolvedField>,
-        /// The JSON body.
-        body: Bytes,
-        /// What to do on a conflict, and on which columns.
-        on_conflict: Option<OnConflict>,
-        /// PUT's conditions on the new row.
-        conditions: Vec<Logic>,
-        /// Columns to return.
-        returning: Vec<Arc<str>>,
-        /// The primary key, for `Location`.
-        primary_key: Vec<Arc<str>>,
-        /// `missing=default`.
-        apply_defaults: bool,
-        /// The column that gets the caller's id, as the body does not have it.
-        owner: Option<OwnerColumn>,
-    },
-    /// UPDATE.
-    Update {
-        /// The relation.
-        into: QualifiedName,
-        /// The columns written.
-        columns: Vec<ResolvedField>,
-        /// The JSON body.
-        body: Bytes,
-        /// Which rows.
-        conditions: Vec<Logic>,
-        /// Columns to return.
-        returning: Vec<Arc<str>>,
-        /// `missing=default`.
-        apply_defaults: bool,
-    },
-    /// DELETE.
-    Delete {
-        /// The relation.
-        from: QualifiedName,
-        /// Which rows.
-        conditions: Vec<Logic>,
-        /// Columns to return.
-        returning: Vec<Arc<str>>,
-    },
-}
-
-/// A column that takes the caller's id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerColumn {
-    /// The column.
-    pub name: Arc<str>,
-    /// Its type, as SQL text from the catalog.
-    pub data_type: Arc<str>,
-}
-
-impl Write {
-    /// The columns that the body writes.
-    pub fn columns(&self) -> &[ResolvedField] {
-        match self {
-            Self::Insert { columns, .. } | Self::Update { columns, .. } => columns,
-            Self::Delete { .. } => &[],
-        }
-    }
-
-    /// The columns that it gives back.
-    pub fn returning(&self) -> &[Arc<str>] {
-        match self {
-            Self::Insert { returning, .. }
-            | Self::Update { returning, .. }
-            | Self::Delete { returning, .. } => returning,
-        }
-    }
-
-    /// Whether it is an UPDATE.
-    pub fn is_update(&self) -> bool {
-        matches!(self, Self::Update { .. })
-    }
-
-    /// Its conditions: on the rows it touches, or for PUT on the new row.
-    pub fn conditions(&self) -> &[Logic] {
-        match self {
-            Self::Insert { conditions, .. }
-            | Self::Update { conditions, .. }
-            | Self::Delete { conditions, .. } => conditions,
-        }
-    }
-
-    /// Whether an update or delete names no rows at all.
-    pub fn is_unfiltered(&self) -> bool {
-        !matches!(self, Self::Insert { .. }) && self.conditions().is_empty()
-    }
-}
-
-/// The conflict clause of an insert.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OnConflict {
-    /// DO NOTHING rather than DO UPDATE.
-    pub ignore: bool,
-    /// The conflict target.
-    pub columns: Vec<Arc<str>>,
 }
 
 /// How a function is called.

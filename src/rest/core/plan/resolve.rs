@@ -118,7 +118,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn input(&self, name: &str) -> Option<ResolvedField> {
         let column = self.relation?.column(name)?;
         let declared = column.nominal_type.clone();
-        let field = ResolvedField { mask: None, ..Self::column(column) };
+        let field = ResolvedField { mask: None, input: column.access.input, ..Self::column(column) };
         Some(self.with_representation(field, "json", &declared))
     }
 }

@@ -19,10 +19,12 @@ use crate::rest::core::plan::model::{CallAction, Handler, MutateAction, Output, 
 use crate::rest::core::plan::touched::touched;
 
 mod names;
+mod scopes;
 #[cfg(test)]
 mod tests;
 
 use names::{Name, Use};
+pub use scopes::{OutOfScope, in_scope};
 
 /// The switches of protection.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,8 @@ pub enum Refusal {
     },
     /// A function that runs with its owner's rights.
     DefinerFunction(QualifiedName),
+    /// Something that the caller's API key is not for.
+    OutOfScope(OutOfScope),
 }
 
 /// Whether the caller may run `plan`, which was made on the catalog of its view.
