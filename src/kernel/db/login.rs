@@ -44,6 +44,11 @@ impl Login {
         Self { servers: self.servers.iter().map(server).collect(), ..self.clone() }
     }
 
+    /// Whether there is more than one server, or a wish about its kind.
+    pub fn has_choice(&self) -> bool {
+        self.servers.len() > 1 || self.wanted != SessionAttributes::Any
+    }
+
     /// Connects to the first server that answers and fits.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         Ok(self.reach().await?.1)

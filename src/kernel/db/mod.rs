@@ -7,8 +7,10 @@
 pub mod audit_log;
 pub mod bootstrap;
 pub mod embedded;
+pub mod jobs;
 pub mod lanes;
 pub mod login;
+pub mod pool;
 pub mod target;
 pub mod tls;
 pub mod wire;

@@ -38,6 +38,11 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127000100_goforward_table_security",
     "20261127000300_goforward_narrowed_grants",
     "20261127000400_goforward_audit_log",
+    "20261127000500_auth_schema",
+    "20261127000600_goforward_auth",
+    "20261127000700_goforward_jobs",
+    "20261127000800_goforward_auth_challenges",
+    "20261127000900_auth_pending_changes",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

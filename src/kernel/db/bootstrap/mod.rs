@@ -5,6 +5,7 @@
 //! is left out and told by [`inspect`], with what it means and the SQL that a superuser can run. Start reading at
 //! [`run`].
 
+mod adoption;
 mod error;
 mod grants;
 mod inspect;
@@ -85,6 +86,7 @@ async fn prepare(
     let owner = look_at(connection).await?;
     roles::ensure(connection, &owner, login, options).await?;
     schemas::ensure(connection, &owner).await?;
+    adoption::ensure(connection, &owner).await?;
     grants::ensure(connection, &owner, options.is_embedded).await?;
     let applied = migrations::apply(connection, &owner).await?;
     grants::ensure_rules_are_readable(connection).await?;

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod accounts;
+
 use super::super::embedded::tests::packaged;
 use super::super::embedded::{EmbeddedConfig, EmbeddedPostgres};
 use super::*;
