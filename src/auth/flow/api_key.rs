@@ -1,0 +1,215 @@
+//! Making, replacing, recognising and exchanging API keys.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::session::account_claims;
+use crate::auth::error::AuthError;
+use crate::auth::model::{HeldKey, KeyRecord};
+use crate::auth::refusal::Refusal;
+use crate::auth::state::{Connection, Parts};
+use crate::auth::store::keys::NewKey;
+use crate::auth::store::{broken_constraint, keys, users};
+use crate::auth::token::api_key::{ApiKey, KeyKind};
+use crate::kernel::identity::Scopes;
+use crate::kernel::identity::scope::{KEY_ID, SCOPES, Service, Verb};
+use crate::kernel::secret::Secret;
+
+/// What the scopes of a service key must cover so that it may check keys and tokens of others.
+const CHECKING: &str = "keys";
+/// How somebody proves who they are by a key; the word of the claim `amr`.
+const METHOD: &str = "api_key";
+/// What a session's key is called that a client asked for as it signed in.
+const BY_SIGN_IN: &str = "sign-in";
+
+/// What a key is to be like.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// Whom it speaks for.
+    pub(crate) kind: KeyKind,
+    /// Whose it is.
+    pub(crate) user: Option<Uuid>,
+    /// The session that it ends with.
+    pub(crate) session: Option<Uuid>,
+    /// What its owner calls it.
+    pub(crate) name: String,
+    /// What it is for; none for everything.
+    pub(crate) scopes: Option<Scopes>,
+    /// Where it may be used.
+    pub(crate) ip_allowlist: Vec<IpNet>,
+    /// When it ends.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The key that it replaces.
+    pub(crate) rotated_from: Option<Uuid>,
+}
+
+/// Makes a key, or keeps one that another system has made.
+pub(crate) async fn make(
+    state: &Parts,
+    connection: &mut Connection,
+    wish: &Wish,
+    imported: Option<ApiKey>,
+) -> Result<(KeyRecord, ApiKey), AuthError> {
+    if let Some(user) = wish.user {
+        check_number(state, connection, user, wish).await?;
+    }
+    let key = imported.unwrap_or_else(|| ApiKey::mint(wish.kind, state.random.bytes()));
+    let new = NewKey {
+        id: state.new_id(),
+        kind: wish.kind,
+        user_id: wish.user,
+        session_id: wish.session,
+        name: &wish.name,
+        prefix: key.visible_prefix(),
+        digest: &state.api_keys.digest(&key),
+        scopes: wish.scopes.as_ref(),
+        ip_allowlist: &wish.ip_allowlist,
+        expires_at: wish.expires_at,
+        rotated_from: wish.rotated_from,
+        now: state.now(),
+    };
+    let kept = keys::insert(connection, &new).await.map_err(|error| {
+        let is_known = broken_constraint(&error) == Some("auth_api_keys_digest_key");
+        if is_known { Refusal::KeyExists.into() } else { AuthError::from(error) }
+    })?;
+    Ok((kept, key))
+}
+
+/// Whether a user may have one more. Replaced keys count for the replacing of further ones alone.
+async fn check_number(
+    state: &Parts,
+    connection: &mut Connection,
+    user: Uuid,
+    wish: &Wish,
+) -> Result<(), AuthError> {
+    let is_replacing = wish.rotated_from.is_some();
+    if !is_replacing {
+        // The row is the lock under which keys are counted. Whoever replaces one holds that one's instead.
+        users::lock(connection, user).await?.ok_or(Refusal::UserNotFound)?;
+    }
+    let (current, all) = keys::count(connection, user, wish.session).await?;
+    let most = i64::from(state.settings.config.api_keys.per_user);
+    // A session may always have one: it is asked for as the session begins.
+    let most = if wish.session.is_some() { most.max(1) } else { most };
+    let is_full = if is_replacing { all >= 2 * most } else { current >= most };
+    if is_full { Err(Refusal::TooManyKeys.into()) } else { Ok(()) }
+}
+
+/// A key that ends with a session which has just begun.
+pub(crate) async fn of_session(
+    state: &Parts,
+    connection: &mut Connection,
+    (user, session): (Uuid, Uuid),
+) -> Result<Secret, AuthError> {
+    let wish = Wish {
+        kind: KeyKind::Session,
+        user: Some(user),
+        session: Some(session),
+        name: BY_SIGN_IN.to_owned(),
+        scopes: None,
+        ip_allowlist: Vec::new(),
+        expires_at: None,
+        rotated_from: None,
+    };
+    let (_, key) = make(state, connection, &wish, None).await?;
+    Ok(Secret::new(key.expose()))
+}
+
+/// Replaces a key (of this user, where one is named) by one that may do the same for as long as it could. Both work for
+/// the configured time.
+pub(crate) async fn rotate(
+    state: &Parts,
+    connection: &mut Connection,
+    id: Uuid,
+    owner: Option<Uuid>,
+) -> Result<(KeyRecord, ApiKey), AuthError> {
+    let now = state.now();
+    let old = keys::lock(connection, id, owner).await?.ok_or(Refusal::KeyNotFound)?;
+    if old.overlap_until.is_some() {
+        return Err(Refusal::KeyReplaced.into());
+    }
+    if old.expires_at.is_some_and(|end| end <= now) {
+        return Err(Refusal::KeyNotFound.into());
+    }
+    if old.kind == KeyKind::Session {
+        return Err(AuthError::Invalid("A session's key ends with it: sign in for another".to_owned()));
+    }
+    let wish = Wish {
+        kind: old.kind,
+        user: old.user_id,
+        session: None,
+        name: old.name,
+        scopes: old.scopes.map(|scopes| scopes.0),
+        ip_allowlist: old.ip_allowlist,
+        expires_at: old.expires_at.map(|end| now + (end - old.created_at)),
+        rotated_from: Some(old.id),
+    };
+    let overlap = state.settings.config.api_keys.rotation_overlap.get().as_secs();
+    let overlap = chrono::Duration::seconds(i64::try_from(overlap).unwrap_or_default());
+    keys::end_at(connection, old.id, now + overlap).await?;
+    make(state, connection, &wish, None).await
+}
+
+/// The keys that are in force among these, each asked about for the address that it is used from.
+pub(crate) async fn look_up(
+    state: &Parts,
+    asked: &[(&ApiKey, IpAddr)],
+) -> Result<Vec<Option<HeldKey>>, AuthError> {
+    let digests: Vec<Vec<u8>> = asked.iter().map(|(key, _)| state.api_keys.digest(key)).collect();
+    let addresses: Vec<IpAddr> = asked.iter().map(|(_, address)| address.to_canonical()).collect();
+    let mut connection = state.connection().await?;
+    let found = keys::look_up(&mut connection, (&digests, &addresses), state.now()).await?;
+    let mut held: Vec<Option<HeldKey>> = asked.iter().map(|_| None).collect();
+    for key in found {
+        let place = usize::try_from(key.place - 1).unwrap_or(usize::MAX);
+        // An index has compared them, which need not take as long for every pair.
+        if asked.get(place).is_some_and(|(presented, _)| state.api_keys.matches(presented, &key.digest)) {
+            held[place] = Some(key);
+        }
+    }
+    Ok(held)
+}
+
+/// Whether a key lets its holder check keys and tokens of others.
+pub(crate) fn may_check(key: &HeldKey) -> bool {
+    let scopes = key.record.scopes.as_ref();
+    key.record.kind == KeyKind::Service
+        && scopes.is_none_or(|scopes| scopes.0.allows(Service::Auth, CHECKING, Verb::Execute))
+}
+
+/// A short access token for the user of a key; the answer's body. It names no session, so that it opens nothing that needs
+/// one, and names the key, whose end every service sees.
+pub(crate) async fn exchange(state: &Parts, key: &HeldKey) -> Result<Value, AuthError> {
+    let holder = key.holder.as_ref().ok_or(Refusal::KeyOfNobody)?;
+    let now = state.clock.unix_seconds();
+    let lifetime = state.settings.config.api_keys.token_lifetime.get().as_secs();
+    let expires_at = now + i64::try_from(lifetime).unwrap_or_default();
+    let expires_at = key.record.ends_at().map_or(expires_at, |end| expires_at.min(end.timestamp()));
+    let mut claims = account_claims(state, (&holder.account, &holder.app_roles), (now, expires_at));
+    let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    // Nobody has proved anything but to have the key.
+    claim("aal", "aal1".into());
+    claim("amr", json!([{"method": METHOD, "timestamp": now}]));
+    // Hooks count on a session; they are told the key's id in its place.
+    claim("session_id", json!(key.record.id));
+    let user = holder.account.id;
+    let mut claims = state.hooks.access_token(user.to_string(), claims, METHOD.to_owned()).await?;
+    claims.remove("session_id");
+    claims.remove(SCOPES);
+    claims.insert(KEY_ID.to_owned(), json!(key.record.id));
+    let scopes = key.record.scopes.as_ref().map(|scopes| &scopes.0);
+    if let Some(scopes) = scopes {
+        claims.insert(SCOPES.to_owned(), json!(scopes));
+    }
+    let expires_at = claims.get("exp").and_then(Value::as_i64).unwrap_or(expires_at);
+    let signed = state.signer.load().sign(&claims);
+    let access_token = signed.map_err(|error| AuthError::Internal(error.to_string()))?;
+    Ok(json!({
+        "access_token": access_token, "token_type": "bearer", "expires_in": expires_at - now,
+        "expires_at": expires_at, "user_id": user, "scopes": scopes,
+    }))
+}
