@@ -109,6 +109,18 @@ pub enum AuditError {
 /// The answer of [`AuditLog::record`].
 pub type Recording<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send + 'a>>;
 
+/// Keeps nothing: for databases that have no log of ours. What must be recorded is refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoAuditLog;
+
+impl AuditLog for NoAuditLog {
+    fn record(&self, _: Vec<AuditRecord>) -> Recording<'_> {
+        Box::pin(std::future::ready(Err(AuditError::Unavailable)))
+    }
+
+    fn note(&self, _: Vec<AuditRecord>) {}
+}
+
 /// Where records are kept.
 pub trait AuditLog: Send + Sync {
     /// Puts all of these on record, or none, and waits until they would survive a crash. The wait is bounded.

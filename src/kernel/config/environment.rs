@@ -90,18 +90,29 @@ fn entry(name: &str, path: &str, text: &str) -> Result<Read, ConfigError> {
         return Ok(Read::Entry(Entry { path: split(&key.path), value, source }));
     }
     // A name of the user's own inside of a map.
-    let of_map = keys()
+    let map = keys()
         .iter()
         .filter(|key| key.shape == Shape::Map)
         .find_map(|key| path.strip_prefix(&key.path)?.strip_prefix('.').map(|own| (key, own)));
-    if let Some((key, own)) = of_map {
-        let whole = Value::Object([(own.to_owned(), Value::from(text))].into_iter().collect());
-        check(key, &whole, &place)?;
-        let mut path = split(&key.path);
-        path.push(own.to_owned());
-        return Ok(Read::Entry(Entry { path, value: Value::from(text), source: place }));
+    if let Some((key, own)) = map {
+        return of_map(key, own, text, &place).map(Read::Entry);
     }
     Ok(Read::Unknown)
+}
+
+/// A name inside of a map, or a key of the section that stands behind that name: text, or JSON where text will not do.
+fn of_map(key: &KeyInfo, own: &str, text: &str, place: &Source) -> Result<Entry, ConfigError> {
+    let entry = |below: Vec<String>, value: Value| {
+        let around =
+            |inner: Value, name: &String| Value::Object([(name.clone(), inner)].into_iter().collect());
+        let whole = below.iter().rev().fold(value.clone(), around);
+        check(key, &whole, place)?;
+        Ok(Entry { path: [split(&key.path), below].concat(), value, source: place.clone() })
+    };
+    let json = || serde_json::from_str(text.trim()).unwrap_or(Value::Null);
+    entry(vec![own.to_owned()], Value::from(text))
+        .or_else(|error: ConfigError| entry(split(own), Value::from(text)).map_err(|_| error))
+        .or_else(|error| entry(split(own), json()).map_err(|_| error))
 }
 
 /// The secret in a file, without the line end that editors add.

@@ -7,9 +7,11 @@ mod conf_file;
 mod database;
 mod environment;
 mod error;
+mod external;
 mod keys;
 mod loader;
 mod observability;
+mod outbound;
 mod postgrest;
 mod print;
 #[cfg(test)]
@@ -25,12 +27,18 @@ mod validate;
 mod values;
 mod yaml;
 
-pub use auth::AuthConfig;
+pub use auth::{
+    ApiKeyConfig, AuthConfig, AuthProfile, AuthRateLimits, EmailAuthConfig, Enumeration, HookConfig,
+    HooksConfig, LockoutConfig, MfaConfig, PasswordAlgorithm, PasswordConfig, PhoneAuthConfig, SessionConfig,
+    SmsConfig, SmsProvider, SmtpConfig, SmtpTls,
+};
 pub use database::{AuthenticatorConfig, DatabaseConfig, EmbeddedConfig, SslMode};
 pub use error::ConfigError;
+pub use external::ExternalProviderConfig;
 pub use keys::keys;
 pub use loader::{Loaded, Loader};
 pub use observability::{LogConfig, LogFormat, LogLevel, LogRotation, MetricsConfig};
+pub use outbound::OutboundConfig;
 pub use postgrest::DATABASE_SETTINGS;
 pub use print::{PrintedValue, printed_json, printed_text};
 pub use rest::{
@@ -41,7 +49,7 @@ pub use security::SecurityConfig;
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
 pub use validate::SHORTEST_SECRET;
-pub use values::{ByteSize, FileMode, TimeSpan};
+pub use values::{ByteSize, FileMode, SettingDefault, TimeSpan};
 
 use schema::{choice, section};
 
@@ -69,12 +77,14 @@ section! {
         pub database: DatabaseConfig = DatabaseConfig::default();
         /// The PostgreSQL that goforward runs itself.
         pub embedded: EmbeddedConfig = EmbeddedConfig::default();
-        /// Tokens and API keys.
+        /// Tokens, API keys and accounts.
         pub auth: AuthConfig = AuthConfig::default();
         /// The REST service.
         pub rest: RestConfig = RestConfig::default();
         /// Rules about tables.
         pub security: SecurityConfig = SecurityConfig::default();
+        /// Requests that leave the server.
+        pub outbound: OutboundConfig = OutboundConfig::default();
         /// Logs.
         pub log: LogConfig = LogConfig::default();
         /// Metrics.

@@ -102,7 +102,7 @@ fn a_wrong_type_or_a_value_out_of_range_is_refused_where_it_was_written() {
         ("server:\n  compression: 3\n", "config.yaml:2: `server.compression` must be true or false, not `3`"),
         (
             "database:\n  max_connections: 1\n",
-            "config.yaml:2: `database.max_connections` must be a whole number from 3 to 10000, not `1`",
+            "config.yaml:2: `database.max_connections` must be a whole number from 4 to 10000, not `1`",
         ),
         (
             "server:\n  read_timeout: 10\n",
@@ -171,6 +171,33 @@ fn lists_switches_maps_and_absent_values_are_read_from_the_environment() {
     let limit = server.rate_limits.per_ip.clone().unwrap();
     assert_eq!((limit.requests, *limit.period), (5, std::time::Duration::from_mins(1)));
     assert_eq!(auth.jwt_secret, None);
+}
+
+#[test]
+fn what_stands_behind_a_name_of_a_map_is_read_from_the_environment_as_a_whole_or_key_by_key() {
+    let loaded = environment(&[
+        ("GOFORWARD_AUTH__EXTERNAL", r#"{"google": {"client_id": "g"}}"#),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__CLIENT_ID", "123"),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__CLIENT_SECRET", "hidden"),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__ENABLED", "false"),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__SCOPES", r#"["repo"]"#),
+    ])
+    .unwrap();
+    let external = &loaded.config.auth.external;
+    assert_eq!(external["google"].client_id, "g");
+    let github = &external["github"];
+    assert_eq!((github.client_id.as_str(), github.enabled), ("123", false));
+    assert_eq!(github.client_secret.as_ref().unwrap().expose(), "hidden");
+    assert_eq!(github.scopes, ["repo"]);
+    assert!(!printed_text(&loaded.values()).contains("hidden"));
+    for (name, value) in [
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__CLIENT_NAME", "x"),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB__ENABLED", "hidden"),
+        ("GOFORWARD_AUTH__EXTERNAL__GITHUB", "hidden"),
+    ] {
+        let error = environment(&[(name, value)]).unwrap_err().to_string();
+        assert!(!error.contains("hidden"), "{error}");
+    }
 }
 
 #[test]
@@ -288,7 +315,7 @@ fn values_that_contradict_each_other_are_refused() {
 fn a_configuration_made_by_a_program_is_checked_the_same() {
     let mut config = Config::default();
     config.database.max_connections = 1;
-    assert!(config.validate().unwrap_err().to_string().contains("from 3 to 10000"));
+    assert!(config.validate().unwrap_err().to_string().contains("from 4 to 10000"));
     let loaded = Loader::new().set("rest.max_rows", 5.into()).unwrap().load().unwrap();
     assert_eq!(loaded.config.rest.max_rows, Some(5));
     assert!(Loader::new().set("rest.maxrows", 5.into()).is_err());

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use super::schema::{ConfigType, KeyInfo, Shape};
 use crate::kernel::secret::Secret;
@@ -167,6 +168,55 @@ impl fmt::Display for FileMode {
     }
 }
 
+/// The default of a setting of the user's own making, which gives the setting its type. A text that is JSON is read as such,
+/// since that is how it comes from the environment: the text `5` is written `'"5"'`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingDefault(Value);
+
+impl SettingDefault {
+    /// The value.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Whether a value is of the setting's type. Without a default it may be any.
+    pub fn fits(&self, value: &Value) -> bool {
+        self.0.is_null() || std::mem::discriminant(&self.0) == std::mem::discriminant(value)
+    }
+
+    /// The type in words, with an article.
+    pub fn kind(&self) -> &'static str {
+        match self.0 {
+            Value::Null => "any value",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a text",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        }
+    }
+}
+
+impl Serialize for SettingDefault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => {
+                serializer.collect_str(&self.0)
+            }
+            value => value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SettingDefault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            other => other,
+        }))
+    }
+}
+
 /// Splits `10ms` into 10 and `ms`; the number is absent if there is none or it is too large.
 fn split_number(text: &str) -> (Option<u64>, &str) {
     let text = text.trim();
@@ -256,6 +306,7 @@ ordered_leaf!(u64, "integer", Shape::Integer);
 ordered_leaf!(usize, "integer", Shape::Integer);
 plain_leaf!(bool, "true or false", Shape::Switch);
 plain_leaf!(String, "text", Shape::Text);
+plain_leaf!(SettingDefault, "JSON or a text", Shape::Text);
 plain_leaf!(Secret, "secret", Shape::Secret);
 plain_leaf!(std::path::PathBuf, "path", Shape::Text);
 plain_leaf!(ipnet::IpNet, "network", Shape::Text);
@@ -322,6 +373,22 @@ mod tests {
             ["", "10", "s", "10 parsecs", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615d"]
         {
             assert!(text.parse::<TimeSpan>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults_of_settings_are_json_or_plain_texts_and_written_back_the_same() {
+        for (written, value) in [
+            (Value::from("light"), Value::from("light")),
+            (Value::from("12"), Value::from(12)),
+            (Value::from("true"), Value::from(true)),
+            (Value::from("\"5\""), Value::from("5")),
+            (serde_json::json!({"a": [1]}), serde_json::json!({"a": [1]})),
+        ] {
+            let default: SettingDefault = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(default.value(), &value, "{written}");
+            let again = serde_json::to_value(&default).unwrap();
+            assert_eq!(serde_json::from_value::<SettingDefault>(again).unwrap(), default, "{written}");
         }
     }
 

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use super::body_budget::BodyBudget;
 use super::request_id::{RequestId, TraceContext};
-use crate::kernel::identity::Caller;
+use crate::kernel::identity::{Account, Caller};
 
 /// Facts about a request; found in its extensions as `Arc<RequestContext>`.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// Who calls. `None` only under mounts that authenticate by themselves.
     pub caller: Option<Arc<Caller>>,
+    /// The caller's account, where a session of ours stands behind its token.
+    pub account: Option<Account>,
     /// Where the request comes from, trusted proxies seen through; IPv4 also where it arrived as mapped IPv6.
     pub client_ip: IpAddr,
     /// The id that the answer and all log lines carry.

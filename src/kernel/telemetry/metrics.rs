@@ -62,7 +62,7 @@ metric_table! {
     HTTP_IN_FLIGHT = "goforward_http_requests_in_flight", Gauge, ["service"], "Requests being worked on.";
     HTTP_PANICS = "goforward_http_panics_total", Counter, ["service"], "Requests whose handler panicked.";
     HTTP_REFUSALS = "goforward_http_refusals_total", Counter, ["service", "reason"],
-        "Requests that no service saw (reason: credentials, rate, size).";
+        "Requests that no service saw (reason: credentials, session, rate, size).";
     TOKEN_CHECKS = "goforward_token_checks_total", Counter, ["result"],
         "Tokens that came with requests (result: cached, verified, refused).";
     ACCEPT_PAUSES = "goforward_accept_pauses_total", Counter, [],
@@ -93,9 +93,21 @@ metric_table! {
         "Tables that are closed because their rules are off, unreadable or not enforced.";
     TABLE_SECURITY_REFUSALS = "goforward_table_security_refusals_total", Counter, ["rule"],
         "Requests that a rule of a table refused.";
+    INPUT_FINDINGS = "goforward_input_findings_total", Counter, ["class", "policy"],
+        "Texts with unwanted input in columns whose rules look for it (policy: monitor, clean, reject).";
     CATALOG_SECONDS = "goforward_catalog_load_seconds", Histogram, [], "Time to load the catalog.";
     AUDIT_RECORDS = "goforward_audit_records_total", Counter, ["result"],
         "Records of reads and refusals for the audit log (result: written, lost where it could not be written, dropped where too many waited).";
+    AUTH_ACTIONS = "goforward_auth_actions_total", Counter, ["action", "outcome"],
+        "Actions of accounts (outcome: done, refused, failed).";
+    SECURITY_EVENTS = "goforward_security_events_total", Counter, ["kind"], "Security events that were recorded.";
+    SANITISER_FINDINGS = "goforward_sanitiser_findings_total", Counter, ["class", "field"],
+        "What looked wrong in the fields of accounts.";
+    JOBS = "goforward_jobs_total", Counter, ["kind", "result"],
+        "Attempts at jobs (result: done, retry, dead, lost where the job was somebody else's by then).";
+    JOB_SECONDS = "goforward_job_seconds", Histogram, ["kind"], "Time of one attempt at a job.";
+    JOBS_RUNNING = "goforward_jobs_running", Gauge, [], "Jobs being done.";
+    JOBS_TAKEN_BACK = "goforward_jobs_taken_back_total", Counter, [], "Jobs whose worker died.";
     LOG_DROPPED = "goforward_log_lines_dropped_total", Counter, [],
         "Log lines lost because the log could not be written, or not fast enough.";
     PROCESS_CPU = "process_cpu_seconds_total", Counter, [], "CPU time of the process in seconds.";
