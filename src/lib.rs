@@ -23,9 +23,11 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod gateway;
+pub mod jobs;
 pub mod kernel;
 pub mod policy;
 pub mod rest;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::app::Stopping;
 use crate::app::database::Database;
 use crate::app::error::AppError;
-use crate::kernel::audit::AuditContexts;
+use crate::kernel::audit::{AuditContexts, AuditLog, NoAuditLog};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::audit_log::{StoredAuditLog, open};
 use crate::kernel::random::Random;
@@ -17,11 +17,11 @@ pub(super) async fn start(
     clock: &Clock,
     random: &Random,
     stop: &Stopping,
-) -> Result<RestAudit, AppError> {
+) -> Result<(RestAudit, Arc<dyn AuditLog>), AppError> {
     let Some((login, key)) = open(&database.audit_logins, clock).await.map_err(AppError::Audit)? else {
-        return Ok(RestAudit::default());
+        return Ok((RestAudit::default(), Arc::new(NoAuditLog)));
     };
-    let log = StoredAuditLog::start(login, &stop.tracker, stop.services.clone());
+    let log: Arc<dyn AuditLog> = Arc::new(StoredAuditLog::start(login, &stop.tracker, stop.services.clone()));
     let contexts = AuditContexts::new(key, clock.clone(), random.clone());
-    Ok(RestAudit::new(Arc::new(log), Arc::new(contexts)))
+    Ok((RestAudit::new(Arc::clone(&log), Arc::new(contexts)), log))
 }

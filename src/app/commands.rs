@@ -11,10 +11,11 @@ use crate::app::reach;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
+use crate::auth::system_admins_without_factor;
 use crate::cli::{
     ActionError, Actions, Finding, Keys, PolicyReport, PolicyTask, ServeOptions, Severity, StartReport,
 };
-use crate::kernel::config::{Config, Loaded};
+use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
 use crate::kernel::random::Random;
@@ -74,10 +75,15 @@ impl Actions for Commands {
         let (place, owner) = owner_of(&loaded.config)?;
         let mut connection = reach::connect(&owner, &place).await?;
         let inspected = inspect(&mut connection).await;
+        let unsafe_admins = match loaded.config.environment() {
+            Environment::Production => system_admins_without_factor(&mut connection).await,
+            _ => Ok(0),
+        };
         let _ = connection.close().await;
         let (capabilities, missing) = inspected?;
         let mut findings = strengths(&capabilities);
         findings.extend(missing.into_iter().map(finding));
+        findings.extend(without_factor(unsafe_admins));
         Ok(findings)
     }
 
@@ -143,6 +149,17 @@ fn strengths(capabilities: &Capabilities) -> Vec<Finding> {
         findings.push(good("service_role has BYPASSRLS".to_owned(), "the service key sees all rows"));
     }
     findings
+}
+
+/// In production whoever may do everything needs more than a password.
+fn without_factor(counted: Result<i64, sqlx::Error>) -> Option<Finding> {
+    let meaning = match counted {
+        Ok(0) => return None,
+        Ok(number) => format!("{number} of them can be taken over with a password: have them enrol one"),
+        Err(error) => format!("it cannot be checked: {error}"),
+    };
+    let title = "a second factor of every system_admin".to_owned();
+    Some(Finding { severity: Severity::Problem, title, meaning, sql: None })
 }
 
 fn finding(missing: Missing) -> Finding {

@@ -42,7 +42,7 @@ pub(super) struct Database {
 pub(super) struct Opening<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Whether our schemas and roles are to be prepared; `--only rest` serves a database as it is.
+    /// Whether our schemas and roles are to be prepared; without accounts REST serves a database as it is.
     pub prepares: bool,
     /// Randomness.
     pub random: &'a Random,

@@ -32,6 +32,9 @@ pub enum AppError {
     /// The audit log is not ours to write.
     #[error("cannot read the key of the audit log (goforward.audit_key): {0}")]
     Audit(sqlx::Error),
+    /// Accounts cannot be served as configured.
+    #[error("auth: {0}")]
+    Auth(String),
     /// The lanes cannot be set up.
     #[error("database: {0}")]
     Lanes(String),

@@ -40,6 +40,15 @@ impl Place {
             (None, Self::Unix(path)) => format!("unix:{}", path.display()),
         }
     }
+
+    /// Where links lead that accounts are sent: no mail can hold one to a Unix socket.
+    pub(super) fn link_base(&self, config: &Config) -> String {
+        if config.server.public_url.is_none() && matches!(self, Self::Unix(_)) {
+            tracing::warn!("links to accounts lead to http://localhost: set server.public_url");
+            return "http://localhost".to_owned();
+        }
+        self.url(config)
+    }
 }
 
 enum Public {

@@ -3,6 +3,7 @@
 
 mod address;
 mod audit;
+mod auth;
 mod commands;
 mod database;
 mod edge;
@@ -44,6 +45,7 @@ use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
+use auth::Auth;
 use database::{Database, Opening};
 use front::{Front, Readiness};
 use listeners::{Listeners, Place};
@@ -76,7 +78,7 @@ impl Goforward {
         }
     }
 
-    /// Runs only these services; all if empty. A service that runs alone changes nothing in the database.
+    /// Runs only these services; all if empty. REST without accounts changes nothing in the database.
     #[must_use]
     pub fn only(mut self, services: Vec<Service>) -> Self {
         self.only = services;
@@ -108,7 +110,8 @@ impl Goforward {
     /// reached is waited for; requests get 503 meanwhile.
     pub async fn start(self) -> Result<Running, AppError> {
         let stop = Stopping::default();
-        match self.start_with(&stop).await {
+        // Boxed: the whole start is a large future, and callers hold this one.
+        match Box::pin(self.start_with(&stop)).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 stop.requests.hard.cancel();
@@ -135,7 +138,7 @@ impl Goforward {
         let metrics = self.metrics(config, stop);
         let opening = Opening {
             config,
-            prepares: self.only.is_empty(),
+            prepares: self.runs(Service::Auth),
             random: &self.random,
             clock: &self.clock,
             tracker: &stop.tracker,
@@ -158,21 +161,30 @@ impl Goforward {
         }
         let most = config.server.rate_limits.max_tracked;
         let limiter: Arc<dyn Limiter> = Arc::new(MemoryLimiter::new(most, self.clock.clone()));
-        let audit = audit::start(&database, &self.clock, &self.random, stop).await?;
+        let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
         let tasks = (&stop.tracker, &stop.services);
         let with = (audit, Arc::clone(&limiter));
         let rest = Rest::start(&merged, &database, port, with, tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
+        let url = place.url(&merged.config);
+        let auth = Auth::start(auth::Surroundings {
+            config: &merged.config,
+            database: &database,
+            public_url: &place.link_base(&merged.config),
+            identity: Arc::clone(&identity),
+            limiter: Arc::clone(&limiter),
+            audit: audit_log,
+            clock: &self.clock,
+            random: &self.random,
+            connections: rest.connections_of_accounts,
+            tasks: (&stop.tracker, &stop.services),
+        })
+        .await?;
         let tasks = (&stop.tracker, stop.services.clone());
-        rest.follow_configuration(
-            self.loaded.clone(),
-            &database,
-            Arc::clone(&identity),
-            self.clock.clone(),
-            tasks,
-        );
+        let keys = (Arc::clone(&identity), auth.as_ref().map(|auth| Arc::clone(&auth.signer)));
+        rest.follow_configuration(self.loaded.clone(), &database, keys, self.clock.clone(), tasks);
         if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
             let schemas = database.needs_service_role_policies.then(|| merged.config.rest.schemas.clone());
             PolicyKeeper::new(rules.clone(), owner.clone(), rest.catalog.clone(), schemas)
@@ -180,11 +192,10 @@ impl Goforward {
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);
-        let parts = (&database, &rest);
+        let parts = (&database, &rest, auth.as_ref());
         front.open(self.gateway(&merged.config, identity, limiter, parts, (&health, metrics.clone())));
         serve();
         wait_until_ready(&rest).await;
-        let url = place.url(&merged.config);
         let directory = &merged.config.embedded.data_dir;
         let address_file = database.embedded.as_ref().map(|_| AddressFile::write(directory, &url));
         Ok(Running {
@@ -198,6 +209,10 @@ impl Goforward {
             embedded: database.embedded,
             stop: stop.clone(),
         })
+    }
+
+    fn runs(&self, service: Service) -> bool {
+        self.only.is_empty() || self.only.contains(&service)
     }
 
     fn metrics(&self, config: &Config, stop: &Stopping) -> Option<RenderMetrics> {
@@ -215,12 +230,17 @@ impl Goforward {
         config: &Config,
         identity: Arc<Identity>,
         limiter: Arc<dyn Limiter>,
-        (database, rest): (&Database, &Rest),
+        (database, rest, auth): (&Database, &Rest, Option<&Auth>),
         (health, metrics): (&Health, Option<RenderMetrics>),
     ) -> Gateway {
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
-        for mount in
-            self.own_mounts(config, (database, rest), health, metrics).into_iter().chain(self.mounts.clone())
+        if let Some(sessions) = auth.and_then(|auth| auth.sessions.clone()) {
+            gateway = gateway.sessions(sessions);
+        }
+        for mount in self
+            .own_mounts(config, (database, rest, auth), health, metrics)
+            .into_iter()
+            .chain(self.mounts.clone())
         {
             let mount =
                 self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
@@ -233,7 +253,7 @@ impl Goforward {
     fn own_mounts(
         &self,
         config: &Config,
-        (database, rest): (&Database, &Rest),
+        (database, rest, auth): (&Database, &Rest, Option<&Auth>),
         health: &Health,
         metrics: Option<RenderMetrics>,
     ) -> Vec<Mount> {
@@ -250,10 +270,16 @@ impl Goforward {
         .key_in_query(true)
         .compress(config.server.compression)
         .vary(config.rest.profile != crate::kernel::config::RestProfile::Postgrest);
-        let mut mounts = vec![rest_mount];
+        let mut mounts = Vec::new();
+        if self.runs(Service::Rest) {
+            mounts.push(rest_mount);
+        }
         if self.only.is_empty() {
             mounts.extend(Self::project_mounts(config, rest));
             mounts.extend(security::mount(config, database, rest));
+        }
+        if self.runs(Service::Auth) {
+            mounts.extend(auth.into_iter().flat_map(|auth| auth.mounts(config)));
         }
         if !config.rest.prefix.is_empty() {
             mounts.extend(Self::probe_mounts(config, health, metrics));

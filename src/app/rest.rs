@@ -11,25 +11,54 @@ use tokio_util::task::TaskTracker;
 use crate::app::database::Database;
 use crate::app::edge;
 use crate::app::error::AppError;
+use crate::app::secrets::ProjectSecrets;
 use crate::app::security::access_settings;
 use crate::catalog::load::{LoadOptions, in_database_settings};
 use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::{CatalogHandle, ReloadOptions};
 use crate::kernel::clock::Clock;
-use crate::kernel::config::{Config, Loaded};
+use crate::kernel::config::{Config, DatabaseConfig, Loaded};
 use crate::kernel::db::lanes::{LaneConfig, Lanes};
 use crate::kernel::db::login::Login;
-use crate::kernel::identity::{Identity, VerifiedClaim};
+use crate::kernel::identity::{Identity, Signer};
 use crate::kernel::limits::Limiter;
 use crate::kernel::secret::Secret;
+use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
 use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
-use crate::security::AccessSettings;
 
-/// Connections beside the lanes: the catalog's two (one listens, one loads), the audit log's, and two for what is done now
-/// and then: by the owner (rules and policies of tables), by the login of callers (settings read again, access explained).
-const CONNECTIONS_BESIDE_LANES: u32 = 5;
+/// Connections beside the lanes and those of accounts: the catalog's two (one listens, one loads), the audit log's, and two
+/// for what is done now and then: by the owner (rules and policies of tables), by the login of callers (settings read again,
+/// access explained).
+const CONNECTIONS_NOW_AND_THEN: u32 = 5;
+
+/// How the connections that we may have are divided.
+#[derive(Clone, Copy)]
+struct Budget {
+    /// Of the lanes.
+    lanes: u32,
+    /// Of accounts and jobs.
+    accounts: u32,
+}
+
+impl Budget {
+    /// Never more than half of what the server allows.
+    fn new(database: &DatabaseConfig, server_limit: Option<u32>) -> Self {
+        let least = CONNECTIONS_NOW_AND_THEN + 2;
+        let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(least));
+        let all = database.max_connections.min(half);
+        if all < database.max_connections {
+            tracing::warn!(
+                "database.max_connections is {}, but the server allows {} in all: using {all}",
+                database.max_connections,
+                server_limit.unwrap_or_default()
+            );
+        }
+        let accounts = (all / 5).clamp(1, 5);
+        Self { lanes: all.saturating_sub(CONNECTIONS_NOW_AND_THEN + accounts).max(1), accounts }
+    }
+}
 
 /// The REST service and the parts that others look at.
 pub(super) struct Rest {
@@ -45,6 +74,8 @@ pub(super) struct Rest {
     pub rules: Option<RuleStore>,
     /// What callers are held to beside the rules, for those who explain it.
     pub access: Arc<ArcSwap<AccessSettings>>,
+    /// How many connections accounts and jobs may have.
+    pub connections_of_accounts: u32,
     settings: Arc<ArcSwap<RestSettings>>,
     port: u16,
 }
@@ -105,11 +136,13 @@ impl Rest {
             reload.poll = interval;
         }
         let catalog = CatalogHandle::start(reload, tracker, stop.clone());
-        let lane_config = lane_config(config, server_limit(&connect).await);
+        let budget = Budget::new(&config.database, server_limit(&connect).await);
+        let lane_config = lane_config(config, budget);
         let lanes = Lanes::start(database.authenticator.clone(), lane_config, tracker, stop.clone())
             .map_err(|error| AppError::Lanes(error.to_string()))?;
-        let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, database.service_role)));
-        let access = Arc::new(ArcSwap::from_pointee(access_settings(config, database.service_role)));
+        let access = Arc::new(access_settings(config, database.service_role));
+        let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, Arc::clone(&access))));
+        let access = Arc::new(ArcSwap::new(access));
         let policies = Arc::new(PolicyBook::default());
         let service = RestService::new(
             catalog.clone(),
@@ -119,7 +152,8 @@ impl Rest {
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));
-        Ok(Self { service, catalog, lanes, policies, rules, access, settings, port })
+        let connections_of_accounts = budget.accounts;
+        Ok(Self { service, catalog, lanes, policies, rules, access, connections_of_accounts, settings, port })
     }
 
     /// Follows requests to read the configuration again, until `stop`.
@@ -127,7 +161,7 @@ impl Rest {
         &self,
         loaded: Loaded,
         database: &Database,
-        identity: Arc<Identity>,
+        (identity, signer): (Arc<Identity>, Option<Arc<ArcSwap<Signer>>>),
         clock: Clock,
         tasks: (&TaskTracker, CancellationToken),
     ) {
@@ -153,11 +187,15 @@ impl Rest {
                     secrets.jwt_secret = Some(secret);
                 }
                 match edge::credentials(&merged.config, &secrets, &clock) {
-                    Ok((verifier, keys)) => identity.replace(verifier, keys),
+                    Ok((verifier, keys)) => {
+                        identity.replace(verifier, keys);
+                        replace_signer(signer.as_deref(), &merged.config, &secrets);
+                    }
                     Err(error) => tracing::error!("the new keys cannot be used, the old ones stay: {error}"),
                 }
-                settings.store(Arc::new(resolve(&merged.config, port, service_role)));
-                access.store(Arc::new(access_settings(&merged.config, service_role)));
+                let newer = Arc::new(access_settings(&merged.config, service_role));
+                settings.store(Arc::new(resolve(&merged.config, port, Arc::clone(&newer))));
+                access.store(newer);
                 catalog.set_load_options(load_options(&merged.config)).await;
                 tracing::info!("the configuration was read again");
             }
@@ -165,19 +203,22 @@ impl Rest {
     }
 }
 
-fn resolve(config: &Config, port: u16, service_role: Option<&'static str>) -> RestSettings {
+/// Issues tokens with the new key, where it can sign.
+fn replace_signer(signer: Option<&ArcSwap<Signer>>, config: &Config, secrets: &ProjectSecrets) {
+    let (Some(signer), Some(secret)) = (signer, &secrets.jwt_secret) else { return };
+    match Signer::new(secret, config.auth.jwt_secret_is_base64) {
+        Ok(new) => signer.store(Arc::new(new)),
+        Err(error) => tracing::error!("the new key cannot sign, tokens are issued with the old one: {error}"),
+    }
+}
+
+fn resolve(config: &Config, port: u16, access: Arc<AccessSettings>) -> RestSettings {
     let timeout = config.database.statement_timeout.get();
     let around = Surroundings {
         host: config.server.host.clone(),
         port,
         public_url: config.server.public_url.clone(),
-        service_role,
-        // Checked with the configuration; a claim that cannot be used verifies nobody.
-        verified_claim: config
-            .security
-            .verified_claim
-            .as_deref()
-            .and_then(|path| VerifiedClaim::parse(path).ok()),
+        access,
         log_queries: config.log.queries,
         slow_query: Some(config.log.slow_query.get()).filter(|limit| !limit.is_zero()),
         statement_timeout: (!timeout.is_zero())
@@ -203,20 +244,10 @@ async fn server_limit(connect: &Login) -> Option<u32> {
     limit.ok()?.parse().ok()
 }
 
-/// The lanes' part of the connection budget: never more than half of what the server allows.
-fn lane_config(config: &Config, server_limit: Option<u32>) -> LaneConfig {
+fn lane_config(config: &Config, budget: Budget) -> LaneConfig {
     let database = &config.database;
-    let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(CONNECTIONS_BESIDE_LANES + 1));
-    let all = database.max_connections.min(half);
-    if all < database.max_connections {
-        tracing::warn!(
-            "database.max_connections is {}, but the server allows {} in all: using {all}",
-            database.max_connections,
-            server_limit.unwrap_or_default()
-        );
-    }
     LaneConfig {
-        max_connections: usize::try_from(all.saturating_sub(CONNECTIONS_BESIDE_LANES).max(1)).unwrap_or(1),
+        max_connections: usize::try_from(budget.lanes).unwrap_or(1),
         queue_limit: database.queue_limit,
         acquire_timeout: database.acquire_timeout.get(),
         reader_timeout: config.server.write_timeout.get(),

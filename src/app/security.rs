@@ -9,7 +9,8 @@ use crate::gateway::Mount;
 use crate::kernel::config::Config;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::{ServersOnly, VerifiedClaim};
-use crate::security::{AccessSettings, SecurityState, router};
+use crate::policy::access::AccessSettings;
+use crate::security::{SecurityState, router};
 
 /// What callers are held to beside the rules of tables.
 pub(super) fn access_settings(config: &Config, trusted_role: Option<&'static str>) -> AccessSettings {

@@ -140,8 +140,10 @@ impl fmt::Debug for ServeOptions {
 /// A service that can run alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Service {
-    /// The auto-generated REST service.
+    /// The auto-generated REST service, on a database that is served as it is.
     Rest,
+    /// Accounts, sessions and keys; the database is prepared for them.
+    Auth,
 }
 
 /// The keys of an installation.

@@ -99,7 +99,7 @@ pub(super) struct ConfigArguments {
 pub(super) struct Serve {
     #[command(flatten)]
     pub(super) config: ConfigArguments,
-    /// Services to run, separated by commas: rest; all unless given
+    /// Services to run, separated by commas: rest, auth; all unless given
     #[arg(long, value_name = "SERVICE", value_enum, value_delimiter = ',', hide_possible_values = true)]
     pub(super) only: Vec<Service>,
     /// Address to listen on

@@ -82,7 +82,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         ),
         (
             &["serve", "--only", "nothing"],
-            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest]",
+            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest, auth]",
         ),
         (
             &["keys", "--set", "a"],
