@@ -12,11 +12,14 @@
 
 mod architecture;
 mod audit;
+mod auth;
 mod embedding;
 mod external;
 mod gateway;
 mod harness;
 mod harness_rules;
+mod jobs;
+mod mail;
 mod policy;
 mod policy_lint;
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::said;
+
 /// A client with a base address and headers that go with every request.
 #[derive(Clone)]
 pub struct Client {
@@ -19,6 +21,8 @@ pub struct Client {
 impl Client {
     /// A client for the address, without headers.
     pub fn new(base: String) -> Self {
+        // Of all clients of this process the first one installs it.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).no_proxy().build().unwrap();
         Self { http, base, headers: HeaderMap::new() }
     }
@@ -127,6 +131,9 @@ impl Answer {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await?.to_vec();
+        if status >= 400 {
+            said::keep("errors", &body);
+        }
         Ok(Self { status, headers, body })
     }
 

@@ -2,15 +2,19 @@
 //!
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
-//! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside. Nothing here asserts a rule
-//! of the product.
+//! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
+//! server, `oidc.rs` an identity provider; `said.rs` keeps what is scanned for secrets in the end.
+//! Nothing here asserts a rule of the product.
 
 mod client;
 mod cluster;
 mod database;
+mod oidc;
 mod process;
 mod random_walk;
+mod said;
 mod server;
+mod smtp;
 mod tokens;
 
 use std::time::Duration;
@@ -18,9 +22,11 @@ use std::time::Duration;
 pub use client::{Answer, Client, raw_request};
 pub use cluster::{account, as_account, binaries};
 pub use database::Database;
+pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
 pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
 pub use server::{Options, Server, free_port, run as run_command};
+pub use smtp::{SmtpRules, SmtpSink, SmtpTls};
 pub use tokens::{Caller, now, sign, unsigned};
 
 /// A server with its own database, and clients for it.

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{Client, PATIENCE, eventually};
+use super::{Client, PATIENCE, eventually, said};
 
 /// The executable under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_goforward");
@@ -247,8 +247,9 @@ impl Drop for Server {
             let _gone = self.child.kill();
             let _status = self.child.wait();
         }
+        let log = self.log();
+        said::keep("logs", log.as_bytes());
         if std::thread::panicking() {
-            let log = self.log();
             let start = log.len().saturating_sub(4000);
             let tail = log.get(start..).unwrap_or(&log);
             eprintln!("--- end of the server's log ---\n{tail}");

@@ -8,7 +8,7 @@ use crate::rest::{ALICE, BOB, SHOP};
 /// method, path, then the status for: no key, anon, the owner, another user, the service.
 type Row = (&'static str, &'static str, [u16; 5]);
 
-const MATRIX: [Row; 22] = [
+const MATRIX: [Row; 47] = [
     ("GET", "/health/live", [200, 200, 200, 200, 200]),
     ("GET", "/health/ready", [200, 200, 200, 200, 200]),
     ("GET", "/nothing/here", [404, 404, 404, 404, 404]),
@@ -31,6 +31,32 @@ const MATRIX: [Row; 22] = [
     ("POST", "/graphql/v1", [200, 200, 200, 200, 200]),
     ("POST", "/functions/v1/x", [404, 404, 404, 404, 404]),
     ("TRACE", "/rest/v1/products", [405, 405, 405, 405, 405]),
+    ("GET", "/auth/v1/health", [200, 200, 200, 200, 200]),
+    ("GET", "/auth/v1/.well-known/jwks.json", [200, 200, 200, 200, 200]),
+    ("GET", "/auth/v1/settings", [200, 200, 200, 200, 200]),
+    ("GET", "/auth/v1/nothing", [404, 404, 404, 404, 404]),
+    ("GET", "/auth/v1/authorize?provider=nobody", [400, 400, 400, 400, 400]),
+    ("GET", "/auth/v1/callback?code=x", [400, 400, 400, 400, 400]),
+    ("POST", "/auth/v1/callback", [400, 400, 400, 400, 400]),
+    ("GET", "/auth/v1/user/identities/authorize", [401, 403, 403, 403, 403]),
+    ("DELETE", "/auth/v1/user/identities/x", [401, 403, 403, 403, 403]),
+    ("POST", "/auth/v1/signup", [422, 422, 422, 422, 422]),
+    ("POST", "/auth/v1/token?grant_type=password", [400, 400, 400, 400, 400]),
+    ("POST", "/auth/v1/token?grant_type=nothing", [400, 400, 400, 400, 400]),
+    ("POST", "/auth/v1/verify", [400, 400, 400, 400, 400]),
+    // The tokens of these users are signed with the project's secret, and speak of nobody who has an account.
+    ("GET", "/auth/v1/user", [401, 403, 403, 403, 403]),
+    ("PUT", "/auth/v1/user", [401, 403, 403, 403, 403]),
+    ("POST", "/auth/v1/logout", [401, 403, 403, 403, 403]),
+    ("GET", "/auth/v1/sessions", [401, 403, 403, 403, 403]),
+    ("POST", "/auth/v1/factors", [401, 403, 403, 403, 403]),
+    ("GET", "/auth/v1/keys", [401, 403, 403, 403, 200]),
+    ("POST", "/auth/v1/keys", [401, 403, 403, 403, 400]),
+    ("DELETE", "/auth/v1/keys/x", [401, 403, 403, 403, 404]),
+    ("POST", "/auth/v1/keys/verify", [401, 403, 403, 403, 401]),
+    ("POST", "/auth/v1/keys/exchange", [401, 401, 401, 401, 401]),
+    ("POST", "/auth/v1/introspect", [401, 403, 403, 403, 400]),
+    ("GET", "/auth/v1/admin/users", [401, 403, 403, 403, 200]),
 ];
 
 const FOR_SERVICE: &str = "create function for_service_only() returns int language sql as 'select 1';

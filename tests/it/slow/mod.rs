@@ -1,5 +1,6 @@
 //! Tests that take their time: crashes under load, many connections, much data. Run once per full run.
 
+mod account_crashes;
 mod audit_crashes;
 mod budget;
 mod crashes;

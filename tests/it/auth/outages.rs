@@ -1,0 +1,50 @@
+//! When what accounts depend on is down.
+
+use super::{PASSWORD, client, options, sign_in, sign_up, user};
+use crate::harness::TestApp;
+
+#[tokio::test]
+async fn a_mail_server_that_is_down_slows_no_sign_up() {
+    let app = TestApp::with(
+        options()
+            .set("auth.smtp.host", "127.0.0.1")
+            .set("auth.smtp.port", "1")
+            .set("auth.smtp.from", "a@example.com"),
+    )
+    .await;
+    let started = std::time::Instant::now();
+
+    sign_up(&app, "ada@example.com").await.expect_status(200);
+
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    crate::harness::eventually("the mail waits for another try", async || {
+        let state = "select state || ' ' || (attempts > 0) from goforward.jobs where kind = 'auth.mail'";
+        app.database.value(state).await == "queued true"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_logins_at_once_are_all_answered_and_others_are_not_kept_waiting() {
+    let app = TestApp::with(options()).await;
+    user(&app, "ada@example.com").await;
+    // So many at once are only let in from where the user has been before.
+    sign_in(&client(&app), "ada@example.com", PASSWORD).await.expect_status(200);
+    let logins = (0..60).map(|_| {
+        let client = client(&app);
+        async move { sign_in(&client, "ada@example.com", PASSWORD).await.status }
+    });
+
+    let storm = tokio::spawn(futures_util::future::join_all(logins));
+    let mut slowest = std::time::Duration::ZERO;
+    while !storm.is_finished() {
+        let asked = std::time::Instant::now();
+        app.client().get("/auth/v1/health").await.expect_status(200);
+        slowest = slowest.max(asked.elapsed());
+    }
+
+    let answers = storm.await.unwrap();
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    assert!(answers.contains(&200));
+    assert!(slowest < std::time::Duration::from_secs(2), "{slowest:?}");
+}
