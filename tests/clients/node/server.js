@@ -52,8 +52,8 @@ export async function stopped(child) {
   clearTimeout(force)
 }
 
-/** -> { url, keys, stop }: a running server on a data directory of its own. */
-export async function startServer() {
+/** -> { url, keys, stop }: a running server on a data directory of its own; `settings` are names and values of the configuration. */
+export async function startServer(settings = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build first`)
   const folder = temporaryFolder('goforward-client-')
   const data = join(folder, 'data')
@@ -61,7 +61,8 @@ export async function startServer() {
   const log = join(folder, 'log')
   const out = openSync(log, 'a')
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
-  const child = spawn(binary, ['serve', '--data-dir', data, '--host', '127.0.0.1', '--port', String(port)],
+  const set = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+  const child = spawn(binary, ['serve', '--data-dir', data, '--host', '127.0.0.1', '--port', String(port), ...set],
     { cwd: folder, env, stdio: ['ignore', out, out] })
   const url = `http://127.0.0.1:${port}`
   const stop = async () => {
@@ -70,7 +71,7 @@ export async function startServer() {
   }
   try {
     await untilReady(url, child, log)
-    const keys = JSON.parse(execFileSync(binary, ['keys', '--json', '--data-dir', data], { cwd: folder, env }))
+    const keys = JSON.parse(execFileSync(binary, ['keys', '--json', '--data-dir', data, ...set], { cwd: folder, env }))
     return { url, keys, stop }
   } catch (error) {
     await stop()
