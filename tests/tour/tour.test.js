@@ -1,19 +1,39 @@
 // Runs the tours of the README and the guides as a new user would, so that they cannot rot: every marked block is executed
-// in order, every marked output is compared. Only the command that starts the server is replaced: the executable is built
-// already, and is put where the tour's commands look for it.
+// in order, every marked output is compared. Of the command that starts the server only the building is replaced: the
+// executable is built already, and is put where the tour's commands look for it.
 //
 // Marks are comments above a fenced block: `tour: server`, `tour: sh` (a command; `eventually` may be repeated until it
 // succeeds), `tour: file NAME` (becomes that file), `tour: output` (what the block before it prints; an ellipsis in it
-// stands for what differs from run to run).
+// stands for what differs from run to run), `tour: given NAME` (commands in whose place the test provides something: see
+// GIVEN). What stands above the server is done before it starts.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { copyFileSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { binary, freePort, stopped, temporaryFolder, untilReady } from '../clients/node/server.js'
+import { binary, freePort, startServer, stopped, temporaryFolder, untilReady } from '../clients/node/server.js'
 
 /** The pages with a tour, each on a server of its own. */
-const PAGES = ['README.md', 'docs/guides/table-security.md']
+const PAGES = ['README.md', 'docs/guides/table-security.md', 'docs/guides/auth.md', 'docs/guides/migrate-from-supabase.md']
+
+/** What a reader brings along: each puts it into the folder or the environment, and may return how to clean up. */
+const GIVEN = {
+  /** An empty database in a PostgreSQL server, that of another goforward here. */
+  async database(folder, env) {
+    const { keys, stop } = await startServer()
+    const { status, err } = await run('psql', [keys.database_url, '--quiet', '--command', 'create database project'], { env })
+    assert.equal(status, 0, err)
+    const url = new URL(keys.database_url)
+    url.pathname = '/project'
+    env.DATABASE_URL = url.href
+    return stop
+  },
+  /** The dump of a small Supabase project. */
+  dump(folder) {
+    const file = new URL('../it/fixtures/supabase_project.sql', import.meta.url)
+    copyFileSync(file, join(folder, 'project.sql'))
+  },
+}
 
 const page = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
@@ -58,6 +78,21 @@ function assertPrints(output, expected) {
   if (!new RegExp(`^${pattern}$`).test(printed)) assert.equal(printed, expected)
 }
 
+/** Runs blocks as one script; -> what each of them printed, by its place. */
+async function perform(tour, options) {
+  const { status, out, err } = await run('bash', ['-c', script(tour)], options)
+  assert.equal(status, 0, `${out}\n${err}`)
+  return new Map(out.split(/^MARK /m).slice(1).map((part) => {
+    const [, number, text] = /^(\d+)\n([\s\S]*)$/.exec(part)
+    return [Number(number), text.trim()]
+  }))
+}
+
+/** The command that starts the server, without the building of it. */
+function serverCommand({ text }) {
+  return text.replace(/^cargo run --release --/m, 'exec ./target/release/goforward')
+}
+
 /** Runs a page's tour on a server of its own. */
 async function follow(tour) {
   const folder = temporaryFolder('goforward-tour-')
@@ -67,20 +102,25 @@ async function follow(tour) {
   const out = openSync(log, 'a')
   const port = await freePort()
   const env = { ...process.env, GOFORWARD_SERVER__PORT: String(port) }
-  const server = spawn('./target/release/goforward', ['serve'], { cwd: folder, env, stdio: ['ignore', out, out] })
+  const options = { cwd: folder, env }
+  const start = tour.findIndex((block) => block.kind === 'server')
+  const cleanups = []
   try {
+    for (const { argument } of tour.filter(({ kind }) => kind === 'given')) cleanups.push(await GIVEN[argument](folder, env))
+    await perform(tour.slice(0, start), options)
+    const server = spawn('bash', ['-c', serverCommand(tour[start])], { ...options, stdio: ['ignore', out, out] })
+    cleanups.unshift(() => stopped(server))
     await untilReady(`http://127.0.0.1:${port}`, server, log)
-    const { status, out: printed, err } = await run('bash', ['-c', script(tour)], { cwd: folder, env })
-    assert.equal(status, 0, `${printed}\n${err}\n${readFileSync(log, 'utf8').slice(-2000)}`)
-    const outputs = new Map(printed.split(/^MARK /m).slice(1).map((part) => {
-      const [, number, text] = /^(\d+)\n([\s\S]*)$/.exec(part)
-      return [Number(number), text.trim()]
-    }))
-    tour.forEach((block, number) => {
-      if (block.kind === 'output') assertPrints(outputs.get(number - 1), block.text.trim())
+    const rest = tour.slice(start)
+    const printed = await perform(rest, options).catch((error) => {
+      error.message += `\n${readFileSync(log, 'utf8').slice(-2000)}`
+      throw error
+    })
+    rest.forEach((block, number) => {
+      if (block.kind === 'output') assertPrints(printed.get(number - 1), block.text.trim())
     })
   } finally {
-    await stopped(server)
+    for (const cleanup of cleanups) await cleanup?.()
     rmSync(folder, { recursive: true, force: true })
   }
 }
