@@ -106,13 +106,11 @@ pub(super) async fn remove(
     user: SignedIn,
 ) -> Result<StatusCode, AuthError> {
     flow::party(&state)?;
-    let mut connection = state.connection().await?;
-    flow::check_level(&mut connection, &user.account, &user.session).await?;
-    if passkeys::remove(&mut connection, user.account.id, passkey_id(&id)?).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(FactorRefusal::PasskeyNotFound.into())
-    }
+    let mut transaction = state.begin().await?;
+    flow::check_level(&mut transaction, &user.account, &user.session).await?;
+    flow::remove(&state, &mut transaction, &user.account, passkey_id(&id)?).await?;
+    state.commit(transaction).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn passkey_id(text: &str) -> Result<Uuid, AuthError> {

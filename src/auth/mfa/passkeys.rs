@@ -116,8 +116,21 @@ pub(crate) async fn register(
     })?;
     let notice = Notice::FactorEnrolled(FactorType::Webauthn);
     outbox::inform(state, &mut transaction, account, &notice).await?;
-    transaction.commit().await?;
+    state.commit(transaction).await?;
     Ok(passkey)
+}
+
+/// Takes a passkey from its user, whoever asks, and tells them.
+pub(crate) async fn remove(
+    state: &Parts,
+    connection: &mut Connection,
+    account: &Account,
+    id: Uuid,
+) -> Result<(), AuthError> {
+    if !passkeys::remove(connection, account.id, id).await? {
+        return Err(FactorRefusal::PasskeyNotFound.into());
+    }
+    outbox::inform(state, connection, account, &Notice::FactorUnenrolled(FactorType::Webauthn)).await
 }
 
 /// Begins a sign-in. Nothing says whose passkey it will be.

@@ -23,7 +23,7 @@ pub(crate) async fn remove_own(state: &Parts, session: &Session, factor: Uuid) -
         return Err(FactorRefusal::RemovalNeedsFactor.into());
     }
     let removed = remove(state, &mut transaction, &account, factor).await?;
-    transaction.commit().await?;
+    state.commit(transaction).await?;
     Ok(removed)
 }
 

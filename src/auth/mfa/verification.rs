@@ -70,7 +70,7 @@ pub(crate) async fn verify(
         outbox::inform(state, &mut transaction, &account, &notice).await?;
     }
     let grant = elevate(state, &mut transaction, &session, factor.factor_type.method(), origin).await?;
-    transaction.commit().await?;
+    state.commit(transaction).await?;
     Ok(grant)
 }
 

@@ -134,7 +134,10 @@ pub(crate) async fn enter(
 ) -> Result<Outcome, AuthError> {
     reserve(connection, arrival).await?;
     let facts = facts(connection, arrival).await?;
-    let account = match decide(facts, arrival.provider.email_optional) {
+    let decision = decide(facts, arrival.provider.email_optional);
+    // By its address; whoever has the account is told of a way in that it did not have.
+    let is_joined = facts.owner.is_none() && matches!(decision, Decision::Existing(_));
+    let account = match decision {
         Decision::Existing(id) => users::lock(connection, id).await?,
         Decision::New { .. } if !is_admitted => return Err(Refusal::Conflict.into()),
         Decision::New { given_up_by } => {
@@ -153,7 +156,11 @@ pub(crate) async fn enter(
     if account.is_banned(state.now()) {
         return Err(Refusal::UserBanned.into());
     }
-    settle(state, connection, &account, arrival).await
+    let outcome = settle(state, connection, &account, arrival).await?;
+    if is_joined {
+        outbox::inform(state, connection, &account, &Notice::IdentityLinked(&arrival.provider.name)).await?;
+    }
+    Ok(outcome)
 }
 
 /// Lets nobody else decide about the same identity or address until the transaction ends.

@@ -66,7 +66,7 @@ pub(super) async fn remove(
     let mut transaction = state.begin().await?;
     let account = super::lock(&mut transaction, &user).await?;
     let removed = removal::remove(&state, &mut transaction, &account, id(&factor)?).await?;
-    transaction.commit().await?;
+    state.commit(transaction).await?;
     Ok(Json(removed.shown()))
 }
 
@@ -86,11 +86,9 @@ pub(super) async fn remove_passkey(
     _: Server,
     Path((user, passkey)): Path<(String, String)>,
 ) -> Result<StatusCode, AuthError> {
-    let mut connection = state.connection().await?;
-    let account = super::account(&mut connection, &user).await?;
-    if passkeys::remove(&mut connection, account.id, id(&passkey)?).await? {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(FactorRefusal::PasskeyNotFound.into())
-    }
+    let mut transaction = state.begin().await?;
+    let account = super::lock(&mut transaction, &user).await?;
+    crate::auth::mfa::passkeys::remove(&state, &mut transaction, &account, id(&passkey)?).await?;
+    state.commit(transaction).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

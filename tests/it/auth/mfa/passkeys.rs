@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::authenticator::{Authenticator, PRESENT, VERIFIED};
 use super::{Person, count, server};
+use crate::auth::{about, message};
 use crate::harness::{Answer, TestApp};
 
 const ON: [(&str, &str); 4] = [
@@ -80,6 +81,10 @@ async fn a_passkey_signs_its_user_in_is_listed_renamed_and_deleted() {
     ada.client().delete(&path).await.expect_status(204);
     ada.client().delete(&path).await.expect_error(404, "webauthn_credential_not_found");
     sign_in(&app, &mut device).await.expect_error(400, "webauthn_verification_failed");
+    for event in ["added to", "removed from"] {
+        let notice = format!("A second factor was {event} your account");
+        message(&app, "ada@example.com", about(&notice)).await;
+    }
 }
 
 #[tokio::test]

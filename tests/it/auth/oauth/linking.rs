@@ -36,6 +36,7 @@ async fn a_verified_address_joins_the_confirmed_account_that_has_it() {
 
     assert_eq!(user["id"], own["user"]["id"]);
     assert_eq!(user["app_metadata"], json!({"provider": "email", "providers": ["email", "google"]}));
+    message(&world.app, "ada@example.com", about("A login was added to your account")).await;
     world.sign_in_by_password("ada@example.com").await.expect_status(200);
     world.bearer(own["access_token"].as_str().unwrap()).get("/auth/v1/user").await.expect_status(200);
 }
