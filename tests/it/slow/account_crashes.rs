@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use super::crashes::{kill_postgres, killed_and_started, postgres};
+use super::crashes::killed_by_turns;
 use crate::auth::{PASSWORD, options, refresh, speaking};
 use crate::harness::{Client, Server, Walk, eventually, free_port};
 
@@ -51,13 +51,7 @@ async fn no_crash_leaves_half_a_user_or_loses_a_session() {
         let before = progress.acknowledged.load(Ordering::SeqCst);
         let goes_on = async || progress.acknowledged.load(Ordering::SeqCst) > before + 20;
         eventually("sign-ups and refreshes to go on", goes_on).await;
-        tokio::time::sleep(Duration::from_millis(walk.below(80) as u64)).await; // anywhere in the work
-        if round % 2 == 0 {
-            let killed = kill_postgres(&data);
-            eventually("a new PostgreSQL", async || postgres(&data).is_some_and(|pid| pid != killed)).await;
-        } else {
-            server = killed_and_started(server, options()).await;
-        }
+        server = killed_by_turns((&mut walk, round), server, options(), &data).await;
         eventually("service to return by itself", async || {
             client.try_get("/health/ready").await.is_some_and(|answer| answer.status == 200)
         })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::crashes::{kill_postgres, killed_and_started, postgres};
+use super::crashes::killed_by_turns;
 use crate::audit::{ALICE, NOTES, ensure};
 use crate::harness::{Caller, Client, Options, Server, Walk, eventually, free_port};
 
@@ -47,13 +47,7 @@ async fn a_write_and_its_record_survive_together_or_not_at_all() {
         let before = progress.acknowledged.load(Ordering::SeqCst);
         let goes_on = async || progress.acknowledged.load(Ordering::SeqCst) > before + 20;
         eventually("writes to go on", goes_on).await;
-        tokio::time::sleep(Duration::from_millis(walk.below(80) as u64)).await; // anywhere in the work
-        if round % 2 == 0 {
-            let killed = kill_postgres(&data);
-            eventually("a new PostgreSQL", async || postgres(&data).is_some_and(|pid| pid != killed)).await;
-        } else {
-            server = killed_and_started(server, options()).await;
-        }
+        server = killed_by_turns((&mut walk, round), server, options(), &data).await;
         eventually("service to return by itself", async || {
             client.try_get("/rest/v1/notes?limit=1").await.is_some_and(|answer| answer.status == 200)
         })

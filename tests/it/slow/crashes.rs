@@ -50,20 +50,7 @@ async fn every_acknowledged_write_survives_twenty_kills() {
     for round in 0..ROUNDS {
         let before = ledger.acknowledged.lock().await.len();
         eventually("writes to go on", async || ledger.acknowledged.lock().await.len() > before + 20).await;
-        tokio::time::sleep(Duration::from_millis(walk.below(80) as u64)).await; // anywhere in the work
-        match round % 3 {
-            0 => server = killed_and_started(server, options()).await,
-            1 => {
-                let killed = kill_postgres(&data);
-                // Its children may still answer for a moment: wait for its successor.
-                eventually("a new PostgreSQL", async || postgres(&data).is_some_and(|pid| pid != killed))
-                    .await;
-            }
-            _ => {
-                kill_postgres(&data);
-                server = killed_and_started(server, options()).await;
-            }
-        }
+        server = killed_by_turns((&mut walk, round), server, options(), &data).await;
         eventually("service to return by itself", async || {
             client.try_get("/rest/v1/writes?limit=1").await.is_some_and(|answer| answer.status == 200)
         })
@@ -125,20 +112,43 @@ async fn all_ids(client: &Client) -> BTreeSet<i64> {
     }
 }
 
+/// Kills the server, PostgreSQL or both, by turns and anywhere in the work, and waits for the successor.
+pub async fn killed_by_turns(
+    (walk, round): (&mut Walk, usize),
+    server: Server,
+    options: Options,
+    data: &Path,
+) -> Server {
+    tokio::time::sleep(Duration::from_millis(walk.below(80) as u64)).await;
+    match round % 3 {
+        0 => killed_and_started(server, options).await,
+        1 => {
+            let killed = kill_postgres(data);
+            // Its children may still answer for a moment: wait for its successor.
+            eventually("a new PostgreSQL", async || postgres(data).is_some_and(|pid| pid != killed)).await;
+            server
+        }
+        _ => {
+            kill_postgres(data);
+            killed_and_started(server, options).await
+        }
+    }
+}
+
 /// A server killed on the spot, and its successor.
-pub async fn killed_and_started(mut server: Server, options: Options) -> Server {
+async fn killed_and_started(mut server: Server, options: Options) -> Server {
     server.kill().await;
     Server::start(options).await
 }
 
 /// The process id that the embedded PostgreSQL wrote down.
-pub fn postgres(data: &Path) -> Option<i32> {
+fn postgres(data: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(find_pid_file(data)?).ok()?;
     text.lines().next()?.trim().parse().ok()
 }
 
 /// Kills the embedded PostgreSQL on the spot; its process id.
-pub fn kill_postgres(data: &Path) -> i32 {
+fn kill_postgres(data: &Path) -> i32 {
     let pid = postgres(data).expect("postmaster.pid");
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     pid
