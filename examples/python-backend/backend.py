@@ -29,7 +29,7 @@ class Refused(Exception):
 def ask(path, key, address):
     """The address lets the server hold the key to its allow-list: it sees only this backend's."""
     answer = auth.post(path, json={'key': key, 'ip': address})
-    if answer.status_code in (401, 422):
+    if answer.status_code == 401:
         raise Refused(401, 'This API key is not accepted')
     answer.raise_for_status()   # anything else is this backend's fault, or the server's
     return answer.json()
@@ -38,6 +38,8 @@ def ask(path, key, address):
 def notes_of(key, address):
     """Who holds the key, and the notes that they may see."""
     who = ask('/keys/verify', key, address)
+    if who['user'] is None:
+        raise Refused(401, 'This API key is no user\'s')
     token = ask('/keys/exchange', key, address)['access_token']
     client = create_client(URL, ANON_KEY)
     client.postgrest.auth(token)

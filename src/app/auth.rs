@@ -24,8 +24,8 @@ use crate::auth::token::api_key::ApiKeyMac;
 use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
-    AuthLimits, AuthSettings, AuthState, CLEAN_UP, CleanUp, Parts, Providers, RelyingParty, SendMail,
-    SendSms, SessionCache, convert_imported, dev_mail, router,
+    AuthLimits, AuthSettings, AuthState, CLEAN_UP, CleanUp, KeyCache, Parts, Providers, RelyingParty,
+    SendMail, SendSms, SessionCache, convert_imported, dev_mail, router,
 };
 use crate::gateway::{Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
@@ -36,7 +36,7 @@ use crate::kernel::config::{
     SmtpTls,
 };
 use crate::kernel::db::{login::Login, pool};
-use crate::kernel::identity::{Identity, Sessions, Signer};
+use crate::kernel::identity::{HeldKeys, Identity, Sessions, Signer};
 use crate::kernel::jobs::JobBell;
 use crate::kernel::limits::Limiter;
 use crate::kernel::mail::{Address, Captured, HeaderText, Mailer, NoMailer, SmtpConfig, SmtpMailer, TlsMode};
@@ -116,6 +116,11 @@ impl Auth {
         Ok(Some(Self { state: AuthState::new(parts), captured, sessions, signer }))
     }
 
+    /// Tells other services whom API keys speak for.
+    pub(super) fn held_keys(&self) -> Arc<dyn HeldKeys> {
+        Arc::new(self.state.clone())
+    }
+
     /// Where it answers.
     pub(super) fn mounts(&self, config: &Config) -> Vec<Mount> {
         let body_bytes = config.server.body_limits.default.as_usize();
@@ -184,6 +189,7 @@ fn parts(
         refresh: RefreshMac::new(&root),
         one_time: OneTimeMac::new(&root),
         api_keys: ApiKeyMac::new(&root),
+        key_cache: KeyCache::default(),
         vault: Arc::new(vault),
         root,
         settings,

@@ -237,6 +237,9 @@ impl Goforward {
         if let Some(sessions) = auth.and_then(|auth| auth.sessions.clone()) {
             gateway = gateway.sessions(sessions);
         }
+        if let Some(auth) = auth {
+            gateway = gateway.held_keys(auth.held_keys());
+        }
         for mount in self
             .own_mounts(config, (database, rest, auth), health, metrics)
             .into_iter()

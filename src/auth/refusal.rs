@@ -144,8 +144,6 @@ pub(crate) enum Refusal {
     KeyReplaced,
     /// 422: This user has too many API keys.
     TooManyKeys,
-    /// 422: A service key speaks for no user.
-    KeyOfNobody,
     /// 422: This API key is known already.
     KeyExists,
 }
@@ -435,11 +433,6 @@ impl Refusal {
                 status: 422,
                 code: "too_many_api_keys",
                 message: "This user has as many API keys as are allowed",
-            },
-            Self::KeyOfNobody => Parts {
-                status: 422,
-                code: "api_key_without_user",
-                message: "This API key speaks for no user",
             },
             Self::KeyExists => {
                 Parts { status: 422, code: "api_key_exists", message: "This API key is known already" }

@@ -148,7 +148,7 @@ impl Task {
                     _ if !standing.live => SessionState::Ended,
                     _ if standing.owes_factor => SessionState::FactorOwed,
                     _ => SessionState::Live {
-                        account: Account { verified: standing.verified },
+                        account: standing.verified.map(|verified| Account { verified }),
                         second_factor: standing.second_factor,
                     },
                 };

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::error::AuthError;
 use super::hook::Hooks;
+use super::key_cache::KeyCache;
 use super::limits::AuthLimits;
 use super::mfa::webauthn::RelyingParty;
 use super::oauth::Providers;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub one_time: OneTimeMac,
     /// Makes what is stored of API keys.
     pub api_keys: ApiKeyMac,
+    /// Whom API keys spoke for a moment ago.
+    pub key_cache: KeyCache,
     /// What the keys of everything else derive from.
     pub root: RootSecret,
     /// Encrypts what must be read again.
@@ -201,7 +204,7 @@ fn hashing(error: PasswordError) -> AuthError {
     }
 }
 
-/// Where a request comes from.
+/// Where a request comes from, and what its client wants with a session.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     /// The client's address.
@@ -210,6 +213,8 @@ pub(crate) struct Origin {
     pub(crate) user_agent: Option<String>,
     /// The value of `X-Request-Id`.
     pub(crate) request_id: String,
+    /// Whether the client wants an API key with the session that it begins or raises, which ends with it.
+    pub(crate) wants_api_key: bool,
 }
 
 /// The longest part of a `User-Agent` that is kept, in characters.
@@ -224,6 +229,7 @@ impl Origin {
             ip: context.client_ip,
             user_agent: agent.map(|agent| fitting(&agent)),
             request_id: context.request_id.as_str().to_owned(),
+            wants_api_key: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The way of one request through the edge, and of its answer back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ use crate::kernel::http::query_secrets::take_api_key;
 use crate::kernel::http::request_id::X_REQUEST_ID;
 use crate::kernel::http::{BodyBudget, RequestContext, RequestIds, TraceContext};
 use crate::kernel::identity::{
-    Account, Caller, Credentials, Identity, IdentityError, SessionRefusal, Sessions, Stateless, Via,
+    Account, Caller, Credentials, HeldKeys, Identity, IdentityError, NoHeldKeys, SessionRefusal, Sessions,
+    Stateless, Via,
 };
 use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
@@ -38,6 +39,7 @@ pub struct Gateway {
     options: GatewayOptions,
     identity: Arc<Identity>,
     sessions: Arc<dyn Sessions>,
+    held_keys: Arc<dyn HeldKeys>,
     limiter: Arc<dyn Limiter>,
     request_ids: RequestIds,
     body_budget: BodyBudget,
@@ -72,13 +74,22 @@ impl Gateway {
         let request_ids = RequestIds::new(random);
         let body_budget = BodyBudget::new(options.body_memory);
         let sessions = Arc::new(Stateless);
-        Self { options, identity, sessions, limiter, request_ids, body_budget, mounts: Vec::new(), unmounted }
+        let held_keys = Arc::new(NoHeldKeys);
+        let mounts = Vec::new();
+        Self { options, identity, sessions, held_keys, limiter, request_ids, body_budget, mounts, unmounted }
     }
 
     /// Asks about the session behind every token; without this a token counts until it expires.
     #[must_use]
     pub fn sessions(mut self, sessions: Arc<dyn Sessions>) -> Self {
         self.sessions = sessions;
+        self
+    }
+
+    /// Asks about API keys of users and of other backends; without this all are refused.
+    #[must_use]
+    pub fn held_keys(mut self, held_keys: Arc<dyn HeldKeys>) -> Self {
+        self.held_keys = held_keys;
         self
     }
 
@@ -164,7 +175,7 @@ impl Gateway {
         let identity_started = Instant::now();
         let mut account = None;
         if mount.authentication == Authentication::Gateway {
-            match self.identify(mount, &mut request) {
+            match self.identify(mount, &mut request, record.client_ip).await {
                 Ok(caller) => record.caller = Some(caller),
                 Err(error) => {
                     count_refusal(mount.name, "credentials");
@@ -235,7 +246,12 @@ impl Gateway {
     }
 
     /// Finds out who calls; takes a key out of the query, so that no filter and no log ever sees it.
-    fn identify(&self, mount: &Mount, request: &mut Request<Body>) -> Result<Arc<Caller>, IdentityError> {
+    async fn identify(
+        &self,
+        mount: &Mount,
+        request: &mut Request<Body>,
+        address: IpAddr,
+    ) -> Result<Arc<Caller>, IdentityError> {
         let from_query = match request.uri().query().filter(|_| mount.key_in_query).and_then(take_api_key) {
             None => None,
             Some((key, rest)) => {
@@ -250,7 +266,7 @@ impl Gateway {
             authorization: text_of(headers, &AUTHORIZATION),
             api_key: text_of(headers, &APIKEY).or(from_query.as_deref()),
         };
-        self.identity.identify(credentials)
+        self.identity.recognise(credentials, address, &*self.held_keys).await
     }
 
     /// The account behind a token of ours, as long as its session goes on.

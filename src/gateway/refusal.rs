@@ -156,9 +156,13 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
         IdentityError::RoleRefused => {
             Some("Grant the role to the authenticator login, or name another role in the token")
         }
-        IdentityError::KeyNotExchanged => {
-            Some("POST it to /auth/v1/keys/exchange, and send the access token of the answer as Bearer")
+        IdentityError::KeyNotAccepted => {
+            Some("It is wrong, has ended, or is for other networks; GET /auth/v1/keys shows its owner which")
         }
+        IdentityError::KeyUnknowable => {
+            Some("Send it to the server with the accounts, or exchange it there: POST /auth/v1/keys/exchange")
+        }
+        IdentityError::KeysUnavailable => Some("Try again in a moment"),
         _ => None,
     };
     let body = match shape {
@@ -173,6 +177,9 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
     let mut response = respond(status, error.code(), shape, &body);
     if let Some(value) = error.www_authenticate().and_then(|text| HeaderValue::try_from(text).ok()) {
         response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    if *error == IdentityError::KeysUnavailable {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -1,22 +1,24 @@
 //! Making, replacing, recognising and exchanging API keys.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::session::account_claims;
 use crate::auth::error::AuthError;
-use crate::auth::model::{HeldKey, KeyRecord};
+use crate::auth::hook::HookError;
+use crate::auth::model::{HeldKey, KeyHolder, KeyRecord};
 use crate::auth::refusal::Refusal;
-use crate::auth::state::{Connection, Parts};
+use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::keys::NewKey;
 use crate::auth::store::{broken_constraint, keys, users};
 use crate::auth::token::api_key::{ApiKey, KeyKind};
-use crate::kernel::identity::Scopes;
 use crate::kernel::identity::scope::{KEY_ID, SCOPES, Service, Verb};
+use crate::kernel::identity::{Caller, IdentityError, NETWORKS, Scopes};
 use crate::kernel::secret::Secret;
 
 /// What the scopes of a service key must cover so that it may check keys and tokens of others.
@@ -99,12 +101,16 @@ async fn check_number(
     if is_full { Err(Refusal::TooManyKeys.into()) } else { Ok(()) }
 }
 
-/// A key that ends with a session which has just begun.
+/// A key that ends with a session which begins or rises, if its client wants one.
 pub(crate) async fn of_session(
     state: &Parts,
     connection: &mut Connection,
     (user, session): (Uuid, Uuid),
-) -> Result<Secret, AuthError> {
+    origin: &Origin,
+) -> Result<Option<Secret>, AuthError> {
+    if !origin.wants_api_key {
+        return Ok(None);
+    }
     let wish = Wish {
         kind: KeyKind::Session,
         user: Some(user),
@@ -116,7 +122,7 @@ pub(crate) async fn of_session(
         rotated_from: None,
     };
     let (_, key) = make(state, connection, &wish, None).await?;
-    Ok(Secret::new(key.expose()))
+    Ok(Some(Secret::new(key.expose())))
 }
 
 /// Replaces a key (of this user, where one is named) by one that may do the same for as long as it could. Both work for
@@ -181,35 +187,102 @@ pub(crate) fn may_check(key: &HeldKey) -> bool {
         && scopes.is_none_or(|scopes| scopes.0.allows(Service::Auth, CHECKING, Verb::Execute))
 }
 
-/// A short access token for the user of a key; the answer's body. It names no session, so that it opens nothing that needs
-/// one, and names the key, whose end every service sees.
-pub(crate) async fn exchange(state: &Parts, key: &HeldKey) -> Result<Value, AuthError> {
-    let holder = key.holder.as_ref().ok_or(Refusal::KeyOfNobody)?;
+/// What a key is exchanged for.
+#[derive(Debug)]
+pub(crate) struct KeyToken {
+    access_token: String,
+    issued_at: i64,
+    expires_at: i64,
+}
+
+impl KeyToken {
+    /// The body of the answer.
+    pub(crate) fn shown(&self, key: &KeyRecord) -> Value {
+        json!({
+            "access_token": self.access_token, "token_type": "bearer",
+            "expires_in": self.expires_at - self.issued_at, "expires_at": self.expires_at,
+            "user_id": key.user_id, "scopes": key.scopes.as_ref().map(|scopes| &scopes.0),
+        })
+    }
+}
+
+/// A short access token for the user of a key, or for a service. It names no session, so that it opens nothing that needs
+/// one, and names the key, whose end every service sees. Where the key is bound to networks, so is the token; to `backend`
+/// too, which exchanges the key of somebody who has shown it from one of them.
+pub(crate) async fn exchange(
+    state: &Parts,
+    HeldKey { record, holder, .. }: &HeldKey,
+    backend: Option<IpAddr>,
+) -> Result<KeyToken, AuthError> {
     let now = state.clock.unix_seconds();
     let lifetime = state.settings.config.api_keys.token_lifetime.get().as_secs();
     let expires_at = now + i64::try_from(lifetime).unwrap_or_default();
-    let expires_at = key.record.ends_at().map_or(expires_at, |end| expires_at.min(end.timestamp()));
-    let mut claims = account_claims(state, (&holder.account, &holder.app_roles), (now, expires_at));
-    let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
-    // Nobody has proved anything but to have the key.
-    claim("aal", "aal1".into());
-    claim("amr", json!([{"method": METHOD, "timestamp": now}]));
-    // Hooks count on a session; they are told the key's id in its place.
-    claim("session_id", json!(key.record.id));
-    let user = holder.account.id;
-    let mut claims = state.hooks.access_token(user.to_string(), claims, METHOD.to_owned()).await?;
-    claims.remove("session_id");
-    claims.remove(SCOPES);
-    claims.insert(KEY_ID.to_owned(), json!(key.record.id));
-    let scopes = key.record.scopes.as_ref().map(|scopes| &scopes.0);
-    if let Some(scopes) = scopes {
-        claims.insert(SCOPES.to_owned(), json!(scopes));
+    let expires_at = record.ends_at().map_or(expires_at, |end| expires_at.min(end.timestamp()));
+    let mut claims = match holder {
+        Some(holder) => user_claims(state, record.id, holder, (now, expires_at)).await?,
+        None => service_claims(state, (now, expires_at)),
+    };
+    // A hook says nothing about these.
+    for name in ["session_id", SCOPES, NETWORKS] {
+        claims.remove(name);
+    }
+    claims.insert(KEY_ID.to_owned(), json!(record.id));
+    if let Some(scopes) = &record.scopes {
+        claims.insert(SCOPES.to_owned(), json!(scopes.0));
+    }
+    if !record.ip_allowlist.is_empty() {
+        let networks = record.ip_allowlist.iter().copied();
+        let networks: Vec<IpNet> = networks.chain(backend.map(|ip| IpNet::from(ip.to_canonical()))).collect();
+        claims.insert(NETWORKS.to_owned(), json!(networks));
     }
     let expires_at = claims.get("exp").and_then(Value::as_i64).unwrap_or(expires_at);
     let signed = state.signer.load().sign(&claims);
     let access_token = signed.map_err(|error| AuthError::Internal(error.to_string()))?;
-    Ok(json!({
-        "access_token": access_token, "token_type": "bearer", "expires_in": expires_at - now,
-        "expires_at": expires_at, "user_id": user, "scopes": scopes,
-    }))
+    Ok(KeyToken { access_token, issued_at: now, expires_at })
+}
+
+async fn user_claims(
+    state: &Parts,
+    key: Uuid,
+    holder: &KeyHolder,
+    times: (i64, i64),
+) -> Result<Map<String, Value>, AuthError> {
+    let mut claims = account_claims(state, (&holder.account, &holder.app_roles), times);
+    let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    // Nobody has proved anything but to have the key.
+    claim("aal", "aal1".into());
+    claim("amr", json!([{"method": METHOD, "timestamp": times.0}]));
+    // Hooks count on a session; they are told the key's id in its place.
+    claim("session_id", json!(key));
+    let user = holder.account.id.to_string();
+    Ok(state.hooks.access_token(user, claims, METHOD.to_owned()).await?)
+}
+
+/// The claims of a service: nobody's but its role. Hooks are about users.
+fn service_claims(state: &Parts, (issued_at, expires_at): (i64, i64)) -> Map<String, Value> {
+    let claims = json!({
+        "iss": state.settings.issuer, "aud": state.settings.audience, "role": state.settings.service_role,
+        "iat": issued_at, "exp": expires_at,
+    });
+    claims.as_object().cloned().unwrap_or_default()
+}
+
+/// Whom a key speaks for that comes in place of a token: whoever its token would.
+pub(crate) async fn caller(
+    state: &Parts,
+    key: &ApiKey,
+    address: IpAddr,
+) -> Result<Arc<Caller>, IdentityError> {
+    let unavailable = |error: AuthError| {
+        if let AuthError::Hook(HookError::Rejected { .. }) = error {
+            return IdentityError::KeyNotAccepted;
+        }
+        tracing::warn!(%error, "an API key cannot be checked");
+        IdentityError::KeysUnavailable
+    };
+    let held = look_up(state, &[(key, address)]).await.map_err(unavailable)?.pop().flatten();
+    let held = held.ok_or(IdentityError::KeyNotAccepted)?;
+    let token = exchange(state, &held, None).await.map_err(unavailable)?;
+    let caller = state.identity.verify(&token.access_token)?;
+    Ok(Arc::new(caller.known_by_key(key.expose())))
 }

@@ -88,7 +88,7 @@ pub(crate) async fn apply(
     }
     let grant = begin(state, connection, account.id, Method::Otp, origin).await?;
     if taken.purpose == Purpose::Recovery {
-        sessions::mark_recovery(connection, grant.holder().1).await?;
+        sessions::mark_recovery(connection, grant.session()).await?;
     }
     Ok(Outcome::SignedIn(Box::new(grant)))
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::api_key;
 use crate::auth::error::AuthError;
 use crate::auth::model::{Account, Amr, AssuranceLevel, Chain, Factor, Identity, Method, NewTokens, Session};
 use crate::auth::state::{Connection, Origin, Parts};
@@ -20,12 +21,13 @@ pub(crate) struct Grant {
     roles: Vec<String>,
     identities: Vec<Identity>,
     factors: Vec<Factor>,
+    api_key: Option<Secret>,
 }
 
 impl Grant {
-    /// Whose tokens they are, and of which session.
-    pub(crate) fn holder(&self) -> (Uuid, Uuid) {
-        (self.account.id, self.session)
+    /// The session that the tokens are of.
+    pub(crate) fn session(&self) -> Uuid {
+        self.session
     }
 }
 
@@ -57,7 +59,8 @@ pub(crate) async fn begin(
         sessions::remove_all(connection, user, Some(new.id)).await?;
     }
     users::signed_in(connection, user, now).await?;
-    grant(connection, user, (new.id, new.chain)).await
+    let api_key = api_key::of_session(state, connection, (user, new.id), origin).await?;
+    Ok(Grant { api_key, ..grant(connection, user, (new.id, new.chain)).await? })
 }
 
 /// What the tokens of a session are to say now.
@@ -75,6 +78,7 @@ pub(crate) async fn grant(
         roles: users::app_roles(connection, user).await?,
         identities: identities::of_user(connection, user).await?,
         factors: factors::of_user(connection, user).await?,
+        api_key: None,
     })
 }
 
@@ -88,7 +92,7 @@ pub(crate) async fn redeem(state: &Parts, grant: Grant) -> Result<NewTokens, Aut
     let claims = state.hooks.access_token(grant.account.id.to_string(), claims, method).await?;
     let access_token =
         state.signer.load().sign(&claims).map_err(|error| AuthError::Internal(error.to_string()))?;
-    let Grant { account, session, chain, identities, factors, .. } = grant;
+    let Grant { account, session, chain, identities, factors, api_key, .. } = grant;
     Ok(NewTokens {
         access_token: Secret::new(access_token),
         refresh_token: state.refresh.issue(session, chain.generation, chain.state.active),
@@ -99,7 +103,7 @@ pub(crate) async fn redeem(state: &Parts, grant: Grant) -> Result<NewTokens, Aut
         user: account.shown(&identities, &factors),
         provider_token: None,
         provider_refresh_token: None,
-        api_key: None,
+        api_key,
     })
 }
 
@@ -153,5 +157,6 @@ pub(crate) async fn elevate(
     let at = (now, origin.user_agent.as_deref(), origin.ip);
     sessions::advance(connection, session.id, chain, AssuranceLevel::Aal2, at).await?;
     sessions::remove_below(connection, session.user_id, AssuranceLevel::Aal2).await?;
-    grant(connection, session.user_id, (session.id, chain)).await
+    let api_key = api_key::of_session(state, connection, (session.user_id, session.id), origin).await?;
+    Ok(Grant { api_key, ..grant(connection, session.user_id, (session.id, chain)).await? })
 }

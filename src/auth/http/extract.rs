@@ -6,18 +6,20 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::audit::Asker;
+use super::introspect::goes_on;
 use crate::auth::error::AuthError;
 use crate::auth::model::{Account, AssuranceLevel, Session};
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{AuthState, Origin};
 use crate::auth::store::{factors, sessions, users};
 use crate::kernel::http::{RequestContext, read_body};
-use crate::kernel::identity::scope::KEY_ID;
+use crate::kernel::identity::scope::{KEY_ID, Service};
 use crate::kernel::identity::{Caller, Credentials, IdentityError};
 
 fn context(parts: &Parts) -> Result<Arc<RequestContext>, AuthError> {
@@ -44,6 +46,31 @@ impl<T: DeserializeOwned> FromRequest<AuthState> for Payload<T> {
         let (parts, body) = request.into_parts();
         parse(&read(&parts, body).await?).map(Self)
     }
+}
+
+/// The body of what may begin a session or raise one, and where it comes from. With `issue_api_key` beside the action's own
+/// fields the client asks for an API key that ends with the session.
+pub(super) struct Entry<T> {
+    pub(super) body: T,
+    pub(super) origin: Origin,
+}
+
+impl<T: DeserializeOwned> FromRequest<AuthState> for Entry<T> {
+    type Rejection = AuthError;
+
+    async fn from_request(request: Request, state: &AuthState) -> Result<Self, AuthError> {
+        let (mut parts, body) = request.into_parts();
+        let origin = Origin::from_request_parts(&mut parts, state).await?;
+        let body = read(&parts, body).await?;
+        let Asked { issue_api_key } = parse(&body)?;
+        Ok(Self { body: parse(&body)?, origin: Origin { wants_api_key: issue_api_key, ..origin } })
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    issue_api_key: bool,
 }
 
 /// The body, a JSON object as it stands: where `null` says something.
@@ -89,10 +116,17 @@ impl FromRequestParts<AuthState> for Project {
 
     async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, AuthError> {
         let (authorization, api_key) = (text(parts, AUTHORIZATION.as_str()), text(parts, "apikey"));
-        let whole = state.identity.identify(Credentials { authorization, api_key });
-        // A user's token that has expired does not keep the user from signing in.
-        let by_key = || state.identity.identify(Credentials { authorization: None, api_key });
-        match whole.or_else(|error| if is_about_token(&error) { by_key() } else { Err(error) }) {
+        let address = context(parts)?.client_ip;
+        let recognise = |credentials| state.identity.recognise(credentials, address, state);
+        let whole = recognise(Credentials { authorization, api_key }).await;
+        let found = match whole {
+            // A user's token that has expired does not keep the user from signing in.
+            Err(error) if is_about_token(&error) => {
+                recognise(Credentials { authorization: None, api_key }).await
+            }
+            whole => whole,
+        };
+        match found {
             Ok(caller) => {
                 if let Some(asker) = parts.extensions.get::<Asker>() {
                     asker.has_role(&caller.role);
@@ -101,7 +135,7 @@ impl FromRequestParts<AuthState> for Project {
             }
             Err(IdentityError::TokenRequired | IdentityError::SecretMissing) => Ok(Self),
             Err(error) if is_about_token(&error) => Ok(Self),
-            Err(error) => Err(AuthError::Told(Refusal::NoApiKey, error.to_string())),
+            Err(error) => Err(about_key(&error, Refusal::NoApiKey)),
         }
     }
 }
@@ -114,17 +148,28 @@ fn text<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whoever the bearer token speaks for.
-fn bearer(parts: &Parts, state: &AuthState) -> Result<Arc<Caller>, AuthError> {
+/// What is wrong with an API key; `otherwise` for what is not special to those of users and backends.
+fn about_key(error: &IdentityError, otherwise: Refusal) -> AuthError {
+    match error {
+        IdentityError::KeyNotAccepted => Refusal::KeyNotAccepted.into(),
+        IdentityError::KeysUnavailable => AuthError::Unavailable(error.to_string()),
+        _ => AuthError::Told(otherwise, error.to_string()),
+    }
+}
+
+/// Whoever the bearer token, or a key in its place, speaks for.
+async fn bearer(parts: &Parts, state: &AuthState) -> Result<Arc<Caller>, AuthError> {
     let authorization = text(parts, AUTHORIZATION.as_str()).ok_or(Refusal::NoAuthorization)?;
     let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = token.map(|(_, token)| token.trim()).filter(|token| !token.is_empty());
     let token = token.ok_or(Refusal::NoAuthorization)?;
-    if let Some(caller) = state.identity.key(token) {
-        return Ok(caller);
-    }
-    state.identity.verify(token).map_err(|error| {
-        AuthError::Told(Refusal::BadJwt, format!("invalid JWT: unable to parse or verify signature, {error}"))
+    let address = context(parts)?.client_ip;
+    state.identity.bearer(token, address, state).await.map_err(|error| match error {
+        IdentityError::KeyNotAccepted | IdentityError::KeysUnavailable => about_key(&error, Refusal::BadJwt),
+        error => AuthError::Told(
+            Refusal::BadJwt,
+            format!("invalid JWT: unable to parse or verify signature, {error}"),
+        ),
     })
 }
 
@@ -159,7 +204,7 @@ impl FromRequestParts<AuthState> for FirstProof {
 
     async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, AuthError> {
         Project::from_request_parts(parts, state).await?;
-        let caller = bearer(parts, state)?;
+        let caller = bearer(parts, state).await?;
         let subject = caller
             .subject
             .as_deref()
@@ -191,27 +236,37 @@ impl FromRequestParts<AuthState> for FirstProof {
     }
 }
 
-/// A server with the project's secret key, or a token of that role.
-pub(super) struct Server;
+/// A server: with the project's secret key, a token of that role, or the key of a service that may do everything here.
+pub(super) struct Server {
+    /// Whether it is here by the key of a service.
+    pub(super) is_by_key: bool,
+}
 
 impl FromRequestParts<AuthState> for Server {
     type Rejection = AuthError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, AuthError> {
         Project::from_request_parts(parts, state).await?;
-        let caller = bearer(parts, state)?;
+        let caller = bearer(parts, state).await?;
         let role = &*caller.role;
+        let is_by_key = caller.claims.contains_key(KEY_ID);
         // A key of a user who was given the role is that user's, and no server's.
-        if caller.claims.contains_key(KEY_ID)
+        if (is_by_key && caller.subject.is_some())
             || (role != state.settings.service_role && role != "supabase_admin")
         {
             return Err(Refusal::NotAdmin.into());
+        }
+        if caller.scopes.as_ref().is_some_and(|scopes| !scopes.allow_all_of(Service::Auth)) {
+            return Err(Refusal::OutOfScope.into());
+        }
+        if is_by_key && !goes_on(state, &caller).await? {
+            return Err(Refusal::KeyNotAccepted.into());
         }
         if caller.session.is_some() {
             // A user who was given the role has it while the session goes on (threats C04, C05).
             SignedIn::from_request_parts(parts, state).await?;
         }
-        Ok(Self)
+        Ok(Self { is_by_key })
     }
 }
 

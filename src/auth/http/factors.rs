@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::signed_in;
-use super::extract::{FirstProof, Payload, SignedIn};
+use super::extract::{Entry, FirstProof, Payload, SignedIn};
 use crate::auth::error::AuthError;
 use crate::auth::flow::session::redeem;
 use crate::auth::input;
@@ -107,10 +107,9 @@ struct AnsweredKey {
 
 pub(super) async fn verify(
     State(state): State<AuthState>,
-    origin: Origin,
     Path(id): Path<String>,
     FirstProof(user): FirstProof,
-    Payload(answered): Payload<Answered>,
+    Entry { body: answered, origin }: Entry<Answered>,
 ) -> Result<Response, AuthError> {
     state.limits.take_factor(user.account.id, &origin).await?;
     let challenge = answered.challenge_id;

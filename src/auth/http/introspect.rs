@@ -114,7 +114,7 @@ async fn of_access_token(state: &AuthState, token: &str) -> Result<Option<Map<St
 }
 
 /// Whether what the token stands for goes on, as every service asks it; here without a memory.
-async fn goes_on(state: &AuthState, caller: &Caller) -> Result<bool, AuthError> {
+pub(super) async fn goes_on(state: &AuthState, caller: &Caller) -> Result<bool, AuthError> {
     let Some(question) = sessions::Question::of(caller, &state.settings.issuer) else { return Ok(true) };
     let mut connection = state.connection().await?;
     let requires_factor = state.settings.config.mfa.required_for_login;

@@ -42,7 +42,9 @@ impl FromRequestParts<AuthState> for Owner {
 
     async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, AuthError> {
         match Server::from_request_parts(parts, state).await {
-            Ok(Server) => Ok(Self::Server),
+            Ok(Server { is_by_key: false }) => Ok(Self::Server),
+            // A key that made others would outlive its own end.
+            Ok(Server { is_by_key: true }) => Err(Refusal::NotAdmin.into()),
             Err(AuthError::Refused(Refusal::NotAdmin)) => {
                 SignedIn::from_request_parts(parts, state).await.map(|user| Self::User(Box::new(user)))
             }
@@ -79,7 +81,7 @@ impl FromRequestParts<AuthState> for Backend {
         let key = shown.filter_map(|text| ApiKey::parse(text).ok()).find(ApiKey::may_be_of_service);
         match key {
             Some(key) => Ok(Self::ByKey(key)),
-            None => Server::from_request_parts(parts, state).await.map(|Server| Self::Server),
+            None => Server::from_request_parts(parts, state).await.map(|_| Self::Server),
         }
     }
 }
@@ -322,5 +324,6 @@ pub(super) async fn exchange(
     let asked = key.as_ref().map(|key| (key, presented.ip.unwrap_or(origin.ip)));
     let backend = backend.unwrap_or(Backend::Server);
     let held = backend.check(&state, &origin, asked).await?.ok_or(Refusal::KeyNotAccepted)?;
-    api_key::exchange(&state, &held).await.map(unstored)
+    let token = api_key::exchange(&state, &held, presented.ip.map(|_| origin.ip)).await?;
+    Ok(unstored(token.shown(&held.record)))
 }

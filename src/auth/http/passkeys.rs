@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::answer::signed_in;
-use super::extract::{Payload, Project, SignedIn};
+use super::extract::{Entry, Payload, Project, SignedIn};
 use crate::auth::error::AuthError;
 use crate::auth::flow::session::redeem;
 use crate::auth::input;
@@ -64,8 +64,7 @@ pub(super) async fn begin_authentication(
 pub(super) async fn authenticate(
     State(state): State<AuthState>,
     _: Project,
-    origin: Origin,
-    Payload(answered): Payload<Answered>,
+    Entry { body: answered, origin }: Entry<Answered>,
 ) -> Result<Response, AuthError> {
     state.limits.take(Limit::Passkeys, &origin).await?;
     let grant = flow::authenticate(&state, answered.parse()?, &origin).await?;

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::signed_in;
-use super::extract::{FirstProof, Payload, SignedIn};
+use super::extract::{Entry, FirstProof, SignedIn};
 use crate::auth::error::AuthError;
 use crate::auth::flow::session::redeem;
 use crate::auth::mfa::recovery;
-use crate::auth::state::{AuthState, Origin};
+use crate::auth::state::AuthState;
 use crate::auth::token::recovery_code::RecoveryCode;
 use crate::kernel::secret::Secret;
 
@@ -36,9 +36,8 @@ pub(super) struct Typed {
 /// A session of `aal2` for a code.
 pub(super) async fn verify(
     State(state): State<AuthState>,
-    origin: Origin,
     FirstProof(user): FirstProof,
-    Payload(typed): Payload<Typed>,
+    Entry { body: typed, origin }: Entry<Typed>,
 ) -> Result<Response, AuthError> {
     state.limits.take_factor(user.account.id, &origin).await?;
     let grant = recovery::verify(&state, &user.session, &typed.code, &origin).await?;

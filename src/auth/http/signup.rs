@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::signed_in;
-use super::extract::{Payload, Project};
+use super::extract::{Entry, Project};
 use super::redirect::{Wanted, redirect_to};
 use crate::auth::error::AuthError;
 use crate::auth::flow::one_time;
@@ -44,10 +44,9 @@ pub(super) struct SignUp {
 pub(super) async fn sign_up(
     State(state): State<AuthState>,
     _: Project,
-    origin: Origin,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
-    Payload(body): Payload<SignUp>,
+    Entry { body, origin }: Entry<SignUp>,
 ) -> Result<Response, AuthError> {
     let metadata = input::metadata(body.data)?;
     if !state.settings.config.signup {

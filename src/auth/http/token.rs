@@ -8,13 +8,12 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::answer::signed_in;
-use super::extract::{Payload, Project};
+use super::extract::{Entry, Project};
 use super::id_token::{Fields, by_id_token};
 use crate::auth::error::AuthError;
-use crate::auth::flow::api_key;
 use crate::auth::flow::lockout::Attempt;
 use crate::auth::flow::refresh::{Refreshed, refresh};
-use crate::auth::flow::session::{Grant, begin, redeem};
+use crate::auth::flow::session::{begin, redeem};
 use crate::auth::flow::sign_up::{self, NewUser};
 use crate::auth::hook::{HookError, HookName, ProviderInput};
 use crate::auth::input::{self, Login};
@@ -51,9 +50,6 @@ pub(super) struct Body {
     auth_code: Secret,
     #[serde(default)]
     code_verifier: Secret,
-    /// Whether the client wants an API key beside the tokens, which ends with the session.
-    #[serde(default)]
-    issue_api_key: bool,
     #[serde(flatten)]
     external: Fields,
 }
@@ -61,10 +57,9 @@ pub(super) struct Body {
 pub(super) async fn token(
     State(state): State<AuthState>,
     _: Project,
-    origin: Origin,
     Query(wanted): Query<Wanted>,
     parts: Parts,
-    Payload(body): Payload<Body>,
+    Entry { body, origin }: Entry<Body>,
 ) -> Result<Response, AuthError> {
     state.limits.take(Limit::Token, &origin).await?;
     match wanted.grant_type.as_str() {
@@ -137,11 +132,8 @@ async fn by_password(state: &AuthState, body: &Body, origin: &Origin) -> Result<
         users::rehash_password(&mut transaction, account.id, (old, new)).await?;
     }
     let grant = begin(state, &mut transaction, account.id, Method::Password, origin).await?;
-    let api_key = wanted_key(state, &mut transaction, body, &grant).await?;
     transaction.commit().await?;
-    let mut tokens = redeem(state, grant).await?;
-    tokens.api_key = api_key;
-    Ok(signed_in(&tokens))
+    Ok(signed_in(&redeem(state, grant).await?))
 }
 
 /// What was checked takes a while to check: a password that was changed meanwhile opens nothing any more (threat B13).
@@ -154,19 +146,6 @@ async fn still_holds(
     let now = now.filter(|account| account.encrypted_password == checked.encrypted_password);
     let now = now.ok_or(Refusal::InvalidCredentials)?;
     if now.is_banned(state.now()) { Err(Refusal::UserBannedAtLogin.into()) } else { Ok(()) }
-}
-
-/// An API key for the session that begins, if the client wants one.
-async fn wanted_key(
-    state: &AuthState,
-    connection: &mut Connection,
-    body: &Body,
-    grant: &Grant,
-) -> Result<Option<Secret>, AuthError> {
-    if !body.issue_api_key {
-        return Ok(None);
-    }
-    api_key::of_session(state, connection, grant.holder()).await.map(Some)
 }
 
 /// Asks the hook that may refuse whoever has tried a password, whether it was right or wrong.
@@ -315,10 +294,8 @@ async fn by_code(state: &AuthState, body: &Body, origin: &Origin) -> Result<Resp
     }
     let method = if flow.authentication_method == "oauth" { Method::Oauth } else { Method::Otp };
     let grant = begin(state, &mut transaction, account.id, method, origin).await?;
-    let api_key = wanted_key(state, &mut transaction, body, &grant).await?;
     transaction.commit().await?;
     let mut tokens = redeem(state, grant).await?;
-    tokens.api_key = api_key;
     tokens.provider_token = state.open(flow.id, flow.provider_access_token.as_deref())?;
     tokens.provider_refresh_token = state.open(flow.id, flow.provider_refresh_token.as_deref())?;
     Ok(signed_in(&tokens))

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::answer::signed_in;
 use super::confirm_page;
-use super::extract::{Payload, Project};
+use super::extract::{Entry, Project};
 use super::redirect::Back;
 use crate::auth::error::AuthError;
 use crate::auth::flow::confirm::{Outcome, apply};
@@ -46,8 +46,7 @@ pub(super) struct Shown {
 pub(super) async fn by_code(
     State(state): State<AuthState>,
     _: Project,
-    origin: Origin,
-    Payload(shown): Payload<Shown>,
+    Entry { body: shown, origin }: Entry<Shown>,
 ) -> Result<Response, AuthError> {
     state.limits.take(Limit::Verify, &origin).await?;
     let kind = verify_type(&shown.r#type)?;

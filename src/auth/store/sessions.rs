@@ -274,11 +274,12 @@ pub(crate) async fn is_newest(connection: &mut PgConnection, session: &Session) 
     .await
 }
 
-/// What services ask about: whatever of a token's user, its session and the API key that it was exchanged for it names.
+/// What services ask about: whatever of a token's user, its session and the API key that it was exchanged for it names. The
+/// key of a service has no user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question {
     /// The user.
-    pub(crate) user: Uuid,
+    pub(crate) user: Option<Uuid>,
     /// The session.
     pub(crate) session: Option<Uuid>,
     /// The key.
@@ -293,12 +294,16 @@ impl Question {
     /// of others.
     pub(crate) fn of(caller: &Caller, issuer: &str) -> Option<Self> {
         let id = |claim: &str| Uuid::parse_str(caller.claims.get(claim)?.as_str()?).ok();
-        let user = Uuid::parse_str(caller.subject.as_deref()?).ok()?;
+        let user = match caller.subject.as_deref() {
+            Some(subject) => Some(Uuid::parse_str(subject).ok()?),
+            None => None,
+        };
         let session = id("session_id");
         let is_ours = caller.claims.get("iss").and_then(serde_json::Value::as_str) == Some(issuer);
         let says_aal2 = caller.assurance_level() == Some("aal2");
         let key = id(KEY_ID).filter(|_| is_ours);
-        (session.is_some() || is_ours).then_some(Self { user, session, key, says_aal2 })
+        let names_somebody = if user.is_some() { session.is_some() || is_ours } else { key.is_some() };
+        names_somebody.then_some(Self { user, session, key, says_aal2 })
     }
 }
 
@@ -312,8 +317,8 @@ pub(crate) struct Standing {
     pub(crate) live: bool,
     /// Whether the account is banned.
     pub(crate) banned: bool,
-    /// Whether an address or number is confirmed.
-    pub(crate) verified: bool,
+    /// Whether an address or number of the user is confirmed; none without a user.
+    pub(crate) verified: Option<bool>,
     /// Whether a second factor stands behind the session.
     pub(crate) second_factor: bool,
     /// Whether the user has a second factor that the session asks for and lacks.
@@ -327,24 +332,28 @@ pub(crate) async fn standings(
     questions: &[Question],
     (now, requires_factor): (DateTime<Utc>, bool),
 ) -> Result<Vec<Standing>, sqlx::Error> {
-    let users: Vec<Uuid> = questions.iter().map(|asked| asked.user).collect();
+    let users: Vec<Option<Uuid>> = questions.iter().map(|asked| asked.user).collect();
     let sessions: Vec<Option<Uuid>> = questions.iter().map(|asked| asked.session).collect();
     let keys: Vec<Option<Uuid>> = questions.iter().map(|asked| asked.key).collect();
     sqlx::query_as(
         "select asked.place,
             (asked.session is null or s.id is not null) and (asked.key is null or k.id is not null) as live,
             coalesce(u.banned_until > $3, false) as banned,
-            coalesce(u.email_confirmed_at, u.phone_confirmed_at) is not null as verified,
+            case when u.id is not null then coalesce(u.email_confirmed_at, u.phone_confirmed_at) is not null end
+                as verified,
             coalesce(s.aal >= 'aal2', false) as second_factor,
             $5 and s.id is not null and coalesce(s.aal, 'aal1') < 'aal2' and exists (
                 select from auth.mfa_factors as f where f.user_id = u.id and f.status = 'verified') as owes_factor
          from unnest($1::uuid[], $2::uuid[], $4::uuid[]) with ordinality
             as asked (holder, session, key, place)
-         join auth.users as u on u.id = asked.holder and u.deleted_at is null
+         left join auth.users as u on u.id = asked.holder and u.deleted_at is null
          left join auth.sessions as s on s.id = asked.session and s.user_id = u.id
             and (s.not_after is null or s.not_after > $3)
-         left join goforward.auth_api_keys as k on k.id = asked.key and k.user_id = u.id and k.revoked_at is null
-            and coalesce(k.expires_at > $3, true) and coalesce(k.overlap_until > $3, true)",
+         left join goforward.auth_api_keys as k on k.id = asked.key and k.user_id is not distinct from u.id
+            and k.revoked_at is null and coalesce(k.expires_at > $3, true) and coalesce(k.overlap_until > $3, true)
+            and (k.session_id is null or exists (select from auth.sessions as own
+                where own.id = k.session_id and coalesce(own.not_after > $3, true)))
+         where asked.holder is null or u.id is not null",
     )
     .bind(users)
     .bind(sessions)

@@ -30,7 +30,8 @@ impl Sessions for Told {
     }
 }
 
-const LIVE: SessionState = SessionState::Live { account: Account { verified: true }, second_factor: false };
+const LIVE: SessionState =
+    SessionState::Live { account: Some(Account { verified: true }), second_factor: false };
 
 /// Answers with what is known of the account.
 fn account() -> Mount {

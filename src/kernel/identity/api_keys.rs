@@ -25,9 +25,9 @@ const LEGACY_KEY_LIFE: i64 = 10 * 365 * 24 * 3600;
 /// What every opaque key begins with.
 pub const OPAQUE_PREFIX: &str = "sb_";
 
-/// What the keys of users and of other backends begin with. Whether one is in force only the auth service can say, which
-/// exchanges it for a token.
-pub const EXCHANGED_PREFIX: &str = "gf_";
+/// What the keys of users and of other backends begin with. Whether one is in force only the auth service can say: see
+/// [`HeldKeys`](super::HeldKeys).
+pub const HELD_PREFIX: &str = "gf_";
 
 /// Which of the two powers a key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::networks::Networks;
 use super::scope::Scopes;
+use super::verifier::fingerprint;
 
 /// The claims of a token as a JSON object.
 pub type Claims = Map<String, Value>;
@@ -29,6 +31,9 @@ pub struct Caller {
     /// What the API key allows that the token was exchanged for; none: whatever the role may do. Every service holds its
     /// callers to it.
     pub scopes: Option<Arc<Scopes>>,
+    /// Where that API key may be used from, and the token with it; none: everywhere. Whoever recognises callers holds them to
+    /// it.
+    pub networks: Option<Arc<Networks>>,
     /// Whether the role is the anonymous role, by default, by the public key or by claim.
     ///
     /// PostgREST answers 42501 with 401 to such callers, and with 403 to the others.
@@ -64,10 +69,17 @@ impl Caller {
             subject: None,
             session: None,
             scopes: None,
+            networks: None,
             anonymous,
             via,
             token_fingerprint,
         }
+    }
+
+    /// The same caller, who came with an API key in place of a token: counted and logged by the key, which stays.
+    #[must_use]
+    pub fn known_by_key(&self, key: &str) -> Self {
+        Self { token_fingerprint: Some(fingerprint(key)), ..self.clone() }
     }
 
     /// Whether the role is another than the anonymous one.
@@ -122,9 +134,15 @@ pub enum IdentityError {
     /// Strict keys: the key is not one of this project's.
     #[error("Invalid authentication credentials")]
     KeyInvalid,
-    /// An API key of a user or of another backend, which is not used as it is.
-    #[error("This API key must be exchanged for a token first")]
-    KeyNotExchanged,
+    /// An API key of a user or of another backend that is wrong, has ended, or is used from elsewhere; or its token is.
+    #[error("This API key is not accepted")]
+    KeyNotAccepted,
+    /// Such a key, where nobody can say whose it is: this server has no accounts.
+    #[error("This server has no accounts, so it knows no such API keys")]
+    KeyUnknowable,
+    /// Such a key, and nobody can say at the moment.
+    #[error("API keys cannot be checked at the moment")]
+    KeysUnavailable,
 }
 
 /// What is wrong with a token before its claims are looked at.
@@ -190,7 +208,9 @@ impl IdentityError {
             | Self::Claims(_)
             | Self::KeyMissing
             | Self::KeyInvalid
-            | Self::KeyNotExchanged => 401,
+            | Self::KeyNotAccepted
+            | Self::KeyUnknowable => 401,
+            Self::KeysUnavailable => 503,
         }
     }
 
@@ -204,7 +224,9 @@ impl IdentityError {
             Self::RoleRefused => "role_refused",
             Self::KeyMissing => "api_key_missing",
             Self::KeyInvalid => "api_key_invalid",
-            Self::KeyNotExchanged => "api_key_not_exchanged",
+            Self::KeyNotAccepted => "api_key_not_accepted",
+            Self::KeyUnknowable => "api_key_unknowable",
+            Self::KeysUnavailable => "api_keys_unavailable",
         }
     }
 
@@ -227,7 +249,9 @@ impl IdentityError {
             | Self::RoleRefused
             | Self::KeyMissing
             | Self::KeyInvalid
-            | Self::KeyNotExchanged => None,
+            | Self::KeyNotAccepted
+            | Self::KeyUnknowable
+            | Self::KeysUnavailable => None,
         }
     }
 }

@@ -3,12 +3,14 @@
 //! `Authorization` decides the role where it carries a token; an opaque key in it is a key; otherwise the API key does.
 //! Whether a key is demanded is a switch, because hosted projects enforce keys and local development does not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::api_keys::{EXCHANGED_PREFIX, KeyRing, OPAQUE_PREFIX};
+use super::api_keys::{KeyRing, OPAQUE_PREFIX};
 use super::caller::{Caller, IdentityError, Via};
+use super::held_keys::{HeldKeys, is_held_key};
 use super::verifier::Verifier;
 
 /// What a request brought along. Neither part is trusted.
@@ -99,19 +101,56 @@ impl Identity {
         self.keys.store(Arc::new(keys));
     }
 
-    /// The caller of a request. No I/O; a cached token costs well under a microsecond.
-    pub fn identify(&self, credentials: Credentials<'_>) -> Result<Arc<Caller>, IdentityError> {
+    /// The caller of a request from an address. Asks `held_keys` where a key of a user or of another backend came along; else
+    /// there is no I/O, and a cached token costs well under a microsecond.
+    pub async fn recognise(
+        &self,
+        credentials: Credentials<'_>,
+        address: IpAddr,
+        held_keys: &dyn HeldKeys,
+    ) -> Result<Arc<Caller>, IdentityError> {
         let bearer = credentials.authorization.and_then(bearer_token);
-        let api_key = credentials.api_key.filter(|key| !key.is_empty() && self.key_mode != KeyMode::Off);
-        let mut shown = bearer.into_iter().chain(api_key);
-        if self.key_mode != KeyMode::Off && shown.any(|text| text.starts_with(EXCHANGED_PREFIX)) {
-            return Err(IdentityError::KeyNotExchanged);
+        let shown = bearer.into_iter().chain(credentials.api_key);
+        let held = match shown.filter(|_| self.key_mode != KeyMode::Off).find(|text| is_held_key(text)) {
+            Some(key) => Some((key, held_keys.caller(key, address).await?)),
+            None => None,
+        };
+        at_home(self.identify(bearer, credentials.api_key, held)?, address)
+    }
+
+    /// Whom a text speaks for that came as a bearer token, with no regard to other keys of the request.
+    pub async fn bearer(
+        &self,
+        text: &str,
+        address: IpAddr,
+        held_keys: &dyn HeldKeys,
+    ) -> Result<Arc<Caller>, IdentityError> {
+        if let Some(caller) = self.key(text) {
+            return Ok(caller);
         }
+        if self.key_mode != KeyMode::Off && is_held_key(text) {
+            return held_keys.caller(text, address).await;
+        }
+        at_home(self.verify(text)?, address)
+    }
+
+    /// By what the request has shown; `held`: a key of a user or of another backend in it, which is in force.
+    fn identify(
+        &self,
+        bearer: Option<&str>,
+        api_key: Option<&str>,
+        held: Option<(&str, Arc<Caller>)>,
+    ) -> Result<Arc<Caller>, IdentityError> {
+        let api_key = api_key.filter(|key| !key.is_empty() && self.key_mode != KeyMode::Off);
         let keys = self.keys.load();
-        let by_bearer_key = bearer.and_then(|token| keys.find(token));
+        let find = |text: &str| match &held {
+            Some((key, caller)) if *key == text => Some(Arc::clone(caller)),
+            _ => keys.find(text),
+        };
+        let by_bearer_key = bearer.and_then(find);
         let by_key = match api_key {
             Some(key) if bearer == Some(key) => by_bearer_key.clone(),
-            Some(key) => keys.find(key),
+            Some(key) => find(key),
             None => None,
         };
         if self.key_mode == KeyMode::Strict && by_key.is_none() {
@@ -166,6 +205,15 @@ impl Identity {
     /// The caller without credentials.
     pub fn anonymous(&self) -> Result<Arc<Caller>, IdentityError> {
         self.anonymous.clone().ok_or(IdentityError::TokenRequired)
+    }
+}
+
+/// The caller, unless it is here by a token that may not be used from this address.
+fn at_home(caller: Arc<Caller>, address: IpAddr) -> Result<Arc<Caller>, IdentityError> {
+    if caller.networks.as_ref().is_none_or(|networks| networks.contain(address)) {
+        Ok(caller)
+    } else {
+        Err(IdentityError::KeyNotAccepted)
     }
 }
 

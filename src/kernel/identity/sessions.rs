@@ -22,8 +22,8 @@ pub enum SessionState {
     Foreign,
     /// The session goes on.
     Live {
-        /// Its account.
-        account: Account,
+        /// Its account; none for the key of a service.
+        account: Option<Account>,
         /// Whether a second factor still stands behind it (`aal2`).
         second_factor: bool,
     },
@@ -66,7 +66,7 @@ impl SessionState {
             Self::Live { second_factor: false, .. } if caller.assurance_level() == Some("aal2") => {
                 Err(SessionRefusal::FactorGone)
             }
-            Self::Live { account, .. } => Ok(Some(account)),
+            Self::Live { account, .. } => Ok(account),
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_token_counts_only_while_its_session_does() {
         let account = Account { verified: true };
-        let live = |second_factor| SessionState::Live { account, second_factor };
+        let live = |second_factor| SessionState::Live { account: Some(account), second_factor };
         let admitted = Ok(Some(account));
         for (state, aal, outcome) in [
             (SessionState::Foreign, "aal2", Ok(None)),

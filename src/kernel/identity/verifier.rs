@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 use super::claims::ClaimRules;
+use super::networks::Networks;
 use super::role_path::RolePath;
 use super::scope::Scopes;
 use super::signing_keys::{self, SecretError, VerificationKey};
@@ -209,6 +210,7 @@ impl Verifier {
             subject: text_claim("sub"),
             session: text_claim("session_id"),
             scopes: Scopes::of_claims(&claims).map(Arc::new),
+            networks: Networks::of_claims(&claims).map(Arc::new),
             via: Via::Token,
             token_fingerprint: Some(fingerprint(token)),
             claims: Arc::new(claims),

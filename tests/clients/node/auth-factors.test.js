@@ -1,9 +1,8 @@
 // supabase-js, unmodified: second factors.
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { PASSWORD, Mailbox, client, member, ok, refused, startAuth } from './auth.js'
+import { PASSWORD, Mailbox, client, member, ok, refused, startAuth, totp } from './auth.js'
 
 let server, mails, sql
 
@@ -18,18 +17,6 @@ after(async () => {
   await sql?.end()
   await server?.stop()
 })
-
-/** The code of an authenticator app (RFC 6238), `later` steps from now. */
-function totp(secret, later = 0) {
-  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
-  const bits = [...secret].map((digit) => alphabet.indexOf(digit).toString(2).padStart(5, '0')).join('')
-  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)))
-  const step = Buffer.alloc(8)
-  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later))
-  const tag = createHmac('sha1', key).update(step).digest()
-  const number = tag.readUInt32BE(tag[19] & 15) & 0x7fffffff
-  return String(number % 1_000_000).padStart(6, '0')
-}
 
 const levels = async (made) => {
   const { currentLevel, nextLevel } = ok(await made.auth.mfa.getAuthenticatorAssuranceLevel())

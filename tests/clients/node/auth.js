@@ -1,5 +1,6 @@
 // What the tests of accounts share: a server that lets them ask as often as they need, its captured messages, and clients.
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { createClient } from '@supabase/supabase-js'
 import WebSocket from 'ws'
 import { startServer } from './server.js'
@@ -103,4 +104,16 @@ export async function member(server, mails, email, options) {
   const { code } = await mails.next(email)
   const { session } = ok(await made.auth.verifyOtp({ type: 'signup', email, token: code }))
   return { client: made, session }
+}
+
+/** The code of an authenticator app (RFC 6238), `later` steps from now. */
+export function totp(secret, later = 0) {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+  const bits = [...secret].map((digit) => alphabet.indexOf(digit).toString(2).padStart(5, '0')).join('')
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)))
+  const step = Buffer.alloc(8)
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later))
+  const tag = createHmac('sha1', key).update(step).digest()
+  const number = tag.readUInt32BE(tag[19] & 15) & 0x7fffffff
+  return String(number % 1_000_000).padStart(6, '0')
 }

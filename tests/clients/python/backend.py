@@ -20,7 +20,8 @@ class Backend(People):
         super().setUpClass()
         cls.sql.execute(TABLE)
         secret = cls.server.keys['service_role_key']
-        service = cls.key(secret, {'name': 'notes backend', 'kind': 'service'}, secret)
+        service = cls.key(secret, {'name': 'notes backend', 'kind': 'service', 'scopes': ['auth:keys:execute']}, secret)
+        cls.service = service
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             cls.port = probe.getsockname()[1]

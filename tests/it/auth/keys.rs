@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{PASSWORD, client, options, sign_in, signed_in, speaking, user};
+use super::{PASSWORD, client, code, link, message, options, sign_in, sign_up, signed_in, speaking, user};
 use crate::harness::{Answer, Client, TestApp, eventually};
 
 /// A server of the project's, with its secret key.
-fn server(app: &TestApp) -> Client {
+pub fn server(app: &TestApp) -> Client {
     speaking(app.service())
 }
 
@@ -32,7 +32,7 @@ async fn verify(backend: &Client, key: &str) -> Answer {
 }
 
 /// A client with the access token that a key is exchanged for.
-async fn exchanged(app: &TestApp, key: &str) -> Client {
+pub async fn exchanged(app: &TestApp, key: &str) -> Client {
     let answer = client(app).post("/auth/v1/keys/exchange", json!({"key": key})).await.expect_status(200);
     client(app).bearer(answer.json()["access_token"].as_str().unwrap())
 }
@@ -80,7 +80,7 @@ async fn only_holders_of_a_service_key_or_the_secret_key_verify() {
 
     verify(&me, &key).await.expect_error(403, "not_admin");
     verify(&client(&app), &key).await.expect_error(401, "no_authorization");
-    verify(&client(&app).bearer(&key), &key).await.expect_error(401, "no_authorization");
+    verify(&client(&app).bearer(&key), &key).await.expect_error(403, "not_admin");
     verify(&client(&app).bearer(&narrow), &key).await.expect_error(403, "insufficient_scope");
     let gone = narrow.replace("gf_service_", "gf_session_");
     verify(&backend(&app).await, &gone).await.expect_error(401, "api_key_not_accepted");
@@ -163,6 +163,41 @@ async fn a_key_is_used_from_its_networks_alone() {
 }
 
 #[tokio::test]
+async fn the_token_of_a_key_is_bound_to_the_networks_of_the_key() {
+    let app = TestApp::with(options()).await;
+    let me = signed_in(&app, &user(&app, "ada@example.com").await);
+    let wish = json!({"name": "a", "kind": "personal", "ip_allowlist": ["192.0.2.0/24"]});
+    let key = text(&made(&me, wish).await);
+    let from = |address: &str| client(&app).header("x-forwarded-for", address);
+    let token =
+        |answer: Answer| answer.expect_status(200).json()["access_token"].as_str().unwrap().to_owned();
+    let own = token(from("192.0.2.9").post("/auth/v1/keys/exchange", json!({"key": key})).await);
+    // A backend was shown the key from inside the network, and acts from outside.
+    let backend = backend(&app).await.header("x-forwarded-for", "198.51.100.7");
+    let shown = json!({"key": key, "ip": "192.0.2.9"});
+    let of_backend = token(backend.post("/auth/v1/keys/exchange", shown).await);
+
+    for (token, address, is_in) in [
+        (&own, "192.0.2.200", true),
+        (&own, "198.51.100.7", false),
+        (&of_backend, "192.0.2.9", true),
+        (&of_backend, "198.51.100.7", true),
+        (&of_backend, "198.51.100.8", false),
+    ] {
+        for (path, inside) in [("/rest/v1/", (200, "")), ("/auth/v1/user", (403, "session_not_found"))] {
+            let answer = from(address).bearer(token).get(path).await;
+            let (status, code) = if is_in { inside } else { (401, "api_key_not_accepted") };
+            assert_eq!(answer.status, status, "{address} {path}: {}", answer.text());
+            if !code.is_empty() {
+                answer.expect_error(status, code);
+            }
+        }
+    }
+    let graphql = from("198.51.100.7").bearer(&own).post("/graphql/v1", json!({"query": "{}"})).await;
+    graphql.expect_error(401, "api_key_not_accepted");
+}
+
+#[tokio::test]
 async fn a_replaced_key_works_beside_the_new_one_until_its_overlap_ends() {
     let app = TestApp::with(options()).await;
     let me = signed_in(&app, &user(&app, "ada@example.com").await);
@@ -206,6 +241,50 @@ async fn a_key_that_came_with_the_sign_in_ends_with_its_session() {
 }
 
 #[tokio::test]
+async fn every_way_in_gives_a_key_to_whoever_asks_and_to_nobody_else() {
+    let app = TestApp::with(options()).await;
+    let has_key =
+        |answer: &Answer| answer.json()["api_key"].as_str().is_some_and(|key| key.starts_with("gf_session_"));
+    let enter = async |path: &str, mut body: Value| {
+        body["issue_api_key"] = true.into();
+        client(&app).post(&format!("/auth/v1{path}"), body).await.expect_status(200)
+    };
+
+    assert!(has_key(&enter("/signup", json!({})).await));
+    assert!(!has_key(&client(&app).post("/auth/v1/signup", json!({})).await));
+    sign_up(&app, "ada@example.com").await.expect_status(200);
+    let mail = message(&app, "ada@example.com", |_| true).await;
+    let by_code = json!({"type": "signup", "email": "ada@example.com", "token": code(&mail)});
+    assert!(has_key(&enter("/verify", by_code).await));
+    client(&app).post("/auth/v1/otp", json!({"email": "ada@example.com"})).await.expect_status(200);
+    let mail = message(&app, "ada@example.com", |new| new["id"] != mail["id"]).await;
+    let link = link(&mail);
+    let token = link.split(['?', '&']).find_map(|part| part.strip_prefix("token=")).unwrap();
+    assert!(has_key(&enter("/verify", json!({"type": "magiclink", "token_hash": token})).await));
+    let by_password = json!({"email": "ada@example.com", "password": PASSWORD});
+    let session = enter("/token?grant_type=password", by_password).await;
+    assert!(has_key(&session));
+    // The session goes on, and its key with it.
+    let refreshed =
+        enter("/token?grant_type=refresh_token", json!({"refresh_token": session.json()["refresh_token"]}));
+    assert!(!has_key(&refreshed.await));
+    let wrong = json!({"issue_api_key": "yes"});
+    client(&app).post("/auth/v1/signup", wrong).await.expect_error(400, "bad_json");
+}
+
+#[tokio::test]
+async fn a_sign_up_without_confirmation_gives_a_key_too() {
+    let app = TestApp::with(options().set("auth.email.autoconfirm", "true")).await;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "issue_api_key": true});
+
+    let session = client(&app).post("/auth/v1/signup", body).await.expect_status(200).json();
+
+    let verified =
+        verify(&backend(&app).await, session["api_key"].as_str().unwrap()).await.expect_status(200);
+    assert_eq!(verified.json()["user"]["id"], session["user"]["id"]);
+}
+
+#[tokio::test]
 async fn a_key_of_a_banned_or_deleted_user_is_not_accepted() {
     let app = TestApp::with(options()).await;
     let me = signed_in(&app, &user(&app, "ada@example.com").await);
@@ -242,9 +321,6 @@ async fn a_key_is_exchanged_for_a_token_that_row_level_security_sees() {
         .post("/auth/v1/keys", json!({"name": "b", "kind": "personal"}))
         .await
         .expect_error(403, "session_not_found");
-    let service = text(&made(&server(&app), json!({"name": "s", "kind": "service"})).await);
-    let answer = client(&app).post("/auth/v1/keys/exchange", json!({"key": service})).await;
-    answer.expect_error(422, "api_key_without_user");
 }
 
 #[tokio::test]
@@ -304,18 +380,6 @@ async fn the_hook_for_claims_sees_exchanged_tokens_and_cannot_widen_them() {
 }
 
 #[tokio::test]
-async fn a_key_in_place_of_a_token_is_told_to_be_exchanged() {
-    let app = TestApp::with(options()).await;
-    let me = signed_in(&app, &user(&app, "ada@example.com").await);
-    let key = text(&made(&me, json!({"name": "a", "kind": "personal"})).await);
-
-    for client in [client(&app).bearer(&key), app.client().apikey(&key)] {
-        let told = client.get("/rest/v1/").await.expect_error(401, "api_key_not_exchanged").json();
-        assert!(told["hint"].as_str().unwrap().contains("/auth/v1/keys/exchange"), "{told}");
-    }
-}
-
-#[tokio::test]
 async fn keys_of_another_system_are_taken_over_and_known_in_either_case() {
     let app = TestApp::with(options()).await;
     let session = user(&app, "ada@example.com").await;
@@ -346,7 +410,7 @@ async fn checks_are_limited_in_number() {
 }
 
 /// Notes that only their owners see, with a table beside them and a function.
-const NOTES: &str = "
+pub const NOTES: &str = "
     create table others (id int primary key);
     create table notes (owner uuid not null default auth.uid(), text text, other int references others);
     alter table others enable row level security;

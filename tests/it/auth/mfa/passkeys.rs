@@ -68,6 +68,13 @@ async fn a_passkey_signs_its_user_in_is_listed_renamed_and_deleted() {
     let (mut device, id) = register(&ada).await;
     ada.becomes(sign_in(&app, &mut device).await);
 
+    let begun_again = begin_sign_in(&app).await;
+    let wish = json!({
+        "challenge_id": begun_again["challenge_id"], "credential": device.get(&begun_again["options"]),
+        "issue_api_key": true,
+    });
+    let with_key = app.anon().post("/auth/v1/passkeys/authentication/verify", wish).await.expect_status(200);
+    assert!(with_key.json()["api_key"].as_str().unwrap().starts_with("gf_session_"));
     let claims = ada.claims();
     assert_eq!((&claims["aal"], &claims["amr"][0]["method"]), (&json!("aal1"), &json!("passkey")));
     let path = format!("/auth/v1/passkeys/{id}");

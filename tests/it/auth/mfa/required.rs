@@ -19,8 +19,12 @@ async fn where_the_second_factor_is_asked_for_a_session_without_it_leads_to_it_a
     enrol.expect_error(403, "insufficient_aal");
     later.refresh().await;
     later.client().get("/auth/v1/user").await.expect_status(200);
-    later.becomes(later.answer(&phone.id, &phone.code(1)).await);
+    let challenge = later.challenge(&phone.id).await;
+    let answer = json!({"challenge_id": challenge, "code": phone.code(1), "issue_api_key": true});
+    later.becomes(later.post(&format!("/factors/{}/verify", phone.id), answer).await);
 
+    let key = later.session["api_key"].as_str().unwrap();
+    later.api.clone().bearer(key).get("/rest/v1/").await.expect_status(200);
     later.client().get("/rest/v1/").await.expect_status(200);
     later.client().get("/auth/v1/sessions").await.expect_status(200);
 }

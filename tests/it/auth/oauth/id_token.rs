@@ -35,10 +35,12 @@ async fn a_token_of_the_provider_signs_its_user_in() {
     let by_browser = world.user(&world.sign_in("google").await.unwrap()).await;
     assert_eq!(by_browser["id"], session["user"]["id"]);
     let by_issuer = json!({
-        "id_token": world.provider.id_token(&json!({"aud": "our-app"})),
+        "issue_api_key": true, "id_token": world.provider.id_token(&json!({"aud": "our-app"})),
         "issuer": world.provider.url(), "client_id": "our-app",
     });
-    world.by_id_token(by_issuer).await.expect_status(200);
+    let with_key = world.by_id_token(by_issuer).await.expect_status(200).json();
+    assert!(with_key["api_key"].as_str().unwrap().starts_with("gf_session_"));
+    assert_eq!(session.get("api_key"), None);
 }
 
 #[tokio::test]
