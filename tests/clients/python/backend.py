@@ -70,6 +70,7 @@ class Backend(People):
             return self.notes(self.key(session.access_token, {'name': 'k', 'kind': 'personal'} | more))[0]
 
         self.assertEqual(self.notes('nonsense')[0], 401)
+        self.assertEqual(self.notes(self.service)[0], 401)
         self.assertEqual(with_(scopes=['rest:public.others:select']), 403)
         self.assertEqual(with_(ip_allowlist=['192.0.2.0/24']), 401)
         self.assertEqual(with_(ip_allowlist=['127.0.0.0/8']), 200)

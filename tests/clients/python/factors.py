@@ -1,6 +1,8 @@
 """Second factors through supabase_auth."""
 import base64, hashlib, hmac, struct, time
 
+from postgrest.exceptions import APIError
+
 from people import PASSWORD, People
 
 
@@ -44,3 +46,28 @@ class Factors(People):
         factor = client.auth.mfa.enroll({'factor_type': 'totp', 'friendly_name': 'my app'})
         wrong = '123456' if totp(factor.totp.secret) != '123456' else '654321'
         self.refused(422, 'mfa_verification_failed', client.auth.mfa.challenge_and_verify, {'factor_id': factor.id, 'code': wrong})
+
+
+class RequiredFactor(People):
+    """Where users who have a second factor must give it."""
+    settings = {'auth.mfa.required_for_login': 'true'}
+
+    def test_a_sign_in_leads_to_the_second_factor_and_nowhere_before_it_is_given(self):
+        client, _ = self.member('ada@example.com')
+        factor = client.auth.mfa.enroll({'factor_type': 'totp', 'friendly_name': 'my app'})
+        client.auth.mfa.challenge_and_verify({'factor_id': factor.id, 'code': totp(factor.totp.secret)})
+
+        later, _ = self.sign_in(email='ada@example.com', password=PASSWORD)
+        self.refused(403, 'insufficient_aal', later.auth.update_user, {'data': {'name': 'Ada'}})
+        with self.assertRaises(APIError) as caught:
+            later.table('anything').select('*').execute()
+        self.assertEqual(caught.exception.code, 'insufficient_aal')
+        later.auth.refresh_session()
+        self.assertEqual(later.auth.get_user().user.email, 'ada@example.com')
+
+        later.auth.mfa.challenge_and_verify({'factor_id': factor.id, 'code': totp(factor.totp.secret, 1)})
+        self.assertEqual(later.auth.update_user({'data': {'name': 'Ada'}}).user.user_metadata['name'], 'Ada')
+
+    def test_who_has_no_second_factor_is_asked_for_none(self):
+        client, _ = self.member('bob@example.com')
+        self.assertEqual(client.auth.update_user({'data': {'name': 'Bob'}}).user.user_metadata['name'], 'Bob')

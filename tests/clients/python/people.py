@@ -1,5 +1,5 @@
 """What the tests of accounts share: a server that lets them ask as often as they need, its captured messages, and clients."""
-import json, re, time, unittest, urllib.error, urllib.parse, urllib.request
+import base64, json, re, time, unittest, urllib.error, urllib.parse, urllib.request
 
 import psycopg
 from supabase import ClientOptions, create_client
@@ -32,6 +32,11 @@ def follow(link):
 
 def code_of(address):
     return urllib.parse.parse_qs(urllib.parse.urlparse(address).query)['code'][0]
+
+
+def claims_of(token):
+    payload = token.split('.')[1]
+    return json.loads(base64.urlsafe_b64decode(payload + '=' * (-len(payload) % 4)))
 
 
 class People(unittest.TestCase):
