@@ -25,6 +25,11 @@ pub(crate) enum SecurityEvent {
         /// Whether for all unknown devices, and not for one address only.
         whole_account: bool,
     },
+    /// The address of a new account looks like another's (GF-SAN-06).
+    LookAlikeAddress {
+        /// That other account.
+        resembles: Uuid,
+    },
 }
 
 impl SecurityEvent {
@@ -34,6 +39,7 @@ impl SecurityEvent {
             Self::RefreshTokenReused { .. } => ("refresh_token_reused", "critical"),
             Self::RefreshTokenElsewhere { .. } => ("refresh_token_elsewhere", "info"),
             Self::LockedOut { .. } => ("account_locked", "warning"),
+            Self::LookAlikeAddress { .. } => ("look_alike_address", "warning"),
         }
     }
 
@@ -43,6 +49,7 @@ impl SecurityEvent {
                 json!({"session": session})
             }
             Self::LockedOut { whole_account } => json!({"whole_account": whole_account}),
+            Self::LookAlikeAddress { resembles } => json!({"resembles": resembles}),
         }
     }
 }

@@ -16,11 +16,7 @@ pub(crate) async fn apply(
     account: &Account,
     contact: &Contact,
 ) -> Result<(), AuthError> {
-    let applied = match contact {
-        Contact::Email(_) => users::apply_email_change(connection, account.id, state.now()).await,
-        Contact::Phone(_) => users::apply_phone_change(connection, account.id, state.now()).await,
-    };
-    applied.map_err(sign_up::taken)?;
+    users::apply_change(connection, account.id, contact, state.now()).await.map_err(sign_up::taken)?;
     sign_up::confirm(connection, account, contact).await?;
     let notice = match contact {
         Contact::Email(to) => Notice::EmailChanged { to },

@@ -22,20 +22,26 @@ pub(crate) struct Attempt {
     account: Vec<u8>,
     device: Vec<u8>,
     user: Option<Uuid>,
+    standing: Standing,
 }
 
 impl Attempt {
     /// `name` is what was typed, in its normalised form; `user` the account that it names, if there is one.
-    pub(crate) fn new(state: &Parts, name: &str, user: Option<Uuid>, origin: &Origin) -> Self {
+    pub(crate) async fn begin(
+        state: &Parts,
+        connection: &mut Connection,
+        (name, user): (&str, Option<Uuid>),
+        origin: &Origin,
+    ) -> Result<Self, AuthError> {
         let who = user.map_or_else(|| format!("name {name}"), |id| format!("user {id}"));
         let place = network(origin.ip);
         let digest = |text: &str| state.digest("lockout", text.as_bytes()).to_vec();
-        Self {
-            pair: digest(&format!("{who} {place}")),
-            account: digest(&who),
-            device: digest(&format!("device {place}")),
-            user,
-        }
+        let (pair, account) = (digest(&format!("{who} {place}")), digest(&who));
+        let device = digest(&format!("device {place}"));
+        let window = duration(state.settings.config.lockout.window);
+        let digests = (&*pair, &*account, &*device);
+        let standing = lockouts::standing(connection, digests, user, window, state.now()).await?;
+        Ok(Self { pair, account, device, user, standing })
     }
 
     /// The account that is named, if there is one.
@@ -52,7 +58,7 @@ impl Attempt {
         connection: &mut Connection,
         origin: &Origin,
     ) -> Result<bool, AuthError> {
-        let standing = self.standing(state, connection).await?;
+        let standing = self.standing;
         let allowed = i64::from(state.settings.config.lockout.failures);
         if standing.is_known_device && (allowed == 0 || i64::from(standing.failures) < allowed) {
             return Ok(false);
@@ -68,7 +74,7 @@ impl Attempt {
         connection: &mut Connection,
         origin: &Origin,
     ) -> Result<(), AuthError> {
-        if self.standing(state, connection).await?.is_known_device {
+        if self.standing.is_known_device {
             self.count_pair(state, connection, origin).await?;
         } else {
             let failures = state.settings.config.lockout.failures_per_account;
@@ -120,12 +126,6 @@ impl Attempt {
             lockouts::know_device(connection, user, &self.device, state.now()).await?;
         }
         Ok(())
-    }
-
-    async fn standing(&self, state: &Parts, connection: &mut Connection) -> Result<Standing, AuthError> {
-        let digests = (&*self.pair, &*self.account, &*self.device);
-        let window = duration(state.settings.config.lockout.window);
-        Ok(lockouts::standing(connection, digests, self.user, window, state.now()).await?)
     }
 }
 

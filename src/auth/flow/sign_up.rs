@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::auth::error::AuthError;
+use crate::auth::event::{SecurityEvent, raise};
 use crate::auth::input::Username;
 use crate::auth::model::{Account, Contact, Identity};
 use crate::auth::oauth::Profile;
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::{blocklists, broken_constraint, identities, users};
-use crate::kernel::sanitise::username_key;
+use crate::kernel::sanitise::{imitated_address, username_key};
 
 /// An account to be.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct NewUser<'a> {
     pub(crate) role: Option<&'a str>,
     /// Whether it has no identifier.
     pub(crate) is_anonymous: bool,
+    /// Who asks for it; none for a server.
+    pub(crate) origin: Option<&'a Origin>,
 }
 
 impl Default for NewUser<'_> {
@@ -48,6 +51,7 @@ impl Default for NewUser<'_> {
             id: None,
             role: None,
             is_anonymous: false,
+            origin: None,
         }
     }
 }
@@ -121,8 +125,24 @@ pub(crate) async fn create(
         let names = (username.shown.as_str(), username.normalised.as_str());
         users::set_username(connection, id, names).await.map_err(taken)?;
     }
+    if let (Some(Contact::Email(email)), Some(origin)) = (new.contact, new.origin) {
+        flag_look_alike(connection, (id, email), origin).await?;
+    }
     let account = users::by_id(connection, id).await?;
     account.ok_or_else(|| AuthError::Internal("the new account is gone".to_owned()))
+}
+
+/// Reports an address that reads like that of an existing user, whom its owner may want to be taken for. It is no reason to
+/// refuse it.
+async fn flag_look_alike(
+    connection: &mut Connection,
+    (id, email): (Uuid, &str),
+    origin: &Origin,
+) -> Result<(), AuthError> {
+    let Some(imitated) = imitated_address(email).map(Contact::Email) else { return Ok(()) };
+    let Some(other) = users::by_contact(connection, &imitated).await? else { return Ok(()) };
+    let event = SecurityEvent::LookAlikeAddress { resembles: other.id };
+    raise(connection, event, Some(id), origin).await
 }
 
 /// Whether there is nothing to an account but a contact: no password, no other way in.
@@ -151,10 +171,7 @@ pub(crate) async fn confirm(
     account: &Account,
     contact: &Contact,
 ) -> Result<(), AuthError> {
-    match contact {
-        Contact::Email(_) => users::confirm_email(connection, account.id).await?,
-        Contact::Phone(_) => users::confirm_phone(connection, account.id).await?,
-    }
+    users::confirm(connection, account.id, contact).await?;
     let data = identity_data(account.id, contact, true);
     identities::put(connection, account.id, (contact.provider(), &account.id.to_string()), &data).await?;
     describe(connection, account.id).await

@@ -57,9 +57,7 @@ pub(super) async fn otp(
     headers: HeaderMap,
     Payload(asked): Payload<Asked>,
 ) -> Result<Json<Value>, AuthError> {
-    state.limits.take(Limit::Otp, &origin).await?;
-    let contact = input::contact(&asked.email, &asked.phone)?;
-    check_enabled(&state, &contact)?;
+    let contact = counted(&state, &asked, &origin).await?;
     let challenge = asked.challenge()?;
     let redirect_to = redirect_to(&state, &wanted, &headers);
     let metadata = input::metadata(asked.data)?;
@@ -73,7 +71,8 @@ pub(super) async fn otp(
         let refusal = if asked.create_user { Refusal::SignupDisabled } else { Refusal::OtpDisabled };
         return Err(refusal.into());
     }
-    let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
+    let new =
+        NewUser { contact: Some(&contact), metadata: &metadata, origin: Some(&origin), ..NewUser::default() };
     if known.is_none() || state.settings.hides_accounts {
         sign_up::check_blocklists(&state, &new).await?;
     }
@@ -134,9 +133,7 @@ pub(super) async fn resend(
     headers: HeaderMap,
     Payload(asked): Payload<Asked>,
 ) -> Result<Json<Value>, AuthError> {
-    state.limits.take(Limit::Otp, &origin).await?;
-    let contact = input::contact(&asked.email, &asked.phone)?;
-    check_enabled(&state, &contact)?;
+    let contact = counted(&state, &asked, &origin).await?;
     let challenge = asked.challenge()?;
     let redirect_to = redirect_to(&state, &wanted, &headers);
     let is_for = |account: &Account| match (asked.r#type.as_str(), &contact) {
@@ -193,12 +190,15 @@ pub(super) async fn reauthenticate(
     send(&state, transaction, &user.account, &request).await
 }
 
-fn check_enabled(state: &AuthState, contact: &Contact) -> Result<(), AuthError> {
+/// The address or number that is asked about, where there are accounts with such; counts the request.
+async fn counted(state: &AuthState, asked: &Asked, origin: &Origin) -> Result<Contact, AuthError> {
+    state.limits.take(Limit::Otp, origin).await?;
+    let contact = input::contact(&asked.email, &asked.phone)?;
     let config = &state.settings.config;
-    match contact {
+    match &contact {
         Contact::Email(_) if !config.email.enabled => Err(Refusal::EmailProviderDisabled.into()),
         Contact::Phone(_) if !config.phone.enabled => Err(Refusal::PhoneProviderDisabled.into()),
-        _ => Ok(()),
+        _ => Ok(contact),
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) async fn sign_up(
         username: username.as_ref(),
         password_hash: Some(&hash),
         metadata: &metadata,
+        origin: Some(&origin),
         ..NewUser::default()
     };
     with_contact(&state, &new, (&contact, challenge.as_ref(), is_theirs), &redirect_to, &origin).await

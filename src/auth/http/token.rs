@@ -96,7 +96,7 @@ async fn by_password(state: &AuthState, body: &Body, origin: &Origin) -> Result<
             Login::Username(name) => users::by_username(&mut connection, name).await?,
         };
         let user = account.as_ref().map(|account| account.id);
-        let attempt = Attempt::new(state, login.as_str(), user, origin);
+        let attempt = Attempt::begin(state, &mut connection, (login.as_str(), user), origin).await?;
         let is_refused = attempt.is_refused(state, &mut connection, origin).await?;
         (account, attempt, is_refused)
     };
@@ -184,7 +184,8 @@ async fn by_provider(
     };
     let contact = Contact::Email(input::email(&email)?);
     let metadata = input::metadata(known.user_metadata)?;
-    let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
+    let new =
+        NewUser { contact: Some(&contact), metadata: &metadata, origin: Some(origin), ..NewUser::default() };
     if users::by_contact(&mut *state.connection().await?, &contact).await?.is_none() {
         if !state.settings.config.signup {
             return Err(Refusal::SignupDisabled.into());

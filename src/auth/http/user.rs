@@ -198,8 +198,12 @@ async fn check_current(
     (current, stored): (&Secret, &str),
     origin: &Origin,
 ) -> Result<(), AuthError> {
-    let attempt = Attempt::new(state, "", Some(user.account.id), origin);
-    let refused = attempt.is_refused(state, &mut *state.connection().await?, origin).await?;
+    let (attempt, refused) = {
+        let mut connection = state.connection().await?;
+        let attempt = Attempt::begin(state, &mut connection, ("", Some(user.account.id)), origin).await?;
+        let refused = attempt.is_refused(state, &mut connection, origin).await?;
+        (attempt, refused)
+    };
     if state.verify_password(current, stored).await?.matches && !refused {
         return attempt.succeeded(state, &mut *state.connection().await?).await;
     }

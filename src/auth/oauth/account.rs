@@ -200,6 +200,7 @@ fn new_user<'a>(
         metadata,
         app_metadata: Some(app_metadata),
         identity: Some((arrival.provider.name.as_str(), arrival.profile)),
+        origin: Some(arrival.origin),
         ..NewUser::default()
     }
 }
@@ -229,7 +230,8 @@ async fn settle(
     }
     sign_up::describe(connection, account.id).await?;
     if waits && (is_verified || autoconfirms) {
-        users::confirm_email(connection, account.id).await?;
+        let address = Contact::Email(account.email.clone().unwrap_or_default());
+        users::confirm(connection, account.id, &address).await?;
         welcome(state, connection, account).await?;
     } else if !account.is_confirmed() && account.email.is_some() {
         ask_for_confirmation(state, connection, account, arrival.redirect_to).await?;

@@ -144,30 +144,31 @@ pub(crate) async fn set_username(
     .map(drop)
 }
 
-/// Counts the address as confirmed, and tells the user so in its metadata.
-pub(crate) async fn confirm_email(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update auth.users set email_confirmed_at = coalesce(email_confirmed_at, now()), is_anonymous = false,
-            raw_user_meta_data = coalesce(nullif(raw_user_meta_data, 'null'), '{}') || '{\"email_verified\": true}', updated_at = now()
-         where id = $1",
-    )
-    .bind(id)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Counts the number as confirmed.
-pub(crate) async fn confirm_phone(connection: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update auth.users set phone_confirmed_at = coalesce(phone_confirmed_at, now()), is_anonymous = false,
-            raw_user_meta_data = coalesce(nullif(raw_user_meta_data, 'null'), '{}') || '{\"phone_verified\": true}', updated_at = now()
-         where id = $1",
-    )
-    .bind(id)
-    .execute(connection)
-    .await
-    .map(drop)
+/// Counts an address or number as confirmed, and tells the user so in its metadata.
+pub(crate) async fn confirm(
+    connection: &mut PgConnection,
+    id: Uuid,
+    contact: &Contact,
+) -> Result<(), sqlx::Error> {
+    macro_rules! confirmed {
+        ($kind:literal) => {
+            concat!(
+                "update auth.users set ",
+                $kind,
+                "_confirmed_at = coalesce(",
+                $kind,
+                "_confirmed_at, now()), is_anonymous = false, updated_at = now(),
+                raw_user_meta_data = coalesce(nullif(raw_user_meta_data, 'null'), '{}') || '{\"",
+                $kind,
+                "_verified\": true}' where id = $1"
+            )
+        };
+    }
+    let statement = match contact {
+        Contact::Email(_) => confirmed!("email"),
+        Contact::Phone(_) => confirmed!("phone"),
+    };
+    sqlx::query(statement).bind(id).execute(connection).await.map(drop)
 }
 
 /// Changes the password's hash.
@@ -323,39 +324,24 @@ pub(crate) async fn confirm_half(
     Ok(before != 0 && before != bit)
 }
 
-/// Makes the pending address the user's.
-pub(crate) async fn apply_email_change(
+/// Makes the pending address or number the user's.
+pub(crate) async fn apply_change(
     connection: &mut PgConnection,
     id: Uuid,
+    contact: &Contact,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update auth.users set email = email_change, email_change = '', email_change_confirm_status = 0,
-            email_confirmed_at = $2, updated_at = $2
-         where id = $1",
-    )
-    .bind(id)
-    .bind(now)
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Makes the pending number the user's.
-pub(crate) async fn apply_phone_change(
-    connection: &mut PgConnection,
-    id: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update auth.users set phone = phone_change, phone_change = '', phone_confirmed_at = $2, updated_at = $2
-         where id = $1",
-    )
-    .bind(id)
-    .bind(now)
-    .execute(connection)
-    .await
-    .map(drop)
+    let statement = match contact {
+        Contact::Email(_) => {
+            "update auth.users set email = email_change, email_change = '', email_change_confirm_status = 0,
+                email_confirmed_at = $2, updated_at = $2 where id = $1"
+        }
+        Contact::Phone(_) => {
+            "update auth.users set phone = phone_change, phone_change = '', phone_confirmed_at = $2, updated_at = $2
+             where id = $1"
+        }
+    };
+    sqlx::query(statement).bind(id).bind(now).execute(connection).await.map(drop)
 }
 
 /// Whether this is the first time that the user is to be welcomed.

@@ -1,6 +1,6 @@
 //! Where the token of an API key may be used. Pure.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;

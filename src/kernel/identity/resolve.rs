@@ -115,6 +115,7 @@ impl Identity {
             Some(key) => Some((key, held_keys.caller(key, address).await?)),
             None => None,
         };
+        let held = held.as_ref().map(|(key, caller)| (*key, caller));
         at_home(self.identify(bearer, credentials.api_key, held)?, address)
     }
 
@@ -139,12 +140,12 @@ impl Identity {
         &self,
         bearer: Option<&str>,
         api_key: Option<&str>,
-        held: Option<(&str, Arc<Caller>)>,
+        held: Option<(&str, &Arc<Caller>)>,
     ) -> Result<Arc<Caller>, IdentityError> {
         let api_key = api_key.filter(|key| !key.is_empty() && self.key_mode != KeyMode::Off);
         let keys = self.keys.load();
-        let find = |text: &str| match &held {
-            Some((key, caller)) if *key == text => Some(Arc::clone(caller)),
+        let find = |text: &str| match held {
+            Some((key, caller)) if key == text => Some(Arc::clone(caller)),
             _ => keys.find(text),
         };
         let by_bearer_key = bearer.and_then(find);

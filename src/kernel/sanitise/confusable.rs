@@ -31,6 +31,19 @@ pub(super) fn reads_like_ascii(text: &str) -> bool {
     !text.is_ascii() && unicode_security::skeleton(text).all(|c| c.is_ascii())
 }
 
+/// The letter of ASCII that a letter looks like; itself where there is none.
+pub(super) fn as_ascii(letter: char) -> char {
+    if letter.is_ascii() {
+        return letter;
+    }
+    let mut shape =
+        unicode_security::skeleton(letter.encode_utf8(&mut [0; 4])).collect::<Vec<_>>().into_iter();
+    match (shape.next(), shape.next()) {
+        (Some(only), None) if only.is_ascii_alphanumeric() => only.to_ascii_lowercase(),
+        _ => letter,
+    }
+}
+
 /// Whether the letters of a word come from scripts that no language mixes. Japanese, Chinese and Korean words may hold
 /// Latin letters (TS 39, "highly restrictive").
 pub(super) fn is_mixed(word: &str) -> bool {

@@ -29,6 +29,17 @@ pub fn address_skeleton(address: &str) -> String {
     }
 }
 
+/// The address of plain ASCII that an address in its canonical form reads like, if its domain has letters that pretend to be
+/// such. Of local parts there is none: they are ASCII.
+pub fn imitated_address(address: &str) -> Option<String> {
+    let (local, domain) = address.rsplit_once('@')?;
+    if !domain.contains("xn--") {
+        return None;
+    }
+    let domain: String = idna::domain_to_unicode(domain).0.chars().map(confusable::as_ascii).collect();
+    (is_host(&domain)).then(|| format!("{local}@{domain}"))
+}
+
 pub(super) fn check(input: &str) -> Checked<'_> {
     if is_canonical(input.as_bytes()) {
         return Checked { value: Cow::Borrowed(input), findings: Findings::default() };

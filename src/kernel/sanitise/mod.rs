@@ -60,7 +60,7 @@ use std::borrow::Cow;
 use class::Findings;
 pub use class::{Class, Finding};
 pub use confusable::skeleton;
-pub use email::address_skeleton;
+pub use email::{address_skeleton, imitated_address};
 pub use field::{Decision, Field, Policy};
 pub use metadata::{SanitisedJson, sanitise_json};
 pub use username::username_key;

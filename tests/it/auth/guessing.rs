@@ -177,3 +177,27 @@ async fn in_production_every_action_asks_for_a_key_but_links_do_not() {
     without_key(&app).get("/auth/v1/health").await.expect_status(200);
     without_key(&app).get("/auth/v1/.well-known/jwks.json").await.expect_status(200);
 }
+
+#[tokio::test]
+async fn an_address_that_looks_like_that_of_an_existing_user_is_reported_with_both_accounts() {
+    let app = TestApp::with(options()).await;
+    let ada = user(&app, "ada@apple.example").await;
+    // A Cyrillic letter for the first of the domain.
+    let eve = sign_up(&app, "ada@\u{430}pple.example").await.expect_status(200).json();
+    sign_up(&app, "eve@\u{430}pple.example").await.expect_status(200);
+    sign_up(&app, "ada@b\u{fc}cher.example").await.expect_status(200);
+
+    let events: String = app
+        .database
+        .value(
+            "select string_agg(kind || ' ' || actor || ' ' || (details ->> 'resembles'), ',')
+             from goforward.security_events",
+        )
+        .await;
+
+    let (ada, eve) = (ada["user"]["id"].as_str().unwrap(), eve["id"].as_str().unwrap());
+    assert_eq!(events, format!("look_alike_address {eve} {ada}"));
+    let stored: String =
+        app.database.value(&format!("select u::text from auth.users as u where id = '{eve}'")).await;
+    assert!(!stored.contains(ada), "{stored}");
+}

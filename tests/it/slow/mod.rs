@@ -5,3 +5,4 @@ mod audit_crashes;
 mod budget;
 mod crashes;
 mod memory;
+mod sign_in_timing;

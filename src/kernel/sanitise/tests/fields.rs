@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::json;
 
 use super::super::{
-    Class, Decision, Field, Finding, Policy, Sanitised, address_skeleton, sanitise, sanitise_json, skeleton,
-    username_key,
+    Class, Decision, Field, Finding, Policy, Sanitised, address_skeleton, imitated_address, sanitise,
+    sanitise_json, skeleton, username_key,
 };
 
 fn clean(field: Field, input: &str) -> Sanitised<'_> {
@@ -366,4 +366,17 @@ fn policies_and_fields_are_written_in_lower_case() {
     let policies: Vec<Policy> = serde_json::from_value(json!(["off", "monitor", "clean", "reject"])).unwrap();
     assert_eq!(policies, [Policy::Off, Policy::Monitor, Policy::Clean, Policy::Reject]);
     assert_eq!(serde_json::to_value(Field::Username).unwrap(), json!("username"));
+}
+
+#[test]
+fn an_address_with_letters_that_pretend_to_be_ascii_imitates_the_one_of_ascii() {
+    for (address, imitated) in [
+        ("ada@xn--pple-43d.com", Some("ada@apple.com")),
+        ("ada@xn--80ak6aa92e.com", Some("ada@apple.com")),
+        ("ada@xn--bcher-kva.example", None),
+        ("ada@apple.com", None),
+        ("no address", None),
+    ] {
+        assert_eq!(imitated_address(address).as_deref(), imitated, "{address}");
+    }
 }
