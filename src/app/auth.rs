@@ -44,7 +44,7 @@ use crate::kernel::outbound::{OutboundClient, OutboundOptions, WebhookSigner};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::sms::{NoSms, SmsSender, TwilioConfig, TwilioSender, WebhookSender};
-use crate::kernel::vault::{RootSecret, Vault, VaultKey};
+use crate::kernel::vault::RootSecrets;
 
 /// The longest that an action may take (contract section 1).
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -101,8 +101,8 @@ impl Auth {
         let pool = connect(around.connections - for_sessions).await?;
         let session_pool = if for_sessions > 0 { connect(for_sessions).await? } else { pool.clone() };
         let bell = JobBell::default();
-        let root = RootSecret::new(config.root_secret.as_ref().unwrap_or(secret));
-        let parts = parts(&around, (pool.clone(), bell.clone()), (root, Arc::clone(&signer)))?;
+        let roots = roots(config, secret);
+        let parts = parts(&around, (pool.clone(), bell.clone()), (roots, Arc::clone(&signer)))?;
         convert_imported(&parts).await.map_err(|error| AppError::Auth(error.to_string()))?;
         let captured = (around.config.environment() == Environment::Development)
             .then(|| Captured::new(around.clock.clone()));
@@ -140,6 +140,12 @@ const PREFIX: &str = "/auth/v1";
 /// The first of our logins that may read and write accounts. Where the database cannot be asked there is no start: without
 /// accounts every token would count until it expires.
 async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
+/// What stored secrets and MACs derive from: the configured secret, or the one that signs, and those listed beside it.
+pub(super) fn roots(config: &AuthConfig, signing: &Secret) -> RootSecrets {
+    let configured = config.root_secret.as_ref().filter(|secret| !secret.is_empty());
+    RootSecrets::new(configured.unwrap_or(signing), &config.previous_root_secrets)
+}
+
     let mut unasked = None;
     for login in &database.audit_logins {
         match pool::may_keep_accounts(login).await {
@@ -162,7 +168,7 @@ async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
 fn parts(
     around: &Surroundings<'_>,
     (pool, bell): (PgPool, JobBell),
-    (root, signer): (RootSecret, Arc<ArcSwap<Signer>>),
+    (roots, signer): (RootSecrets, Arc<ArcSwap<Signer>>),
 ) -> Result<Parts, AppError> {
     let config = &around.config.auth;
     let wrong = |error: &dyn std::fmt::Display| AppError::Auth(error.to_string());
@@ -171,8 +177,7 @@ fn parts(
     let passwords = password_config(config, settings.password_min_length);
     let leaked = leaked_passwords(around.config)?;
     let redirects = config.redirect_urls.iter().map(String::as_str);
-    let key = VaultKey::fingerprinted(&root).map_err(|error| wrong(&error))?;
-    let vault = Vault::new(key, Vec::new()).map_err(|error| wrong(&error))?;
+    let vault = roots.vault().map_err(|error| wrong(&error))?;
     let redirects = RedirectPolicy::new(&settings.site_url, redirects).map_err(|error| wrong(&error))?;
     Ok(Parts {
         relying_party: relying_party(&config.mfa, redirects.site_url())?,
@@ -181,11 +186,11 @@ fn parts(
         passwords: PasswordPolicy::new(&passwords, leaked),
         providers: providers(around, &settings)?,
         limits: AuthLimits::new(Arc::clone(&around.limiter), config),
-        refresh: RefreshMac::new(&root),
-        one_time: OneTimeMac::new(&root),
-        api_keys: ApiKeyMac::new(&root),
+        refresh: RefreshMac::new(&roots),
+        one_time: OneTimeMac::new(&roots),
+        api_keys: ApiKeyMac::new(&roots),
         vault: Arc::new(vault),
-        root,
+        roots,
         settings,
         pool: pool.clone(),
         clock: around.clock.clone(),

@@ -16,11 +16,15 @@ use crate::auth::store::lockouts::{self, Counted, LockRule, Standing};
 use crate::kernel::config::TimeSpan;
 use crate::kernel::limits::LimitSubject;
 
+/// What the digests here are for.
+const LOCKOUT: &str = "lockout";
+
 /// Who tries to sign in as whom, from where.
 pub(crate) struct Attempt {
     pair: Vec<u8>,
     account: Vec<u8>,
-    device: Vec<u8>,
+    /// Of this device under each root secret, the current one first.
+    devices: Vec<Vec<u8>>,
     user: Option<Uuid>,
 }
 
@@ -29,11 +33,15 @@ impl Attempt {
     pub(crate) fn new(state: &Parts, name: &str, user: Option<Uuid>, origin: &Origin) -> Self {
         let who = user.map_or_else(|| format!("name {name}"), |id| format!("user {id}"));
         let place = network(origin.ip);
-        let digest = |text: &str| state.digest("lockout", text.as_bytes()).to_vec();
+        let digest = |text: &str| state.digest(LOCKOUT, text.as_bytes()).to_vec();
         Self {
             pair: digest(&format!("{who} {place}")),
             account: digest(&who),
-            device: digest(&format!("device {place}")),
+            devices: state
+                .digests(LOCKOUT, format!("device {place}").as_bytes())
+                .into_iter()
+                .map(Vec::from)
+                .collect(),
             user,
         }
     }
@@ -116,14 +124,14 @@ impl Attempt {
         connection: &mut Connection,
     ) -> Result<(), AuthError> {
         lockouts::forget(connection, &self.pair).await?;
-        if let Some(user) = self.user {
-            lockouts::know_device(connection, user, &self.device, state.now()).await?;
+        if let (Some(user), Some(device)) = (self.user, self.devices.first()) {
+            lockouts::know_device(connection, user, device, state.now()).await?;
         }
         Ok(())
     }
 
     async fn standing(&self, state: &Parts, connection: &mut Connection) -> Result<Standing, AuthError> {
-        let digests = (&*self.pair, &*self.account, &*self.device);
+        let digests = (&*self.pair, &*self.account, &*self.devices);
         let window = duration(state.settings.config.lockout.window);
         Ok(lockouts::standing(connection, digests, self.user, window, state.now()).await?)
     }

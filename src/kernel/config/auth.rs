@@ -98,6 +98,9 @@ section! {
         /// Secret that stored secrets are encrypted with and the keys of refresh tokens, one-time tokens and codes are
         /// derived from; derived from `jwt_secret` unless set. Set it before you rotate `jwt_secret`.
         pub root_secret: Option<Secret> = None;
+        /// Secrets beside `root_secret` that still count, at most 8: what they sealed opens, and tokens, codes and keys made
+        /// under them are recognised. See `goforward keys rotate`.
+        pub previous_root_secrets: Vec<Secret> = Vec::new();
         /// Where the application is: links lead there after sign-in. The server's own address unless set.
         pub site_url: Option<String> = None;
         /// Addresses besides `site_url` that links may lead to, with `*` for anything but `.` and `/`, and `**` for anything.

@@ -15,6 +15,7 @@ mod mfa;
 mod oauth;
 mod outages;
 mod refresh;
+mod reseal;
 mod revocation;
 
 use serde_json::{Value, json};
