@@ -231,6 +231,7 @@ impl CleanUp {
             Ended::Devices => Some(chrono::Duration::days(400)),
             // Their owners see for a while what has become of them.
             Ended::ApiKeys => Some(chrono::Duration::days(30)),
+            Ended::SecurityEvents => span(config.security_events_kept).filter(|kept| !kept.is_zero()),
         }
     }
 

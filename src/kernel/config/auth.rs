@@ -115,6 +115,8 @@ section! {
         pub anonymous_users: bool = false;
         /// How long an account without an identifier is kept that nobody signs in to; 0s for ever.
         pub anonymous_users_kept: TimeSpan = TimeSpan::seconds(2_592_000), in TimeSpan::seconds(0), TimeSpan::seconds(315_360_000);
+        /// How long records of security events are kept; 0s for ever.
+        pub security_events_kept: TimeSpan = TimeSpan::seconds(31_536_000), in TimeSpan::seconds(0), TimeSpan::seconds(315_360_000);
         /// Whether users may link further identities to their account themselves.
         pub manual_linking: bool = false;
         /// What answers tell of accounts that exist; `strict` under `profile: strict` unless set.
