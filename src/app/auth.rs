@@ -25,9 +25,9 @@ use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
     AuthLimits, AuthSettings, AuthState, CLEAN_UP, CleanUp, Parts, Providers, RelyingParty, SendMail,
-    SendSms, SessionCache, convert_imported, dev_mail, router,
+    SendSms, SessionCache, convert_imported, dev_mail, metadata_router, router,
 };
-use crate::gateway::{Mount, ServiceLimits};
+use crate::gateway::{ErrorShape, Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
 use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
@@ -123,6 +123,7 @@ impl Auth {
             .limits(ServiceLimits { body_bytes, timeout: Some(TIMEOUT) })
             .cors(edge::rest_cors(config))
             .rate_limits(edge::rate_limits(&config.server))
+            .errors(ErrorShape::GoTrue)
             .authentication(crate::gateway::Authentication::Service)
             // Answers hold tokens beside what the client sent.
             .compress(false);
@@ -130,22 +131,29 @@ impl Auth {
             Mount::router("dev_mail", "/dev/mail", dev_mail::router(captured))
                 .authentication(crate::gateway::Authentication::Service)
         });
-        [Some(auth), mail].into_iter().flatten().collect()
+        let metadata =
+            Mount::whole_router("auth", METADATA, metadata_router(METADATA, PREFIX, self.state.clone()))
+                .cors(edge::rest_cors(config))
+                .errors(ErrorShape::GoTrue)
+                .authentication(crate::gateway::Authentication::Service);
+        [Some(auth), Some(metadata), mail].into_iter().flatten().collect()
     }
 }
 
-/// Where the service is.
-const PREFIX: &str = "/auth/v1";
-
-/// The first of our logins that may read and write accounts. Where the database cannot be asked there is no start: without
-/// accounts every token would count until it expires.
-async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
 /// What stored secrets and MACs derive from: the configured secret, or the one that signs, and those listed beside it.
 pub(super) fn roots(config: &AuthConfig, signing: &Secret) -> RootSecrets {
     let configured = config.root_secret.as_ref().filter(|secret| !secret.is_empty());
     RootSecrets::new(configured.unwrap_or(signing), &config.previous_root_secrets)
 }
 
+/// Where the service is.
+const PREFIX: &str = "/auth/v1";
+/// Where clients of OAuth 2 look for what it says of itself (RFC 8414 section 3).
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+
+/// The first of our logins that may read and write accounts. Where the database cannot be asked there is no start: without
+/// accounts every token would count until it expires.
+async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
     let mut unasked = None;
     for login in &database.audit_logins {
         match pool::may_keep_accounts(login).await {

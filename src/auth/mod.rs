@@ -28,7 +28,7 @@ mod state;
 mod store;
 pub mod token;
 
-pub use http::{dev_mail, router};
+pub use http::{dev_mail, metadata_router, router};
 pub use import::{ImportError, convert_imported};
 pub use jobs::{CLEAN_UP, CleanUp, SendMail, SendSms};
 pub use limits::AuthLimits;

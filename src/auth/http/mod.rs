@@ -34,6 +34,16 @@ use super::error::{AuthError, X_ERROR_CODE, shape};
 use super::refusal::Refusal;
 use super::state::AuthState;
 
+/// What the service says of itself at `place`, outside of its prefix, and there under its prefix (RFC 8414 section 3.1).
+pub fn metadata_router(place: &str, prefix: &str, state: AuthState) -> Router {
+    Router::new()
+        .route(place, get(public::openid_configuration))
+        .route(&format!("{place}{prefix}"), get(public::openid_configuration))
+        .fallback(async || AuthError::from(Refusal::NotFound))
+        .layer(from_fn(shape))
+        .with_state(state)
+}
+
 /// The routes, without the prefix.
 pub fn router(state: AuthState) -> Router {
     Router::new()
@@ -41,6 +51,7 @@ pub fn router(state: AuthState) -> Router {
         .route("/settings", get(public::settings))
         .route("/.well-known/jwks.json", get(public::keys))
         .route("/.well-known/openid-configuration", get(public::openid_configuration))
+        .route("/.well-known/oauth-authorization-server", get(public::openid_configuration))
         .route("/signup", post(signup::sign_up))
         .route("/token", post(token::token))
         .route("/otp", post(otp::otp))

@@ -177,3 +177,41 @@ async fn in_production_every_action_asks_for_a_key_but_links_do_not() {
     without_key(&app).get("/auth/v1/health").await.expect_status(200);
     without_key(&app).get("/auth/v1/.well-known/jwks.json").await.expect_status(200);
 }
+
+#[tokio::test]
+async fn what_the_service_says_of_itself_is_the_same_wherever_it_is_looked_for() {
+    let app = TestApp::with(options().set("auth.require_api_key", "true")).await;
+    let path = "/auth/v1/.well-known/openid-configuration";
+    let said = without_key(&app).get(path).await.expect_status(200).json();
+    assert!(said["jwks_uri"].as_str().unwrap().ends_with("/auth/v1/.well-known/jwks.json"), "{said}");
+
+    let place = "/.well-known/oauth-authorization-server";
+    for path in [place.to_owned(), format!("{place}/auth/v1"), format!("/auth/v1{place}")] {
+        let answer = without_key(&app).get(&path).await.expect_status(200);
+        assert_eq!(answer.header("cache-control"), "public, max-age=600", "{path}");
+        assert_eq!(answer.json(), said, "{path}");
+    }
+    without_key(&app).get(&format!("{place}/elsewhere")).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_has_the_shape_that_clients_of_accounts_read() {
+    let app =
+        TestApp::with(options().set("auth.require_api_key", "true").set("server.body_limits.default", "1KB"))
+            .await;
+    let old = app.client();
+    let large = json!({"email": "a@example.com", "data": {"text": "x".repeat(2000)}});
+
+    for (answer, status, code) in [
+        (old.get("/auth/v1/settings").await, 401, "no_authorization"),
+        (old.get("/auth/v1/nothing").await, 404, "not_found"),
+        (old.post("/auth/v1/signup", large).await, 413, "request_entity_too_large"),
+    ] {
+        let body = answer.expect_status(status).json();
+        assert_eq!(body["code"], status, "{body}");
+        assert_eq!(body["error_code"], code, "{body}");
+        assert!(body["msg"].is_string() && body.get("message").is_none(), "{body}");
+    }
+    let today = without_key(&app).get("/auth/v1/nothing").await.expect_status(404).json();
+    assert_eq!(today["code"], "not_found");
+}
