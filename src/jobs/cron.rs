@@ -2,15 +2,18 @@
 //!
 //! Times are in UTC and full minutes. What was missed while no node ran is made up for once, however many times it was.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use sqlx::PgPool;
+use tokio::time::Instant;
 
 use super::store::cron::{self as store, DueSchedule};
 
-/// How often the database is asked, in milliseconds: times are full minutes.
-const PAUSE: i64 = 1000;
+/// How often the database is asked: times are full minutes.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why an expression has no next time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,21 +29,20 @@ pub(super) enum NoNextTime {
 /// The schedules of the database, as this node looks at them.
 #[derive(Debug)]
 pub(super) struct CronTable {
-    /// When to ask the database next, in milliseconds since the Unix epoch.
-    next_look: i64,
+    looked: Option<Instant>,
 }
 
 impl CronTable {
     pub(super) fn new() -> Self {
-        Self { next_look: i64::MIN }
+        Self { looked: None }
     }
 
     /// Enqueues the jobs of schedules that are due and that no other node has enqueued; whether there were any.
     pub(super) async fn enqueue_due(&mut self, pool: &PgPool, now: i64) -> Result<bool, sqlx::Error> {
-        if now < self.next_look {
+        if self.looked.is_some_and(|last| last.elapsed() < PAUSE) {
             return Ok(false);
         }
-        self.next_look = now.saturating_add(PAUSE);
+        self.looked = Some(Instant::now());
         let mut any = false;
         for schedule in store::due(pool, now).await? {
             any |= enqueue(pool, &schedule, now).await?;
