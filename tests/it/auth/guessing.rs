@@ -1,8 +1,9 @@
 //! What can be learnt or broken by trying: accounts, passwords, mailboxes.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{PASSWORD, client, message, options, sign_in, sign_up, user};
+use super::{PASSWORD, client, message, options, sign_in, sign_up, signed_in, user};
 use crate::harness::{Answer, Client, TestApp};
 
 /// What an answer shows, apart from what is different every time.
@@ -58,6 +59,48 @@ async fn b01_too_many_requests_tell_nothing_either() {
             assert!(!again.header("retry-after").is_empty(), "{path} {email}");
         }
     }
+}
+
+#[tokio::test]
+async fn mails_of_one_kind_wait_for_each_other_and_those_of_others_do_not() {
+    let app = TestApp::with(options().set("auth.email.resend_after", "60s")).await;
+    let ask = async |path: &str, body: Value| client(&app).post(&format!("/auth/v1{path}"), body).await;
+    let email = json!({"email": "ada@example.com"});
+    sign_up(&app, "ada@example.com").await.expect_status(200);
+
+    let again = json!({"type": "signup", "email": "ada@example.com"});
+    ask("/resend", again).await.expect_error(429, "over_email_send_rate_limit");
+    ask("/recover", email.clone()).await.expect_status(200);
+    ask("/otp", email.clone()).await.expect_status(200);
+    ask("/recover", email).await.expect_error(429, "over_email_send_rate_limit");
+}
+
+#[tokio::test]
+async fn changes_of_address_are_spaced_by_the_account_whatever_the_address() {
+    let app = TestApp::with(options().set("auth.email.resend_after", "60s")).await;
+    let me = signed_in(&app, &user(&app, "ada@example.com").await);
+    let change =
+        async |email: &str| me.send(Method::PUT, "/auth/v1/user", Some(json!({"email": email}))).await;
+
+    change("new@example.com").await.expect_status(200);
+    change("other@example.com").await.expect_error(429, "over_email_send_rate_limit");
+}
+
+#[tokio::test]
+async fn mails_to_nobody_use_up_nobody_elses_and_a_limit_that_is_reached_tells_nothing() {
+    let app = TestApp::with(options().set("auth.rate_limits.emails_per_hour", "3")).await;
+    let recover = async |email: &str| client(&app).post("/auth/v1/recover", json!({"email": email})).await;
+    for number in 0..10 {
+        recover(&format!("nobody{number}@example.com")).await.expect_status(200);
+    }
+
+    for number in 0..3 {
+        sign_up(&app, &format!("user{number}@example.com")).await.expect_status(200);
+    }
+
+    let known = recover("user0@example.com").await.expect_error(429, "over_email_send_rate_limit");
+    let unknown = recover("nobody0@example.com").await.expect_error(429, "over_email_send_rate_limit");
+    assert_eq!(known.text(), unknown.text());
 }
 
 #[tokio::test]

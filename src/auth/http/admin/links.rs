@@ -14,6 +14,7 @@ use super::users::shown;
 use crate::auth::error::AuthError;
 use crate::auth::flow::one_time::{self, Made, Request};
 use crate::auth::flow::sign_up::{self, NewUser};
+use crate::auth::limits::Sending;
 use crate::auth::input;
 use crate::auth::mail::confirmation_url;
 use crate::auth::model::{Account, Contact};
