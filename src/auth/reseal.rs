@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use super::mfa::{TOTP_SECRET, totp::TotpSecret};
 use super::outbox::SEALED_FOR;
 use super::state::PROVIDER_TOKEN;
-use super::store::sealed::{Held, Place, Replacement, page, replace};
+use super::store::sealed::{Held, Place, Replacement, page, replace, see_every_row};
 use crate::kernel::random::Random;
 use crate::kernel::vault::Vault;
 
@@ -47,6 +47,7 @@ pub async fn reseal(
     vault: &Vault,
     random: &Random,
 ) -> Result<Vec<Resealed>, ResealError> {
+    see_every_row(connection).await?;
     let mut all = Vec::new();
     for place in Place::ALL {
         let mut total = pass(connection, place, (vault, random)).await?;
