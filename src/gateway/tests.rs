@@ -228,6 +228,15 @@ async fn refusals_look_as_gotrues_in_the_version_that_the_request_asks_for() {
 }
 
 #[tokio::test]
+async fn before_there_is_a_service_its_clients_are_told_so_in_their_words() {
+    let answer = not_yet(ErrorShape::GoTrue, &HeaderMap::new());
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&body["code"], &body["error_code"]), (&503.into(), &"service_unavailable".into()));
+}
+
+#[tokio::test]
 async fn sizes_up_to_the_limits_pass_and_more_is_refused() {
     let options = GatewayOptions { max_url_bytes: 1000, max_header_bytes: 500, ..GatewayOptions::default() };
     let limits = ServiceLimits { body_bytes: 100, ..ServiceLimits::default() };

@@ -43,7 +43,7 @@ impl Asker {
     }
 
     /// The request is about this one, of that kind: an account, a role, a key.
-    pub(super) fn acts_on(&self, kind: &'static str, which: impl ToString) {
+    pub(super) fn acts_on(&self, kind: &'static str, which: &(impl ToString + ?Sized)) {
         let which = which.to_string();
         let which: String = which.chars().filter(|c| !c.is_control()).take(LONGEST_SUBJECT).collect();
         self.known().subjects.insert(kind.to_owned(), which.into());
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_name_is_short_and_plain() {
         let asker = Asker::default();
-        asker.acts_on("role", "a\0b\n".to_owned() + &"c".repeat(500));
+        asker.acts_on("role", &("a\0b\n".to_owned() + &"c".repeat(500)));
         let kept = asker.known().subjects["role"].as_str().unwrap().to_owned();
         assert!(kept.starts_with("abc") && kept.len() == LONGEST_SUBJECT, "{kept}");
     }

@@ -273,9 +273,9 @@ pub(super) async fn rotate(
 
 /// Notes which key was made, and for whom.
 fn about(asker: &Asker, kept: &KeyRecord, kind: &'static str) {
-    asker.acts_on(kind, kept.id);
+    asker.acts_on(kind, &kept.id);
     if let Some(user) = kept.user_id {
-        asker.acts_on("user", user);
+        asker.acts_on("user", &user);
     }
 }
 

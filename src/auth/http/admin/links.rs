@@ -1,21 +1,20 @@
 //! POST `/admin/generate_link`, which sends nothing, and POST `/invite`, which does (contract section 8).
 
-use axum::Json;
-use axum::{Extension, Json};
 use axum::extract::{Query, State};
+use axum::{Extension, Json};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use super::super::audit::Asker;
 
+use super::super::audit::Asker;
 use super::super::extract::{Payload, Server};
 use super::super::redirect::{Wanted, redirect_to};
 use super::users::shown;
 use crate::auth::error::AuthError;
 use crate::auth::flow::one_time::{self, Made, Request};
 use crate::auth::flow::sign_up::{self, NewUser};
-use crate::auth::limits::Sending;
 use crate::auth::input;
+use crate::auth::limits::Sending;
 use crate::auth::mail::confirmation_url;
 use crate::auth::model::{Account, Contact};
 use crate::auth::refusal::Refusal;
@@ -42,7 +41,7 @@ pub(super) struct LinkAsked {
 pub(super) async fn generate(
     State(state): State<AuthState>,
     _: Server,
-    Extension(asker): Extension<Asker>,
+    Extension(caller): Extension<Asker>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     Payload(asked): Payload<LinkAsked>,
@@ -74,7 +73,7 @@ pub(super) async fn generate(
         ..NewUser::default()
     };
     let account = subject(&state, &mut transaction, purpose, &new).await?;
-    asker.acts_on("user", account.id);
+    caller.acts_on("user", &account.id);
     let to = match purpose {
         Purpose::EmailChangeNew | Purpose::EmailChangeCurrent => {
             change_of_email(&state, &mut transaction, &account, (purpose, &asked.new_email)).await?
@@ -180,7 +179,7 @@ pub(super) struct Invited {
 pub(super) async fn invite(
     State(state): State<AuthState>,
     _: Server,
-    Extension(asker): Extension<Asker>,
+    Extension(caller): Extension<Asker>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     Payload(invited): Payload<Invited>,
@@ -191,7 +190,7 @@ pub(super) async fn invite(
     let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
     let mut transaction = state.begin().await?;
     let account = subject(&state, &mut transaction, Purpose::Invite, &new).await?;
-    asker.acts_on("user", account.id);
+    caller.acts_on("user", &account.id);
     state.limits.take_sending(Sending::Invite, &contact).await?;
     let request =
         Request { purpose: Purpose::Invite, to: &contact, redirect_to: &redirect_to, challenge: None };

@@ -100,7 +100,7 @@ pub(super) async fn replace(
     Path(id): Path<String>,
     Payload(listed): Payload<Listed>,
 ) -> Result<Json<Value>, AuthError> {
-    asker.acts_on("roles", listed.roles.join(" "));
+    asker.acts_on("roles", &listed.roles.join(" "));
     if listed.roles.len() > MOST_OF_USER {
         return Err(AuthError::Invalid(format!("a user has at most {MOST_OF_USER} roles")));
     }

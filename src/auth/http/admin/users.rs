@@ -50,7 +50,7 @@ pub(super) async fn create(
         return Err(Refusal::UserExists.into());
     }
     let account = sign_up::create(&state, &mut transaction, &new).await?;
-    asker.acts_on("user", account.id);
+    asker.acts_on("user", &account.id);
     if let Some(second) = &second {
         set_contact(&state, &mut transaction, &account, second).await?;
     }
