@@ -24,8 +24,8 @@ use crate::auth::token::api_key::ApiKeyMac;
 use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
-    AuthLimits, AuthSettings, AuthState, CLEAN_UP, CleanUp, Parts, Providers, RelyingParty, SendMail,
-    SendSms, SessionCache, convert_imported, dev_mail, metadata_router, router,
+    AuthLimits, AuthSettings, AuthState, CLEAN_UP, Captcha, CleanUp, Parts, Providers, RelyingParty,
+    SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail, metadata_router, router,
 };
 use crate::gateway::{ErrorShape, Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
@@ -207,6 +207,7 @@ fn parts(
         identity: Arc::clone(&around.identity),
         bell,
         hooks: hooks(around, pool)?,
+        captcha: Captcha::new(&config.captcha, outbound(around.config)?).map_err(|error| wrong(&error))?,
         audit: Arc::clone(&around.audit),
     })
 }
@@ -309,12 +310,14 @@ fn start_jobs(
     let sender = sms_sender(around, captured)?;
     let sms =
         SendSms { clock: around.clock.clone(), vault: Arc::clone(vault), hooks: parts.hooks.clone(), sender };
+    let tell = TellOfUser { pool: pool.clone(), hooks: parts.hooks.clone() };
     let (clock, random) = (around.clock.clone(), around.random.clone());
     let clean_up = CleanUp { pool: pool.clone(), settings: parts.settings.clone(), clock: clock.clone() };
     let jobs = Jobs::new(pool, clock, random, bell, JobSettings::default())
         .handler(mail)
         .handler(sms)
         .handler(clean_up)
+        .handler(tell)
         .schedule(CLEAN_UP);
     let (tracker, stop) = around.tasks;
     tracker.spawn(jobs.run(stop.clone()));

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
+use super::captcha::Captcha;
 use super::error::AuthError;
 use super::hook::Hooks;
 use super::limits::AuthLimits;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub bell: JobBell,
     /// Code of the operator's that takes part.
     pub hooks: Hooks,
+    /// Asks whether somebody passed a captcha; none where nobody needs to.
+    pub captcha: Option<Captcha>,
     /// Keeps what was done.
     pub audit: Arc<dyn AuditLog>,
 }

@@ -1,5 +1,7 @@
 //! Making accounts, wherever they come from.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -7,6 +9,7 @@ use crate::auth::error::AuthError;
 use crate::auth::input::Username;
 use crate::auth::model::{Account, Contact, Identity};
 use crate::auth::oauth::Profile;
+use crate::auth::outbox;
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::{blocklists, broken_constraint, identities, users};
@@ -33,6 +36,8 @@ pub(crate) struct NewUser<'a> {
     pub(crate) role: Option<&'a str>,
     /// Whether it has no identifier.
     pub(crate) is_anonymous: bool,
+    /// Where it is made from; none for one that a server makes.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 impl Default for NewUser<'_> {
@@ -48,6 +53,7 @@ impl Default for NewUser<'_> {
             id: None,
             role: None,
             is_anonymous: false,
+            ip: None,
         }
     }
 }
@@ -121,6 +127,7 @@ pub(crate) async fn create(
         let names = (username.shown.as_str(), username.normalised.as_str());
         users::set_username(connection, id, names).await.map_err(taken)?;
     }
+    outbox::tell_of_user(state, connection, id, new.ip).await?;
     let account = users::by_id(connection, id).await?;
     account.ok_or_else(|| AuthError::Internal("the new account is gone".to_owned()))
 }

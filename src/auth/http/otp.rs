@@ -74,7 +74,8 @@ pub(super) async fn otp(
         let refusal = if asked.create_user { Refusal::SignupDisabled } else { Refusal::OtpDisabled };
         return Err(refusal.into());
     }
-    let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
+    let new =
+        NewUser { contact: Some(&contact), metadata: &metadata, ip: Some(origin.ip), ..NewUser::default() };
     if known.is_none() || state.settings.hides_accounts {
         sign_up::check_blocklists(&state, &new).await?;
     }
@@ -211,11 +212,11 @@ fn check_enabled(state: &AuthState, contact: &Contact) -> Result<(), AuthError> 
 async fn nothing(
     state: &AuthState,
     mut transaction: crate::auth::state::Transaction,
-) -> Result<Json<Value>, AuthError> {
     contact: &Contact,
+) -> Result<Json<Value>, AuthError> {
     crate::auth::outbox::send_nothing(state, &mut transaction).await?;
-    state.commit(transaction).await?;
     state.limits.give_back_sending(contact).await;
+    state.commit(transaction).await?;
     Ok(Json(json!({})))
 }
 

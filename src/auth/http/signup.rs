@@ -83,6 +83,7 @@ pub(super) async fn sign_up(
         username: username.as_ref(),
         password_hash: Some(&hash),
         metadata: &metadata,
+        ip: Some(origin.ip),
         ..NewUser::default()
     };
     with_contact(&state, &new, (&contact, challenge.as_ref(), is_theirs), &redirect_to, &origin).await
@@ -131,10 +132,10 @@ async fn with_contact(
                 return Err(Refusal::UserExists.into());
             }
             outbox::send_nothing(state, &mut transaction).await?;
-            state.commit(transaction).await?;
             if !autoconfirm {
                 state.limits.give_back_sending(contact).await;
             }
+            state.commit(transaction).await?;
             let hides = state.settings.hides_accounts;
             let shown = if hides { sign_up::pretend_new(state, new) } else { sign_up::pretend(state, new) };
             return Ok(Json(shown).into_response());
@@ -179,6 +180,7 @@ async fn anonymous(state: &AuthState, metadata: Value, origin: &Origin) -> Resul
         metadata: &metadata,
         app_metadata: Some(&app_metadata),
         is_anonymous: true,
+        ip: Some(origin.ip),
         ..NewUser::default()
     };
     sign_up::ask_hook(state, &new, origin).await?;

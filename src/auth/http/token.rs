@@ -205,7 +205,8 @@ async fn by_provider(
     };
     let contact = Contact::Email(input::email(&email)?);
     let metadata = input::metadata(known.user_metadata)?;
-    let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
+    let new =
+        NewUser { contact: Some(&contact), metadata: &metadata, ip: Some(origin.ip), ..NewUser::default() };
     if users::by_contact(&mut *state.connection().await?, &contact).await?.is_none() {
         if !state.settings.config.signup {
             return Err(Refusal::SignupDisabled.into());

@@ -201,6 +201,7 @@ fn new_user<'a>(
         metadata,
         app_metadata: Some(app_metadata),
         identity: Some((arrival.provider.name.as_str(), arrival.profile)),
+        ip: Some(arrival.origin.ip),
         ..NewUser::default()
     }
 }

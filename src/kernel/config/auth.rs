@@ -66,6 +66,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Who makes captchas.
+    pub enum CaptchaProvider {
+        /// Nobody asks for one.
+        Off = "none",
+        /// hCaptcha.
+        Hcaptcha = "hcaptcha",
+        /// Turnstile, of Cloudflare.
+        Turnstile = "turnstile",
+    }
+}
+
 section! {
     /// Tokens, API keys and accounts.
     pub struct AuthConfig {
@@ -143,6 +155,8 @@ section! {
         pub lockout: LockoutConfig = LockoutConfig::default();
         /// Requests per time to the routes of accounts, per address.
         pub rate_limits: AuthRateLimits = AuthRateLimits::default();
+        /// Captchas before sign-ups, sign-ins by password, and requests for codes and links.
+        pub captcha: CaptchaConfig = CaptchaConfig::default();
         /// Code of yours that takes part.
         pub hooks: HooksConfig = HooksConfig::default();
         /// The mail server. Without one mails are kept for `/dev/mail` in development and fail elsewhere.
@@ -323,12 +337,26 @@ section! {
 }
 
 section! {
+    /// Captchas before sign-ups, sign-ins by password, and requests for codes and links. Requests with the secret key need none.
+    pub struct CaptchaConfig {
+        /// Who makes them.
+        pub provider: CaptchaProvider = CaptchaProvider::Off;
+        /// Secret of the site, from the provider.
+        pub secret: Option<Secret> = None;
+        /// Where it is asked whether somebody has passed; the provider's own address unless set.
+        pub url: Option<String> = None;
+    }
+}
+
+section! {
     /// Code of yours that takes part: functions in the database and signed addresses.
     pub struct HooksConfig {
         /// Before an access token is signed; may change its claims.
         pub custom_access_token: HookConfig = HookConfig::default();
         /// Before a user is made; may refuse.
         pub before_user_created: HookConfig = HookConfig::default();
+        /// After a user was made; told of it in the background, again until it answers, and can refuse nothing.
+        pub after_user_created: HookConfig = HookConfig::default();
         /// After a password was tried; may refuse.
         pub password_verification_attempt: HookConfig = HookConfig::default();
         /// After a second factor was tried; may refuse.
