@@ -7,7 +7,7 @@ create table goforward.cron_schedules (
     kind        text not null check (kind <> ''),
     payload     jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
     enabled     boolean not null default true,
-    next_run_at timestamptz,
+    next_run_at timestamptz check (isfinite(next_run_at)),
     last_run_at timestamptz,
     last_error  text,
     created_at  timestamptz not null default now()

@@ -151,7 +151,9 @@ impl AuthLimits {
             Contact::Phone(_) => self.gaps.1,
         };
         if !gap.is_zero() {
-            let key = LimitKey { rule: "auth.recipient", object: Some(Arc::from(what.word())), subject };
+            // A change of address and one of number are two kinds.
+            let kind = format!("{} {}", contact.provider(), what.word());
+            let key = LimitKey { rule: "auth.recipient", object: Some(Arc::from(kind)), subject };
             let wait = self.limiter.take(&key, Quota { requests: 1, per: gap, burst: 1 }).await;
             if let Some(seconds) = wait.retry_after_seconds() {
                 return Err(too_soon(refusal, seconds));

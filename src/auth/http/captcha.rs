@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::Uri;
 use serde::Deserialize;
 use url::form_urlencoded::parse;
 
@@ -34,11 +35,20 @@ pub(super) async fn check(State(state): State<AuthState>, request: Request, next
     }
 }
 
+/// Whether a request can only be one for tokens by something that a person has proved before. Any other grant that it
+/// names too, however often, makes it one like all others.
+fn has_proof(uri: &Uri) -> bool {
+    let path = uri.path();
+    let query = parse(uri.query().unwrap_or_default().as_bytes());
+    let mut grants = query.filter_map(|(name, value)| (name == "grant_type").then_some(value)).peekable();
+    path.strip_prefix("/auth/v1").unwrap_or(path) == "/token"
+        && grants.peek().is_some()
+        && grants.all(|grant| matches!(&*grant, "refresh_token" | "pkce" | "id_token"))
+}
+
 async fn passed(state: &AuthState, request: Request) -> Result<Request, AuthError> {
     let Some(captcha) = &state.captcha else { return Ok(request) };
-    let grant = parse(request.uri().query().unwrap_or_default().as_bytes())
-        .find_map(|(name, value)| (name == "grant_type").then(|| value.into_owned()));
-    if matches!(grant.as_deref(), Some("refresh_token" | "pkce" | "id_token")) {
+    if has_proof(request.uri()) {
         return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
@@ -53,4 +63,27 @@ async fn passed(state: &AuthState, request: Request) -> Result<Request, AuthErro
     let token = meta.and_then(|meta| meta.captcha_token).unwrap_or_default();
     captcha.check(token.expose(), origin.ip).await?;
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_for_tokens_by_an_earlier_proof_passes_without() {
+        for (uri, expected) in [
+            ("/token?grant_type=refresh_token", true),
+            ("/auth/v1/token?grant_type=pkce", true),
+            ("/token?grant_type=id_token&x=1", true),
+            ("/token?grant_type=password", false),
+            ("/token?grant_type=refresh_token&grant_type=password", false),
+            ("/token?grant_type=password&grant_type=refresh_token", false),
+            ("/token?grant_type=refresh%5Ftoken", true),
+            ("/token", false),
+            ("/signup?grant_type=refresh_token", false),
+            ("/auth/v1/otp?grant_type=pkce", false),
+        ] {
+            assert_eq!(has_proof(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
 }

@@ -101,6 +101,9 @@ async fn what_strangers_may_do_needs_a_captcha_that_was_passed() {
             ask(path, with_token(body.clone(), down)).await.expect_error(503, "service_unavailable");
         }
     }
+    for path in ["/signup?grant_type=refresh_token", "/token?grant_type=refresh_token&grant_type=password"] {
+        ask(path, body.clone()).await.expect_error(400, "captcha_failed");
+    }
     let session =
         ask("/token?grant_type=password", with_token(body, "passed")).await.expect_status(200).json();
 

@@ -77,13 +77,14 @@ async fn mails_of_one_kind_wait_for_each_other_and_those_of_others_do_not() {
 
 #[tokio::test]
 async fn changes_of_address_are_spaced_by_the_account_whatever_the_address() {
-    let app = TestApp::with(options().set("auth.email.resend_after", "60s")).await;
+    let spaced = options().set("auth.email.resend_after", "60s").set("auth.phone.resend_after", "60s");
+    let app = TestApp::with(spaced).await;
     let me = signed_in(&app, &user(&app, "ada@example.com").await);
-    let change =
-        async |email: &str| me.send(Method::PUT, "/auth/v1/user", Some(json!({"email": email}))).await;
+    let change = async |body: Value| me.send(Method::PUT, "/auth/v1/user", Some(body)).await;
+    let both = json!({"email": "new@example.com", "phone": "+4915100000000"});
 
-    change("new@example.com").await.expect_status(200);
-    change("other@example.com").await.expect_error(429, "over_email_send_rate_limit");
+    change(both).await.expect_status(200);
+    change(json!({"email": "other@example.com"})).await.expect_error(429, "over_email_send_rate_limit");
 }
 
 #[tokio::test]
