@@ -24,10 +24,10 @@ use crate::auth::token::api_key::ApiKeyMac;
 use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
-    AuthLimits, AuthSettings, AuthState, CLEAN_UP, CleanUp, KeyCache, Parts, Providers, RelyingParty,
-    SendMail, SendSms, SessionCache, convert_imported, dev_mail, router,
+    AuthLimits, AuthSettings, AuthState, CLEAN_UP, Captcha, CleanUp, KeyCache, Parts, Providers, RelyingParty,
+    SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail, metadata_router, router,
 };
-use crate::gateway::{Mount, ServiceLimits};
+use crate::gateway::{ErrorShape, Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
 use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
@@ -44,7 +44,7 @@ use crate::kernel::outbound::{OutboundClient, OutboundOptions, WebhookSigner};
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::sms::{NoSms, SmsSender, TwilioConfig, TwilioSender, WebhookSender};
-use crate::kernel::vault::{RootSecret, Vault, VaultKey};
+use crate::kernel::vault::RootSecrets;
 
 /// The longest that an action may take (contract section 1).
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -101,8 +101,8 @@ impl Auth {
         let pool = connect(around.connections - for_sessions).await?;
         let session_pool = if for_sessions > 0 { connect(for_sessions).await? } else { pool.clone() };
         let bell = JobBell::default();
-        let root = RootSecret::new(config.root_secret.as_ref().unwrap_or(secret));
-        let parts = parts(&around, (pool.clone(), bell.clone()), (root, Arc::clone(&signer)))?;
+        let roots = roots(config, secret);
+        let parts = parts(&around, (pool.clone(), bell.clone()), (roots, Arc::clone(&signer)))?;
         convert_imported(&parts).await.map_err(|error| AppError::Auth(error.to_string()))?;
         let captured = (around.config.environment() == Environment::Development)
             .then(|| Captured::new(around.clock.clone()));
@@ -128,6 +128,7 @@ impl Auth {
             .limits(ServiceLimits { body_bytes, timeout: Some(TIMEOUT) })
             .cors(edge::rest_cors(config))
             .rate_limits(edge::rate_limits(&config.server))
+            .errors(ErrorShape::GoTrue)
             .authentication(crate::gateway::Authentication::Service)
             // Answers hold tokens beside what the client sent.
             .compress(false);
@@ -135,12 +136,25 @@ impl Auth {
             Mount::router("dev_mail", "/dev/mail", dev_mail::router(captured))
                 .authentication(crate::gateway::Authentication::Service)
         });
-        [Some(auth), mail].into_iter().flatten().collect()
+        let metadata =
+            Mount::whole_router("auth", METADATA, metadata_router(METADATA, PREFIX, self.state.clone()))
+                .cors(edge::rest_cors(config))
+                .errors(ErrorShape::GoTrue)
+                .authentication(crate::gateway::Authentication::Service);
+        [Some(auth), Some(metadata), mail].into_iter().flatten().collect()
     }
+}
+
+/// What stored secrets and MACs derive from: the configured secret, or the one that signs, and those listed beside it.
+pub(super) fn roots(config: &AuthConfig, signing: &Secret) -> RootSecrets {
+    let configured = config.root_secret.as_ref().filter(|secret| !secret.is_empty());
+    RootSecrets::new(configured.unwrap_or(signing), &config.previous_root_secrets)
 }
 
 /// Where the service is.
 const PREFIX: &str = "/auth/v1";
+/// Where clients of OAuth 2 look for what it says of itself (RFC 8414 section 3).
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 /// The first of our logins that may read and write accounts. Where the database cannot be asked there is no start: without
 /// accounts every token would count until it expires.
@@ -167,7 +181,7 @@ async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
 fn parts(
     around: &Surroundings<'_>,
     (pool, bell): (PgPool, JobBell),
-    (root, signer): (RootSecret, Arc<ArcSwap<Signer>>),
+    (roots, signer): (RootSecrets, Arc<ArcSwap<Signer>>),
 ) -> Result<Parts, AppError> {
     let config = &around.config.auth;
     let wrong = |error: &dyn std::fmt::Display| AppError::Auth(error.to_string());
@@ -176,8 +190,7 @@ fn parts(
     let passwords = password_config(config, settings.password_min_length);
     let leaked = leaked_passwords(around.config)?;
     let redirects = config.redirect_urls.iter().map(String::as_str);
-    let key = VaultKey::fingerprinted(&root).map_err(|error| wrong(&error))?;
-    let vault = Vault::new(key, Vec::new()).map_err(|error| wrong(&error))?;
+    let vault = roots.vault().map_err(|error| wrong(&error))?;
     let redirects = RedirectPolicy::new(&settings.site_url, redirects).map_err(|error| wrong(&error))?;
     Ok(Parts {
         relying_party: relying_party(&config.mfa, redirects.site_url())?,
@@ -186,12 +199,12 @@ fn parts(
         passwords: PasswordPolicy::new(&passwords, leaked),
         providers: providers(around, &settings)?,
         limits: AuthLimits::new(Arc::clone(&around.limiter), config),
-        refresh: RefreshMac::new(&root),
-        one_time: OneTimeMac::new(&root),
-        api_keys: ApiKeyMac::new(&root),
+        refresh: RefreshMac::new(&roots),
+        one_time: OneTimeMac::new(&roots),
+        api_keys: ApiKeyMac::new(&roots),
         key_cache: KeyCache::default(),
         vault: Arc::new(vault),
-        root,
+        roots,
         settings,
         pool: pool.clone(),
         clock: around.clock.clone(),
@@ -200,6 +213,7 @@ fn parts(
         identity: Arc::clone(&around.identity),
         bell,
         hooks: hooks(around, pool)?,
+        captcha: Captcha::new(&config.captcha, outbound(around.config)?).map_err(|error| wrong(&error))?,
         audit: Arc::clone(&around.audit),
     })
 }
@@ -302,12 +316,14 @@ fn start_jobs(
     let sender = sms_sender(around, captured)?;
     let sms =
         SendSms { clock: around.clock.clone(), vault: Arc::clone(vault), hooks: parts.hooks.clone(), sender };
+    let tell = TellOfUser { pool: pool.clone(), hooks: parts.hooks.clone() };
     let (clock, random) = (around.clock.clone(), around.random.clone());
     let clean_up = CleanUp { pool: pool.clone(), settings: parts.settings.clone(), clock: clock.clone() };
     let jobs = Jobs::new(pool, clock, random, bell, JobSettings::default())
         .handler(mail)
         .handler(sms)
         .handler(clean_up)
+        .handler(tell)
         .schedule(CLEAN_UP);
     let (tracker, stop) = around.tasks;
     tracker.spawn(jobs.run(stop.clone()));

@@ -5,6 +5,8 @@ use std::time::Instant;
 use sqlx::Connection;
 
 use crate::app::address;
+use crate::app::error::AppError;
+use crate::app::key_rotation;
 use crate::app::policy_commands::{carry_out, owner_of};
 use crate::app::probe;
 use crate::app::reach;
@@ -13,7 +15,8 @@ use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::auth::system_admins_without_factor;
 use crate::cli::{
-    ActionError, Actions, Finding, Keys, PolicyReport, PolicyTask, ServeOptions, Severity, StartReport,
+    ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, ServeOptions, Severity,
+    StartReport,
 };
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
@@ -55,16 +58,17 @@ impl Actions for Commands {
     async fn keys(&self, loaded: Loaded) -> Result<Keys, ActionError> {
         let config = &loaded.config;
         let random = Random::system();
-        let running =
-            address::of_running(&config.embedded.data_dir).filter(|_| config.database.is_embedded());
-        let (secrets, owner_url) = if config.database.is_embedded() {
-            let directory = &config.embedded.data_dir;
-            let secrets = ProjectSecrets::existing_in(directory, &config.auth, &random)?;
-            (secrets, embedded::owner_url_of(directory, config.embedded.loopback_port))
-        } else {
-            (ProjectSecrets::from_config(&config.auth, false, &random), None)
-        };
+        let directory = &config.embedded.data_dir;
+        let is_embedded = config.database.is_embedded();
+        let running = address::of_running(directory).filter(|_| is_embedded);
+        let secrets = existing_secrets(config, &random)?;
+        let loopback_port = config.embedded.loopback_port;
+        let owner_url = embedded::owner_url_of(directory, loopback_port).filter(|_| is_embedded);
         Ok(keys_of(config, running.unwrap_or_else(|| default_url(config)), &secrets, owner_url))
+    }
+
+    async fn rotate_keys(&self, loaded: Loaded) -> Result<KeyRotation, ActionError> {
+        key_rotation::rotate(&loaded.config).await
     }
 
     async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
@@ -104,6 +108,15 @@ impl Running {
             database: self.database.clone(),
             started_in_millis,
         }
+    }
+}
+
+/// The secrets of this installation, of which none are made.
+pub(super) fn existing_secrets(config: &Config, random: &Random) -> Result<ProjectSecrets, AppError> {
+    if config.database.is_embedded() {
+        ProjectSecrets::existing_in(&config.embedded.data_dir, &config.auth, random)
+    } else {
+        Ok(ProjectSecrets::from_config(&config.auth, false, random))
     }
 }
 

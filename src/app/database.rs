@@ -158,7 +158,7 @@ impl Opening<'_> {
 }
 
 /// Our own login, and the owner where somebody else keeps the password of that.
-fn audit_logins(owner: &Login, password: Option<&Secret>) -> Vec<Login> {
+pub(super) fn audit_logins(owner: &Login, password: Option<&Secret>) -> Vec<Login> {
     let own = password.map(|password| owner.as_user(SERVICE_LOGIN, password));
     own.into_iter().chain([owner.clone()]).collect()
 }

@@ -17,7 +17,7 @@ use crate::app::database::Database;
 use crate::app::rest::Rest;
 use crate::catalog::reload::CatalogHandle;
 use crate::gateway::server::App;
-use crate::gateway::{Gateway, Health};
+use crate::gateway::{ErrorShape, Gateway, Health, not_yet};
 use crate::kernel::db::embedded::{EmbeddedPostgres, State};
 use crate::kernel::db::lanes::Lanes;
 
@@ -54,7 +54,10 @@ impl App for Front {
     }
 }
 
-async fn unavailable() -> Response {
+async fn unavailable(request: Request<Body>) -> Response {
+    if request.uri().path().starts_with("/auth/v1/") {
+        return not_yet(ErrorShape::GoTrue, request.headers());
+    }
     let body = json!({
         "code": "PGRST000", "message": "Database connection error.", "details": "it cannot be reached", "hint": null,
     });

@@ -9,6 +9,7 @@ mod database;
 mod edge;
 mod error;
 mod front;
+mod key_rotation;
 mod listeners;
 mod policies;
 mod policy_commands;

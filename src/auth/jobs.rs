@@ -9,10 +9,10 @@ use sqlx::PgPool;
 
 use super::hook::{EmailData, HookError, HookName, Hooks, SendEmailInput, SendSmsInput, SmsData};
 use super::mail::{MailContext, Template, Templates};
-use super::outbox::{Letter, MAIL_JOB, Message, SEALED_FOR, SMS_JOB};
+use super::outbox::{Letter, MAIL_JOB, Message, NewsOfUser, SEALED_FOR, SMS_JOB, USER_JOB};
 use super::settings::AuthSettings;
 use super::store::clean_up::{Ended, remove_batch};
-use super::store::templates;
+use super::store::{identities, templates, users};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::TimeSpan;
 use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
@@ -194,6 +194,40 @@ impl JobHandler for SendSms {
     }
 }
 
+/// Tells the hook of users that were made.
+pub struct TellOfUser {
+    /// Where users are.
+    pub pool: PgPool,
+    /// The hook.
+    pub hooks: Hooks,
+}
+
+impl TellOfUser {
+    async fn tell(&self, job: &Job) -> Result<(), JobOutcome> {
+        let down = |error: sqlx::Error| JobOutcome::Retry(error.to_string());
+        let news =
+            NewsOfUser::deserialize(&job.payload).map_err(|error| JobOutcome::Dead(error.to_string()))?;
+        let mut connection = self.pool.acquire().await.map_err(down)?;
+        // Somebody who is gone already is no news.
+        let account = users::by_id(&mut connection, news.user).await.map_err(down)?;
+        let Some(account) = account.filter(|account| !account.is_deleted()) else { return Ok(()) };
+        let identities = identities::of_user(&mut connection, account.id).await.map_err(down)?;
+        drop(connection);
+        let user = account.shown(&identities, &[]);
+        self.hooks.after_user_created(user, news.ip.map(|ip| ip.to_string())).await.map_err(hook_failed)
+    }
+}
+
+impl JobHandler for TellOfUser {
+    fn kind(&self) -> &'static str {
+        USER_JOB
+    }
+
+    fn run<'a>(&'a self, job: &'a Job) -> RunningJob<'a> {
+        Box::pin(async { self.tell(job).await.map_or_else(|outcome| outcome, |()| JobOutcome::Done) })
+    }
+}
+
 /// The kind of the jobs that remove what has ended.
 const CLEAN_UP_JOB: &str = "auth.clean_up";
 
@@ -231,6 +265,7 @@ impl CleanUp {
             Ended::Devices => Some(chrono::Duration::days(400)),
             // Their owners see for a while what has become of them.
             Ended::ApiKeys => Some(chrono::Duration::days(30)),
+            Ended::SecurityEvents => span(config.security_events_kept).filter(|kept| !kept.is_zero()),
         }
     }
 

@@ -31,6 +31,39 @@ pub(crate) enum Limit {
     Keys,
 }
 
+/// Kinds of mails and messages: of each an account gets one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// That confirms a new account, sent again too.
+    Confirmation,
+    /// To sign in with.
+    MagicLink,
+    /// To set a new password with.
+    Recovery,
+    /// By an administrator.
+    Invite,
+    /// That confirms another address or number.
+    Change,
+    /// That shows that the user is present.
+    Reauthentication,
+    /// A second factor.
+    Factor,
+}
+
+impl Sending {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Confirmation => "confirmation",
+            Self::MagicLink => "magic_link",
+            Self::Recovery => "recovery",
+            Self::Invite => "invite",
+            Self::Change => "change",
+            Self::Reauthentication => "reauthentication",
+            Self::Factor => "factor",
+        }
+    }
+}
+
 /// The most of a quota that may come at once.
 const BURST: u32 = 30;
 /// The same for backends.
@@ -41,7 +74,7 @@ const BACKEND_BURST: u32 = 600;
 pub struct AuthLimits {
     limiter: Arc<dyn Limiter>,
     config: AuthRateLimits,
-    /// Time between two mails, and two messages, to one recipient.
+    /// Time between two mails, and two messages, of a kind for one account.
     gaps: (Duration, Duration),
 }
 
@@ -81,26 +114,62 @@ impl AuthLimits {
             .await
     }
 
-    /// Counts one mail or message that an action (`what`) is asked to send: per recipient, whether it has an account or
-    /// not, and over all addresses, as each costs money and reputation.
-    pub(crate) async fn take_sending(&self, what: &'static str, contact: &Contact) -> Result<(), AuthError> {
-        let (rule, requests, gap, refusal) = match contact {
-            Contact::Email(_) => {
-                ("auth.emails", self.config.emails_per_hour, self.gaps.0, Refusal::OverEmails)
-            }
-            Contact::Phone(_) => ("auth.sms", self.config.sms_per_hour, self.gaps.1, Refusal::OverSms),
+    /// Counts one mail or message of a kind: per recipient, whether it has an account or not, and over all addresses, as
+    /// each costs money and reputation.
+    pub(crate) async fn take_sending(&self, what: Sending, contact: &Contact) -> Result<(), AuthError> {
+        self.take_sending_for(what, contact, LimitSubject::Key(Arc::from(contact.as_str()))).await
+    }
+
+    /// The same for a user who has signed in: counted by the account, whoever is to get it.
+    pub(crate) async fn take_sending_of(
+        &self,
+        user: Uuid,
+        what: Sending,
+        contact: &Contact,
+    ) -> Result<(), AuthError> {
+        self.take_sending_for(what, contact, LimitSubject::User(Arc::from(user.to_string()))).await
+    }
+
+    /// Takes a mail or message off the count over all addresses that was counted and is not sent, as nobody is there. What
+    /// is counted of the recipient stays, and so does the answer: both are as they would be if somebody were.
+    pub(crate) async fn give_back_sending(&self, contact: &Contact) {
+        let (key, quota, _) = self.of_all(contact);
+        if quota.requests > 0 {
+            self.limiter.give_back(&key, quota).await;
+        }
+    }
+
+    async fn take_sending_for(
+        &self,
+        what: Sending,
+        contact: &Contact,
+        subject: LimitSubject,
+    ) -> Result<(), AuthError> {
+        let (all, quota, refusal) = self.of_all(contact);
+        let gap = match contact {
+            Contact::Email(_) => self.gaps.0,
+            Contact::Phone(_) => self.gaps.1,
         };
         if !gap.is_zero() {
-            let subject = LimitSubject::Key(Arc::from(contact.as_str()));
-            let key = LimitKey { rule: "auth.recipient", object: Some(Arc::from(what)), subject };
+            // A change of address and one of number are two kinds.
+            let kind = format!("{} {}", contact.provider(), what.word());
+            let key = LimitKey { rule: "auth.recipient", object: Some(Arc::from(kind)), subject };
             let wait = self.limiter.take(&key, Quota { requests: 1, per: gap, burst: 1 }).await;
             if let Some(seconds) = wait.retry_after_seconds() {
                 return Err(too_soon(refusal, seconds));
             }
         }
+        self.count(&all, quota, refusal).await
+    }
+
+    /// What is counted over all addresses.
+    fn of_all(&self, contact: &Contact) -> (LimitKey, Quota, Refusal) {
+        let (rule, requests, refusal) = match contact {
+            Contact::Email(_) => ("auth.emails", self.config.emails_per_hour, Refusal::OverEmails),
+            Contact::Phone(_) => ("auth.sms", self.config.sms_per_hour, Refusal::OverSms),
+        };
         let quota = Quota { requests, per: Duration::from_hours(1), burst: requests };
-        let subject = LimitSubject::Key(Arc::from("all"));
-        self.count(&LimitKey { rule, object: None, subject }, quota, refusal).await
+        (LimitKey { rule, object: None, subject: LimitSubject::Key(Arc::from("all")) }, quota, refusal)
     }
 
     async fn count(&self, key: &LimitKey, quota: Quota, refusal: Refusal) -> Result<(), AuthError> {

@@ -4,6 +4,7 @@
 //! and sessions. `oauth` signs in by other providers. `token` and `password` are pure: how tokens are made and judged, how passwords are hashed. `outbox` puts
 //! what is to be sent into the queue of jobs, in the transaction that it is about.
 
+mod captcha;
 mod error;
 mod event;
 mod flow;
@@ -22,20 +23,23 @@ mod outbox;
 pub mod password;
 pub mod redirect;
 mod refusal;
+mod reseal;
 mod session_cache;
 mod settings;
 mod state;
 mod store;
 pub mod token;
 
-pub use http::{dev_mail, router};
+pub use captcha::{Captcha, CaptchaConfigError};
+pub use http::{dev_mail, metadata_router, router};
 pub use import::{ImportError, convert_imported};
-pub use jobs::{CLEAN_UP, CleanUp, SendMail, SendSms};
+pub use jobs::{CLEAN_UP, CleanUp, SendMail, SendSms, TellOfUser};
 pub use key_cache::KeyCache;
 pub use limits::AuthLimits;
 pub use mfa::system_admins_without_factor;
 pub use mfa::webauthn::{RelyingParty, RelyingPartyError};
 pub use oauth::{ProviderConfigError, Providers};
+pub use reseal::{ResealError, Resealed, reseal};
 pub use session_cache::SessionCache;
 pub use settings::AuthSettings;
 pub use state::{AuthState, Parts};

@@ -3,8 +3,11 @@
 //!
 //! A letter holds codes and links, so it is sealed: the database holds none that can be used.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::error::AuthError;
 use super::flow::one_time::Made;
@@ -19,6 +22,8 @@ use crate::kernel::secret::Secret;
 
 /// The kind of the jobs that send mails.
 pub(crate) const MAIL_JOB: &str = "auth.mail";
+/// The kind of the jobs that tell the hook of new users.
+pub(crate) const USER_JOB: &str = "auth.after_user_created";
 /// The kind of the jobs that send messages.
 pub(crate) const SMS_JOB: &str = "auth.sms";
 /// What letters are sealed for.
@@ -99,6 +104,15 @@ pub(crate) struct Letter {
     pub(crate) site_url: String,
     /// When it is too late to send it, in Unix milliseconds.
     pub(crate) expires_at: i64,
+}
+
+/// What the hook is to be told of. The user itself is looked up then: nothing of it waits in the queue.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NewsOfUser {
+    /// The user.
+    pub(crate) user: Uuid,
+    /// Where it was made from.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 /// A text message as it waits.
@@ -194,6 +208,20 @@ async fn enqueue_sealed(
     let sealed = sealed.map_err(|error| AuthError::Internal(error.to_string()))?;
     let job = NewJob::new(kind, json!({"id": id, "sealed": sealed}));
     enqueue(connection, &job, state.clock.unix_millis()).await?;
+    Ok(())
+}
+
+/// Tells the hook of a user that is made, where somebody wants to know: once it is committed, and until the hook answers.
+pub(crate) async fn tell_of_user(
+    state: &Parts,
+    connection: &mut Connection,
+    user: Uuid,
+    ip: Option<IpAddr>,
+) -> Result<(), AuthError> {
+    if state.hooks.has_after_user_created() {
+        let job = NewJob::new(USER_JOB, json!(NewsOfUser { user, ip }));
+        enqueue(connection, &job, state.clock.unix_millis()).await?;
+    }
     Ok(())
 }
 

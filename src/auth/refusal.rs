@@ -38,6 +38,8 @@ pub(crate) enum Refusal {
     SessionNotFound,
     /// 401: No API key found in request.
     NoApiKey,
+    /// 400: The captcha was not passed.
+    CaptchaFailed,
     /// 404: There is nothing at this path.
     NotFound,
     /// 404: The user has no such session.
@@ -221,6 +223,11 @@ impl Refusal {
             Self::NoApiKey => {
                 Parts { status: 401, code: "no_authorization", message: "No API key found in request" }
             }
+            Self::CaptchaFailed => Parts {
+                status: 400,
+                code: "captcha_failed",
+                message: "captcha protection: request disallowed",
+            },
             Self::NotFound => {
                 Parts { status: 404, code: "not_found", message: "There is nothing at this path" }
             }

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
+use super::captcha::Captcha;
 use super::error::AuthError;
 use super::hook::Hooks;
 use super::key_cache::KeyCache;
@@ -32,7 +33,7 @@ use crate::kernel::identity::{Identity, Signer};
 use crate::kernel::jobs::JobBell;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
-use crate::kernel::vault::{RootSecret, Vault};
+use crate::kernel::vault::{RootSecrets, Vault};
 
 /// What the service needs; cheap to clone.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ pub struct Parts {
     /// Whom API keys spoke for a moment ago.
     pub key_cache: KeyCache,
     /// What the keys of everything else derive from.
-    pub root: RootSecret,
+    pub roots: RootSecrets,
     /// Encrypts what must be read again.
     pub vault: Arc<Vault>,
     /// Hashes passwords.
@@ -88,6 +89,8 @@ pub struct Parts {
     pub bell: JobBell,
     /// Code of the operator's that takes part.
     pub hooks: Hooks,
+    /// Asks whether somebody passed a captcha; none where nobody needs to.
+    pub captcha: Option<Captcha>,
     /// Keeps what was done.
     pub audit: Arc<dyn AuditLog>,
 }
@@ -132,21 +135,28 @@ impl Parts {
 
     /// A digest that only this project can compute, for looking something up by what must not be stored.
     pub(crate) fn digest(&self, purpose: &str, content: &[u8]) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.root.derive(purpose));
-        let mut digest = [0; 32];
-        digest.copy_from_slice(hmac::sign(&key, content).as_ref());
-        digest
+        digest_under(self.roots.mac_keys(purpose).current(), content)
+    }
+
+    /// The same under every root secret that is recognised, the current one first: for looking up what may be older.
+    pub(crate) fn digests(&self, purpose: &str, content: &[u8]) -> Vec<[u8; 32]> {
+        self.roots.mac_keys(purpose).all().map(|key| digest_under(key, content)).collect()
     }
 
     /// What is stored of the code that ends a flow.
     pub(crate) fn auth_code_digest(&self, code: Uuid) -> String {
-        hex::encode(self.digest("auth code mac", code.as_bytes()))
+        hex::encode(self.digest(AUTH_CODE, code.as_bytes()))
+    }
+
+    /// What may be stored of a code that somebody brings.
+    pub(crate) fn auth_code_digests(&self, code: Uuid) -> Vec<String> {
+        self.digests(AUTH_CODE, code.as_bytes()).iter().map(hex::encode).collect()
     }
 
     /// A secret that was sealed for a flow.
     pub(crate) fn open(&self, flow: Uuid, sealed: Option<&str>) -> Result<Option<Secret>, AuthError> {
         let Some(sealed) = sealed else { return Ok(None) };
-        let opened = self.vault.open("provider token", &flow.to_string(), sealed);
+        let opened = self.vault.open(PROVIDER_TOKEN, &flow.to_string(), sealed);
         let opened = opened.map_err(|error| AuthError::Internal(error.to_string()))?;
         let text =
             String::from_utf8(opened.to_vec()).map_err(|error| AuthError::Internal(error.to_string()))?;
@@ -194,6 +204,17 @@ impl Parts {
     pub(crate) async fn verify_nobody(&self, password: &Secret) -> Result<(), AuthError> {
         self.hasher.verify_nobody(password).await.map(drop).map_err(hashing)
     }
+}
+
+/// What the tokens of identity providers are sealed for.
+pub(crate) const PROVIDER_TOKEN: &str = "provider token";
+/// What the digests of codes that end flows are for.
+const AUTH_CODE: &str = "auth code mac";
+
+fn digest_under(key: &hmac::Key, content: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hmac::sign(key, content).as_ref());
+    digest
 }
 
 fn hashing(error: PasswordError) -> AuthError {

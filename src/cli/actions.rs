@@ -21,6 +21,9 @@ pub trait Actions {
     /// Finds the keys of this installation; starts nothing.
     fn keys(&self, loaded: Loaded) -> impl Future<Output = Result<Keys, ActionError>>;
 
+    /// Seals what the database holds anew, under the root secret of the configuration; servers may run meanwhile.
+    fn rotate_keys(&self, loaded: Loaded) -> impl Future<Output = Result<KeyRotation, ActionError>>;
+
     /// Asks the server of this configuration, on this machine, whether it is ready; an error says why it is not.
     fn health(&self, loaded: Loaded) -> impl Future<Output = Result<(), ActionError>>;
 
@@ -159,6 +162,15 @@ pub struct Keys {
     pub jwt_secret: Option<Secret>,
     /// Connection URL of the database's owner.
     pub database_url: Option<Secret>,
+}
+
+/// What became of sealed values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyRotation {
+    /// What was done, a line for each kind of values.
+    pub lines: Vec<String>,
+    /// What could not be done, a line each.
+    pub failures: Vec<String>,
 }
 
 /// What the operator should know once the server answers.

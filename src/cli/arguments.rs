@@ -34,7 +34,10 @@ pub(super) enum Command {
         command: ConfigCommand,
     },
     /// Print the API URL, the API keys and the secrets of this installation
+    #[command(args_conflicts_with_subcommands = true)]
     Keys {
+        #[command(subcommand)]
+        command: Option<KeysCommand>,
         #[command(flatten)]
         config: ConfigArguments,
         /// As JSON
@@ -61,6 +64,15 @@ pub(super) enum Command {
     },
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Encrypt stored secrets anew under auth.root_secret; those under auth.previous_root_secrets are opened
+    Rotate {
+        #[command(flatten)]
+        config: ConfigArguments,
+    },
 }
 
 #[derive(Debug, Subcommand)]

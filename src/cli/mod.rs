@@ -20,10 +20,10 @@ use crate::kernel::config::{ConfigError, Loaded, Loader, Source, printed_json, p
 use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
-    ActionError, Actions, Finding, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles, PolicyReport,
-    PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
+    ActionError, Actions, Finding, KeyRotation, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles,
+    PolicyReport, PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
 };
-use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, Serve};
+use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, KeysCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
 use policy::report_text;
 
@@ -86,7 +86,16 @@ fn carry_out(
             let text = if json { format!("{:#}\n", printed_json(&values)) } else { printed_text(&values) };
             print(out, &text)
         }
-        Command::Keys { config, json } => {
+        Command::Keys { command: Some(KeysCommand::Rotate { config }), .. } => {
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+            let done = runtime()?.block_on(actions.rotate_keys(loaded))?;
+            print(out, &done.lines.iter().fold(String::new(), |text, line| text + line + "\n"))?;
+            for failure in &done.failures {
+                let _ = writeln!(errors, "error: {}", one_line(failure));
+            }
+            Ok(u8::from(!done.failures.is_empty()))
+        }
+        Command::Keys { command: None, config, json } => {
             let loaded = load_and_warn(&config, Purpose::Show, variables, errors)?;
             let keys = runtime()?.block_on(actions.keys(loaded))?;
             print(out, &if json { keys_json(&keys) } else { keys_text(&keys) })

@@ -29,6 +29,12 @@ impl Actions for Fixed {
         Ok(keys())
     }
 
+    async fn rotate_keys(&self, loaded: Loaded) -> Result<KeyRotation, ActionError> {
+        let unopened = loaded.config.rest.plan_enabled.then(|| "1 open\nwith no key".to_owned());
+        let lines = vec!["mails: 3 sealed anew".to_owned(), "tokens: 0 sealed anew".to_owned()];
+        Ok(KeyRotation { lines, failures: unopened.into_iter().collect() })
+    }
+
     async fn health(&self, loaded: Loaded) -> Result<(), ActionError> {
         if loaded.config.server.port == 8000 { Ok(()) } else { Err("nobody is there".into()) }
     }
@@ -106,6 +112,15 @@ fn help_says_how_to_begin_and_how_to_set_what_has_no_flag() {
         assert!(code == 0 && errors.is_empty(), "{errors}");
         assert!(out.contains("GOFORWARD_SERVER__PORT") && out.contains("goforward config print"), "{out}");
     }
+}
+
+#[test]
+fn the_rotation_of_keys_says_what_was_done_and_fails_where_something_is_left() {
+    let done = "mails: 3 sealed anew\ntokens: 0 sealed anew\n".to_owned();
+    assert_eq!(call(&["keys", "rotate"], &[]), (0, done.clone(), String::new()));
+    let (code, out, errors) = call(&["keys", "rotate", "--set", "rest.plan_enabled=true"], &[]);
+    assert_eq!((code, out, errors.as_str()), (1, done, "error: 1 open with no key\n"));
+    assert_eq!(call(&["keys", "rotate", "--json"], &[]).0, 2);
 }
 
 #[test]

@@ -107,6 +107,7 @@ impl Gateway {
         let path = request.uri().path();
         let mount = self.mounts.iter().find(|mount| mount.takes(path)).unwrap_or(&self.unmounted);
         let headers = request.headers();
+        let errors = mount.errors.asked_for(headers);
         let kept = Kept {
             origin: headers.get(ORIGIN).cloned(),
             coding: if mount.compress { Coding::asked_for(headers) } else { None },
@@ -124,7 +125,7 @@ impl Gateway {
                 request_id = record.request_id.as_str(),
                 "a request handler panicked; the request was answered with 500"
             );
-            refusal::INTERNAL.answer(mount.errors)
+            refusal::INTERNAL.answer(errors)
         });
         self.finish(mount, response, kept, record).await
     }
@@ -163,9 +164,10 @@ impl Gateway {
         mut request: Request<Body>,
         record: &mut AccessRecord,
     ) -> Response<Body> {
+        let errors = mount.errors.asked_for(request.headers());
         if let Some(refusal) = self.check_size(mount, &request) {
             count_refusal(mount.name, "size");
-            return close_unread(refusal.answer(mount.errors), &request);
+            return close_unread(refusal.answer(errors), &request);
         }
         if let Some(policy) = &mount.cors
             && let Some(response) = policy.preflight(request.method(), request.headers())
@@ -185,18 +187,18 @@ impl Gateway {
                         request_id = record.request_id.as_str(),
                         "credentials refused: {error}"
                     );
-                    return close_unread(refusal::unidentified(mount.errors, &error), &request);
+                    return close_unread(refusal::unidentified(errors, &error), &request);
                 }
             }
             if record.caller.as_deref().is_some_and(|caller| !mount.is_in_scope(caller)) {
                 count_refusal(mount.name, "scope");
-                return close_unread(refusal::OUT_OF_SCOPE.answer(mount.errors), &request);
+                return close_unread(refusal::OUT_OF_SCOPE.answer(errors), &request);
             }
             match self.account(record.caller.as_deref()).await {
                 Ok(known) => account = known,
                 Err(error) => {
                     count_refusal(mount.name, "session");
-                    return close_unread(refusal::by_session(mount.errors, error), &request);
+                    return close_unread(refusal::by_session(errors, error), &request);
                 }
             }
         }
@@ -217,7 +219,7 @@ impl Gateway {
         };
         if let Some(seconds) = mount.rate_limits.check(mount.name, &context, &self.limiter).await {
             count_refusal(mount.name, "rate");
-            return close_unread(refusal::rate_limited(mount.errors, seconds), &request);
+            return close_unread(refusal::rate_limited(errors, seconds), &request);
         }
         let deadline = context.deadline;
         request.extensions_mut().insert(Arc::new(context));
@@ -227,7 +229,7 @@ impl Gateway {
         }
         match tokio::time::timeout_at(deadline.into(), mount.answer(request)).await {
             Ok(response) => response,
-            Err(_) => refusal::TIMED_OUT.answer(mount.errors),
+            Err(_) => refusal::TIMED_OUT.answer(errors),
         }
     }
 

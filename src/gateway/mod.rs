@@ -26,4 +26,4 @@ pub use health::Health;
 pub use mount::{Answering, Authentication, Middleware, Mount, RequestHandler, ServiceLimits};
 pub use options::GatewayOptions;
 pub use rate_limits::RateLimits;
-pub use refusal::ErrorShape;
+pub use refusal::{ErrorShape, not_yet};

@@ -2,13 +2,17 @@
 
 use axum::body::Body;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
 use crate::kernel::identity::{IdentityError, SessionRefusal};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const X_API_VERSION: HeaderName = HeaderName::from_static("x-supabase-api-version");
+const X_ERROR_CODE: HeaderName = HeaderName::from_static("x-sb-error-code");
+/// From this version on `code` is the code.
+const API_VERSION: &str = "2024-01-01";
 
 /// How a refusal's body looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +24,34 @@ pub enum ErrorShape {
     PostgRest,
     /// `{code, message}` with `Proxy-Status`: PostgREST with `client-error-verbosity = minimal`.
     PostgRestMinimal,
+    /// As GoTrue answers: `{code, error_code, msg}`, or [`GoTrueToday`](Self::GoTrueToday) where the request asks for it.
+    GoTrue,
+    /// `{code, message}` and the version in a header, for clients that name one.
+    GoTrueToday,
+}
+
+impl ErrorShape {
+    /// The shape that a request asks for.
+    pub(super) fn asked_for(self, headers: &HeaderMap) -> Self {
+        let version = headers.get(X_API_VERSION).and_then(|version| version.to_str().ok());
+        let is_new = version.is_some_and(|version| version >= API_VERSION);
+        if self == Self::GoTrue && is_new { Self::GoTrueToday } else { self }
+    }
+
+    fn is_gotrue(self) -> bool {
+        matches!(self, Self::GoTrue | Self::GoTrueToday)
+    }
+
+    /// The code as this shape's clients know it.
+    fn code(self, code: &'static str) -> &'static str {
+        match code {
+            "body_too_large" if self.is_gotrue() => "request_entity_too_large",
+            "timed_out" if self.is_gotrue() => "request_timeout",
+            "internal_error" if self.is_gotrue() => "unexpected_failure",
+            "sessions_unavailable" if self.is_gotrue() => "service_unavailable",
+            code => code,
+        }
+    }
 }
 
 /// A refusal that the gateway makes by itself.
@@ -67,6 +99,12 @@ pub(super) const RATE_LIMITED: Refusal = Refusal {
     message: "Too many requests",
     hint: "Wait as long as the Retry-After header says",
 };
+const NOT_YET: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "service_unavailable",
+    message: "The service cannot reach its data yet",
+    hint: "Try again in a moment",
+};
 pub(super) const OUT_OF_SCOPE: Refusal = Refusal {
     status: StatusCode::FORBIDDEN,
     code: "insufficient_scope",
@@ -82,14 +120,18 @@ pub(super) const INTERNAL: Refusal = Refusal {
 
 impl Refusal {
     pub(super) fn answer(self, shape: ErrorShape) -> Response<Body> {
+        let code = shape.code(self.code);
         let body = match shape {
+            ErrorShape::GoTrue | ErrorShape::GoTrueToday => {
+                return gotrue(self.status, code, self.message, shape);
+            }
             ErrorShape::Goforward => json!({"code": self.code, "message": self.message, "hint": self.hint}),
             ErrorShape::PostgRest => {
                 json!({"code": self.code, "details": null, "hint": self.hint, "message": self.message})
             }
             ErrorShape::PostgRestMinimal => json!({"code": self.code, "message": self.message}),
         };
-        respond(self.status, self.code, shape, &body)
+        respond(self.status, code, shape, &body)
     }
 }
 
@@ -152,6 +194,9 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
     if matches!(error, IdentityError::KeyMissing | IdentityError::KeyInvalid) {
         return respond(status, error.code(), ErrorShape::Goforward, &json!({"message": message}));
     }
+    if shape.is_gotrue() {
+        return gotrue(status, error.code(), &message, shape);
+    }
     let hint = match error {
         IdentityError::RoleRefused => {
             Some("Grant the role to the authenticator login, or name another role in the token")
@@ -170,7 +215,7 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
         ErrorShape::PostgRest => {
             json!({"code": error.code(), "details": error.details(), "hint": hint, "message": message})
         }
-        ErrorShape::Goforward => {
+        ErrorShape::Goforward | ErrorShape::GoTrue | ErrorShape::GoTrueToday => {
             json!({"code": error.code(), "message": message, "details": error.details(), "hint": hint})
         }
     };
@@ -184,11 +229,34 @@ pub(super) fn unidentified(shape: ErrorShape, error: &IdentityError) -> Response
     response
 }
 
+/// As GoTrue answers.
+fn gotrue(status: StatusCode, code: &str, message: &str, shape: ErrorShape) -> Response<Body> {
+    let body = if shape == ErrorShape::GoTrueToday {
+        json!({"code": code, "message": message})
+    } else {
+        json!({"code": status.as_u16(), "error_code": code, "msg": message})
+    };
+    let mut response = respond(status, code, shape, &body);
+    let headers = response.headers_mut();
+    if shape == ErrorShape::GoTrueToday {
+        headers.insert(X_API_VERSION, HeaderValue::from_static(API_VERSION));
+    }
+    headers.extend(HeaderValue::try_from(code).ok().map(|code| (X_ERROR_CODE, code)));
+    response
+}
+
+/// The answer while there is no service yet: the database has not been reached.
+pub fn not_yet(shape: ErrorShape, headers: &HeaderMap) -> Response<Body> {
+    let mut response = NOT_YET.answer(shape.asked_for(headers));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 fn respond(status: StatusCode, code: &str, shape: ErrorShape, body: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
-    if shape != ErrorShape::Goforward
+    if matches!(shape, ErrorShape::PostgRest | ErrorShape::PostgRestMinimal)
         && let Ok(value) = HeaderValue::try_from(format!("PostgREST; error={code}"))
     {
         response.headers_mut().insert(PROXY_STATUS, value);

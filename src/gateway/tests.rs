@@ -201,6 +201,42 @@ async fn token_errors_look_as_postgrests() {
 }
 
 #[tokio::test]
+async fn refusals_look_as_gotrues_in_the_version_that_the_request_asks_for() {
+    let limits = ServiceLimits { body_bytes: 3, ..ServiceLimits::default() };
+    let auth = echo("auth", "/auth/v1").errors(ErrorShape::GoTrue).limits(limits);
+    let gateway = gateway(vec![auth]);
+    let post = |version: Option<&str>| {
+        let request = Request::post("/auth/v1/signup").header("content-length", "4");
+        let request = version
+            .into_iter()
+            .fold(request, |request, version| request.header("x-supabase-api-version", version));
+        send(&gateway, request, Body::from("abcd"))
+    };
+
+    let old = post(None).await;
+    let older = post(Some("2023-01-01")).await;
+    let new = post(Some("2024-01-01")).await;
+
+    let code = "request_entity_too_large";
+    let expected = format!(r#"{{"code":413,"error_code":"{code}","msg":"The request body is too large"}}"#);
+    assert_eq!((old.status, old.text()), (413, expected.as_str()));
+    assert_eq!((older.text(), old.header("x-sb-error-code")), (expected.as_str(), Some(code)));
+    assert_eq!(old.header("x-supabase-api-version"), None);
+    assert_eq!(new.text(), format!(r#"{{"code":"{code}","message":"The request body is too large"}}"#));
+    assert_eq!(new.header("x-supabase-api-version"), Some("2024-01-01"));
+    assert_eq!(new.header("proxy-status"), None);
+}
+
+#[tokio::test]
+async fn before_there_is_a_service_its_clients_are_told_so_in_their_words() {
+    let answer = not_yet(ErrorShape::GoTrue, &HeaderMap::new());
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&body["code"], &body["error_code"]), (&503.into(), &"service_unavailable".into()));
+}
+
+#[tokio::test]
 async fn sizes_up_to_the_limits_pass_and_more_is_refused() {
     let options = GatewayOptions { max_url_bytes: 1000, max_header_bytes: 500, ..GatewayOptions::default() };
     let limits = ServiceLimits { body_bytes: 100, ..ServiceLimits::default() };

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, after};
 use super::clean_up::{self, CleanUp};
+use super::cron::CronTable;
 use super::schedule::Timetable;
 use super::store;
 use crate::kernel::clock::Clock;
@@ -94,6 +95,7 @@ impl Jobs {
         let mut round = Round {
             kinds: self.handlers.keys().copied().collect(),
             timetable: Timetable::new(std::mem::take(&mut self.schedules)),
+            cron: CronTable::new(),
             running: Running::default(),
             taken_back: None,
         };
@@ -130,6 +132,7 @@ impl Jobs {
             round.taken_back = Some(Instant::now());
         }
         let mut any = round.timetable.enqueue_due(&self.pool, now).await?;
+        any |= round.cron.enqueue_due(&self.pool, now).await?;
         let room = self.settings.concurrency.max(1).saturating_sub(round.running.len());
         if room > 0 {
             let lease_end = after(&self.clock, self.settings.lease);
@@ -181,6 +184,7 @@ async fn overdue(stop: &CancellationToken, patience: Duration) {
 struct Round {
     kinds: Vec<&'static str>,
     timetable: Timetable,
+    cron: CronTable,
     running: Running,
     taken_back: Option<Instant>,
 }

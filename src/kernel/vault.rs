@@ -2,7 +2,9 @@
 //!
 //! The root secret is outside of the database, so a dump of the database alone opens nothing. A sealed value says which
 //! key sealed it, so that keys rotate: a new key becomes the current one, the older ones still open, and values are
-//! sealed anew one by one ([`Vault::needs_reseal`]).
+//! sealed anew one by one ([`Vault::needs_reseal`]). [`RootSecrets`] does the same for all that derives from the root.
+
+mod roots;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::kernel::secret::Secret;
+
+pub use roots::{MacKeys, RootSecrets};
 
 /// The first part of every sealed value: format and version.
 const FORMAT: &str = "gfv1";

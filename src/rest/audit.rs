@@ -143,6 +143,7 @@ fn record(
         verb: verb.word(),
         schema: Arc::clone(&table.schema),
         table: Arc::clone(&table.name),
+        key: None,
         rows,
         outcome: failure.map_or(AuditOutcome::Done, |failure| failure.outcome),
         error_code: failure.map(|failure| failure.code.clone()),

@@ -59,6 +59,11 @@ pub(crate) async fn make(
     if let Some(user) = wish.user {
         check_number(state, connection, user, wish).await?;
     }
+    if let Some(imported) = &imported
+        && keys::is_kept(connection, &state.api_keys.digests(imported)).await?
+    {
+        return Err(Refusal::KeyExists.into());
+    }
     let key = imported.unwrap_or_else(|| ApiKey::mint(wish.kind, state.random.bytes()));
     let new = NewKey {
         id: state.new_id(),
@@ -165,17 +170,32 @@ pub(crate) async fn look_up(
     state: &Parts,
     asked: &[(&ApiKey, IpAddr)],
 ) -> Result<Vec<Option<HeldKey>>, AuthError> {
-    let digests: Vec<Vec<u8>> = asked.iter().map(|(key, _)| state.api_keys.digest(key)).collect();
-    let addresses: Vec<IpAddr> = asked.iter().map(|(_, address)| address.to_canonical()).collect();
+    // A key may be stored under the digest of an earlier root secret: it is asked for under each.
+    let (mut places, mut digests, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, (key, address)) in asked.iter().enumerate() {
+        for digest in state.api_keys.digests(key) {
+            places.push(place);
+            digests.push(digest);
+            addresses.push(address.to_canonical());
+        }
+    }
     let mut connection = state.connection().await?;
     let found = keys::look_up(&mut connection, (&digests, &addresses), state.now()).await?;
     let mut held: Vec<Option<HeldKey>> = asked.iter().map(|_| None).collect();
     for key in found {
-        let place = usize::try_from(key.place - 1).unwrap_or(usize::MAX);
+        let place = usize::try_from(key.place - 1).ok().and_then(|number| places.get(number).copied());
+        let Some((place, (presented, _))) = place.and_then(|place| Some((place, asked.get(place)?))) else {
+            continue;
+        };
         // An index has compared them, which need not take as long for every pair.
-        if asked.get(place).is_some_and(|(presented, _)| state.api_keys.matches(presented, &key.digest)) {
-            held[place] = Some(key);
+        if !state.api_keys.matches(presented, &key.digest) {
+            continue;
         }
+        if state.api_keys.is_outdated(presented, &key.digest) {
+            let digest = state.api_keys.digest(presented);
+            keys::set_digest(&mut connection, key.record.id, &key.digest, &digest).await?;
+        }
+        held[place] = Some(key);
     }
     Ok(held)
 }

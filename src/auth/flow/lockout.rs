@@ -16,11 +16,15 @@ use crate::auth::store::lockouts::{self, Counted, LockRule, Standing};
 use crate::kernel::config::TimeSpan;
 use crate::kernel::limits::LimitSubject;
 
+/// What the digests here are for.
+const LOCKOUT: &str = "lockout";
+
 /// Who tries to sign in as whom, from where.
 pub(crate) struct Attempt {
     pair: Vec<u8>,
     account: Vec<u8>,
-    device: Vec<u8>,
+    /// Of this device under each root secret, the current one first.
+    devices: Vec<Vec<u8>>,
     user: Option<Uuid>,
     standing: Standing,
 }
@@ -35,13 +39,17 @@ impl Attempt {
     ) -> Result<Self, AuthError> {
         let who = user.map_or_else(|| format!("name {name}"), |id| format!("user {id}"));
         let place = network(origin.ip);
-        let digest = |text: &str| state.digest("lockout", text.as_bytes()).to_vec();
+        let digest = |text: &str| state.digest(LOCKOUT, text.as_bytes()).to_vec();
         let (pair, account) = (digest(&format!("{who} {place}")), digest(&who));
-        let device = digest(&format!("device {place}"));
+        let devices: Vec<Vec<u8>> = state
+            .digests(LOCKOUT, format!("device {place}").as_bytes())
+            .into_iter()
+            .map(Vec::from)
+            .collect();
         let window = duration(state.settings.config.lockout.window);
-        let digests = (&*pair, &*account, &*device);
+        let digests = (&*pair, &*account, &*devices);
         let standing = lockouts::standing(connection, digests, user, window, state.now()).await?;
-        Ok(Self { pair, account, device, user, standing })
+        Ok(Self { pair, account, devices, user, standing })
     }
 
     /// The account that is named, if there is one.
@@ -122,8 +130,8 @@ impl Attempt {
         connection: &mut Connection,
     ) -> Result<(), AuthError> {
         lockouts::forget(connection, &self.pair).await?;
-        if let Some(user) = self.user {
-            lockouts::know_device(connection, user, &self.device, state.now()).await?;
+        if let (Some(user), Some(device)) = (self.user, self.devices.first()) {
+            lockouts::know_device(connection, user, device, state.now()).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Making accounts, wherever they come from.
 
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,6 +9,7 @@ use crate::auth::event::{SecurityEvent, raise};
 use crate::auth::input::Username;
 use crate::auth::model::{Account, Contact, Identity};
 use crate::auth::oauth::Profile;
+use crate::auth::outbox;
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::{blocklists, broken_constraint, identities, users};
@@ -128,6 +130,7 @@ pub(crate) async fn create(
     if let (Some(Contact::Email(email)), Some(origin)) = (new.contact, new.origin) {
         flag_look_alike(connection, (id, email), origin).await?;
     }
+    outbox::tell_of_user(state, connection, id, new.origin.map(|origin| origin.ip)).await?;
     let account = users::by_id(connection, id).await?;
     account.ok_or_else(|| AuthError::Internal("the new account is gone".to_owned()))
 }

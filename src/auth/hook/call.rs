@@ -46,6 +46,7 @@ pub struct Hooks {
     caller: HookCaller,
     access_token: Option<Place>,
     before_user_created: Option<Place>,
+    after_user_created: Option<Place>,
     password_attempt: Option<Place>,
     mfa_attempt: Option<Place>,
     send_email: Option<Place>,
@@ -85,6 +86,7 @@ impl Hooks {
         Ok(Self {
             access_token: place("custom_access_token", &config.custom_access_token)?,
             before_user_created: place("before_user_created", &config.before_user_created)?,
+            after_user_created: place("after_user_created", &config.after_user_created)?,
             password_attempt: place("password_verification_attempt", &config.password_verification_attempt)?,
             mfa_attempt: place("mfa_verification_attempt", &config.mfa_verification_attempt)?,
             send_email: place("send_email", &config.send_email)?,
@@ -114,6 +116,18 @@ impl Hooks {
     pub(crate) async fn before_user_created(&self, user: Value, ip: String) -> Result<(), HookError> {
         let Some(place) = &self.before_user_created else { return Ok(()) };
         let input = UserCreatedInput { metadata: self.metadata(HookName::BeforeUserCreated, Some(ip)), user };
+        self.call::<EmptyOutput>(place, &input).await.map(drop)
+    }
+
+    /// Whether somebody wants to know of new users.
+    pub(crate) fn has_after_user_created(&self) -> bool {
+        self.after_user_created.is_some()
+    }
+
+    /// Tells of a user that was made.
+    pub(crate) async fn after_user_created(&self, user: Value, ip: Option<String>) -> Result<(), HookError> {
+        let Some(place) = &self.after_user_created else { return Ok(()) };
+        let input = UserCreatedInput { metadata: self.metadata(HookName::AfterUserCreated, ip), user };
         self.call::<EmptyOutput>(place, &input).await.map(drop)
     }
 

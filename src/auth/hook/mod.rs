@@ -194,8 +194,8 @@ pub enum Decision {
     Reject,
 }
 
-/// Input of [`HookName::BeforeUserCreated`] and [`HookName::AfterUserCreated`]; their output is empty, or an error that
-/// blocks.
+/// Input of [`HookName::BeforeUserCreated`] and [`HookName::AfterUserCreated`]; their output is empty, or an error, by which
+/// the first blocks.
 #[derive(Clone, Debug, Serialize)]
 pub struct UserCreatedInput {
     /// About the call.

@@ -20,7 +20,7 @@ use crate::auth::model::{Method, NewTokens};
 use crate::auth::oauth::account::{Arrival, Outcome, admit, enter, unverified};
 use crate::auth::oauth::{ProviderTokens, Return, link};
 use crate::auth::refusal::Refusal;
-use crate::auth::state::{AuthState, Origin, Parts};
+use crate::auth::state::{AuthState, Origin, PROVIDER_TOKEN, Parts};
 use crate::auth::store::flows::{self, Flow};
 use crate::auth::token::pkce::auth_code;
 use crate::kernel::secret::Secret;
@@ -205,6 +205,6 @@ fn waiting(
 
 fn seal(state: &Parts, flow: Uuid, token: &Secret) -> Result<String, AuthError> {
     let (row, nonce) = (flow.to_string(), state.random.bytes());
-    let sealed = state.vault.seal("provider token", &row, token.expose().as_bytes(), nonce);
+    let sealed = state.vault.seal(PROVIDER_TOKEN, &row, token.expose().as_bytes(), nonce);
     sealed.map_err(|error| AuthError::Internal(error.to_string()))
 }

@@ -1,13 +1,14 @@
 //! POST `/factors`, `/factors/{id}/challenge`, `/factors/{id}/verify`, DELETE `/factors/{id}` (contract section 5).
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::answer::signed_in;
+use super::audit::Asker;
 use super::extract::{Entry, FirstProof, Payload, SignedIn};
 use crate::auth::error::AuthError;
 use crate::auth::flow::session::redeem;
@@ -53,10 +54,13 @@ impl NewFactor {
 pub(super) async fn enrol(
     State(state): State<AuthState>,
     user: SignedIn,
+    Extension(asker): Extension<Asker>,
     Payload(new): Payload<NewFactor>,
 ) -> Result<Json<Value>, AuthError> {
     let enrolled = enrolment::enrol(&state, &user.account, &user.session, new.parse()?).await?;
-    Ok(Json(enrolled.shown()))
+    let body = enrolled.shown();
+    asker.acts_on("factor", body["id"].as_str().unwrap_or_default());
+    Ok(Json(body))
 }
 
 /// The body of a challenge.

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::audit::Asker;
 use super::extract::{Payload, Project, Server, SignedIn};
 use crate::auth::error::AuthError;
 use crate::auth::flow::api_key::{self, Wish};
@@ -133,12 +134,14 @@ pub(super) async fn make(
     State(state): State<AuthState>,
     owner: Owner,
     origin: Origin,
+    Extension(asker): Extension<Asker>,
     Payload(wanted): Payload<Wanted>,
 ) -> Result<Response, AuthError> {
     state.limits.take(Limit::Keys, &origin).await?;
     let (wish, imported) = wish(&wanted, &owner, state.now())?;
     let mut transaction = state.begin().await?;
     let (kept, key) = api_key::make(&state, &mut transaction, &wish, imported).await?;
+    about(&asker, &kept, "key");
     transaction.commit().await?;
     Ok(made(&kept, &key))
 }
@@ -259,13 +262,23 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     owner: Owner,
     origin: Origin,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Response, AuthError> {
     state.limits.take(Limit::Keys, &origin).await?;
     let id = Uuid::parse_str(&id).map_err(|_| Refusal::PathIdNotUuid)?;
     let mut transaction = state.begin().await?;
     let (kept, key) = api_key::rotate(&state, &mut transaction, id, owner.user()).await?;
+    about(&asker, &kept, "new_key");
     transaction.commit().await?;
     Ok(made(&kept, &key))
+}
+
+/// Notes which key was made, and for whom.
+fn about(asker: &Asker, kept: &KeyRecord, kind: &'static str) {
+    asker.acts_on(kind, &kept.id);
+    if let Some(user) = kept.user_id {
+        asker.acts_on("user", &user);
+    }
 }
 
 /// A key that somebody has shown.

@@ -5,6 +5,7 @@ mod answer;
 mod audit;
 mod authorize;
 mod callback;
+mod captcha;
 mod confirm_page;
 pub mod dev_mail;
 mod extract;
@@ -34,6 +35,29 @@ use super::error::{AuthError, X_ERROR_CODE, shape};
 use super::refusal::Refusal;
 use super::state::AuthState;
 
+/// What the service says of itself at `place`, outside of its prefix, and there under its prefix (RFC 8414 section 3.1).
+pub fn metadata_router(place: &str, prefix: &str, state: AuthState) -> Router {
+    Router::new()
+        .route(place, get(public::openid_configuration))
+        .route(&format!("{place}{prefix}"), get(public::openid_configuration))
+        .fallback(async || AuthError::from(Refusal::NotFound))
+        .layer(from_fn(shape))
+        .with_state(state)
+}
+
+/// The actions that ask for a captcha, where one is configured: those by which strangers cost something.
+fn behind_captcha(state: &AuthState) -> Router<AuthState> {
+    Router::new()
+        .route("/signup", post(signup::sign_up))
+        .route("/token", post(token::token))
+        .route("/otp", post(otp::otp))
+        .route("/magiclink", post(otp::otp))
+        .route("/recover", post(otp::recover))
+        .route("/resend", post(otp::resend))
+        .route("/passkeys/authentication/options", post(passkeys::begin_authentication))
+        .route_layer(from_fn_with_state(state.clone(), captcha::check))
+}
+
 /// The routes, without the prefix.
 pub fn router(state: AuthState) -> Router {
     Router::new()
@@ -41,12 +65,8 @@ pub fn router(state: AuthState) -> Router {
         .route("/settings", get(public::settings))
         .route("/.well-known/jwks.json", get(public::keys))
         .route("/.well-known/openid-configuration", get(public::openid_configuration))
-        .route("/signup", post(signup::sign_up))
-        .route("/token", post(token::token))
-        .route("/otp", post(otp::otp))
-        .route("/magiclink", post(otp::otp))
-        .route("/recover", post(otp::recover))
-        .route("/resend", post(otp::resend))
+        .route("/.well-known/oauth-authorization-server", get(public::openid_configuration))
+        .merge(behind_captcha(&state))
         .route("/verify", get(verify::by_link).head(async || StatusCode::OK).post(verify::by_code))
         .route("/verify/confirm", post(verify::by_button))
         .route("/reauthenticate", get(otp::reauthenticate))
@@ -64,7 +84,6 @@ pub fn router(state: AuthState) -> Router {
         .route("/passkeys/{id}", patch(passkeys::rename).delete(passkeys::remove))
         .route("/passkeys/registration/options", post(passkeys::begin_registration))
         .route("/passkeys/registration/verify", post(passkeys::register))
-        .route("/passkeys/authentication/options", post(passkeys::begin_authentication))
         .route("/passkeys/authentication/verify", post(passkeys::authenticate))
         .route("/authorize", get(authorize::authorize))
         .route("/callback", get(callback::by_query).post(callback::by_form))

@@ -13,7 +13,7 @@ use crate::auth::error::AuthError;
 use crate::auth::flow::one_time::{self, Request};
 use crate::auth::flow::sign_up::{self, NewUser};
 use crate::auth::input;
-use crate::auth::limits::Limit;
+use crate::auth::limits::{Limit, Sending};
 use crate::auth::model::{Account, Contact};
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{AuthState, Origin};
@@ -62,9 +62,10 @@ pub(super) async fn otp(
     let redirect_to = redirect_to(&state, &wanted, &headers);
     let metadata = input::metadata(asked.data)?;
     // Before anybody looks whether there is an account.
-    state.limits.take_sending("otp", &contact).await?;
+    state.limits.take_sending(Sending::MagicLink, &contact).await?;
     let known = users::by_contact(&mut *state.connection().await?, &contact).await?;
     if known.is_none() && !(asked.create_user && state.settings.config.signup) {
+        state.limits.give_back_sending(&contact).await;
         if state.settings.hides_accounts {
             return Ok(Json(json!({})));
         }
@@ -110,10 +111,10 @@ pub(super) async fn recover(
     let contact = Contact::Email(input::email(&asked.email)?);
     let challenge = asked.challenge()?;
     let redirect_to = redirect_to(&state, &wanted, &headers);
-    state.limits.take_sending("recover", &contact).await?;
+    state.limits.take_sending(Sending::Recovery, &contact).await?;
     let mut transaction = state.begin().await?;
     let Some(account) = users::by_contact(&mut transaction, &contact).await? else {
-        return nothing(&state, transaction).await;
+        return nothing(&state, transaction, &contact).await;
     };
     let request = Request {
         purpose: Purpose::Recovery,
@@ -151,7 +152,11 @@ pub(super) async fn resend(
             "type must be signup or email_change with an email, sms or phone_change with a phone".to_owned(),
         )),
     };
-    state.limits.take_sending("resend", &contact).await?;
+    let what = match asked.r#type.as_str() {
+        "email_change" | "phone_change" => Sending::Change,
+        _ => Sending::Confirmation,
+    };
+    state.limits.take_sending(what, &contact).await?;
     let mut transaction = state.begin().await?;
     let account = users::by_contact(&mut transaction, &contact).await?;
     let waiting = match &account {
@@ -159,7 +164,7 @@ pub(super) async fn resend(
         None => None,
     };
     let (Some(account), Some((purpose, to))) = (account, waiting) else {
-        return nothing(&state, transaction).await;
+        return nothing(&state, transaction, &contact).await;
     };
     let request = Request { purpose, to: &to, redirect_to: &redirect_to, challenge: challenge.as_ref() };
     send(&state, transaction, &account, &request).await
@@ -183,7 +188,7 @@ pub(super) async fn reauthenticate(
     if !is_confirmed {
         return Err(Refusal::EmailNotConfirmed.into());
     }
-    state.limits.take_sending("reauthenticate", &contact).await?;
+    state.limits.take_sending_of(user.account.id, Sending::Reauthentication, &contact).await?;
     let transaction = state.begin().await?;
     let request =
         Request { purpose: Purpose::Reauthentication, to: &contact, redirect_to: "", challenge: None };
@@ -206,8 +211,10 @@ async fn counted(state: &AuthState, asked: &Asked, origin: &Origin) -> Result<Co
 async fn nothing(
     state: &AuthState,
     mut transaction: crate::auth::state::Transaction,
+    contact: &Contact,
 ) -> Result<Json<Value>, AuthError> {
     crate::auth::outbox::send_nothing(state, &mut transaction).await?;
+    state.limits.give_back_sending(contact).await;
     state.commit(transaction).await?;
     Ok(Json(json!({})))
 }

@@ -15,7 +15,7 @@ use crate::auth::flow::one_time;
 use crate::auth::flow::session::{begin, redeem};
 use crate::auth::flow::sign_up::{self, NewUser};
 use crate::auth::input;
-use crate::auth::limits::Limit;
+use crate::auth::limits::{Limit, Sending};
 use crate::auth::model::{Contact, Method};
 use crate::auth::outbox;
 use crate::auth::refusal::Refusal;
@@ -114,7 +114,7 @@ async fn with_contact(
         Contact::Phone(_) => config.phone.autoconfirm,
     };
     if !autoconfirm {
-        state.limits.take_sending("signup", contact).await?;
+        state.limits.take_sending(Sending::Confirmation, contact).await?;
     }
     let mut transaction = state.begin().await?;
     // Before the contact: else a name that is taken would tell which contacts are.
@@ -131,6 +131,9 @@ async fn with_contact(
                 return Err(Refusal::UserExists.into());
             }
             outbox::send_nothing(state, &mut transaction).await?;
+            if !autoconfirm {
+                state.limits.give_back_sending(contact).await;
+            }
             state.commit(transaction).await?;
             let hides = state.settings.hides_accounts;
             let shown = if hides { sign_up::pretend_new(state, new) } else { sign_up::pretend(state, new) };
@@ -176,6 +179,7 @@ async fn anonymous(state: &AuthState, metadata: Value, origin: &Origin) -> Resul
         metadata: &metadata,
         app_metadata: Some(&app_metadata),
         is_anonymous: true,
+        origin: Some(origin),
         ..NewUser::default()
     };
     sign_up::ask_hook(state, &new, origin).await?;

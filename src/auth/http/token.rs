@@ -273,7 +273,7 @@ async fn by_code(state: &AuthState, body: &Body, origin: &Origin) -> Result<Resp
     }
     let code = Uuid::parse_str(body.auth_code.expose()).map_err(|_| Refusal::FlowStateNotFound)?;
     let mut connection = state.connection().await?;
-    let flow = flows::take_by_code(&mut connection, &state.auth_code_digest(code)).await?;
+    let flow = flows::take_by_code(&mut connection, &state.auth_code_digests(code)).await?;
     drop(connection);
     let flow = flow.ok_or(Refusal::FlowStateNotFound)?;
     let issued_at = flow.auth_code_issued_at.unwrap_or(flow.created_at);

@@ -14,7 +14,7 @@ use crate::auth::flow::lockout::Attempt;
 use crate::auth::flow::one_time::{self, Request, take_code};
 use crate::auth::flow::sign_up::{self, NewUser};
 use crate::auth::input;
-use crate::auth::limits::Limit;
+use crate::auth::limits::{Limit, Sending};
 use crate::auth::model::{Account, Contact, merge};
 use crate::auth::outbox::{self, Notice};
 use crate::auth::refusal::Refusal;
@@ -260,14 +260,19 @@ async fn change_contacts(
         if is_taken && !state.settings.hides_accounts {
             return Err(Refusal::EmailExists.into());
         }
+        if !config.email.autoconfirm {
+            state.limits.take_sending_of(account.id, Sending::Change, &contact).await?;
+        }
         users::begin_change(connection, account.id, &contact, now).await?;
         if is_taken {
             // Looks like every other change, and waits for a mail that nobody gets.
             outbox::send_nothing(state, connection).await?;
+            if !config.email.autoconfirm {
+                state.limits.give_back_sending(&contact).await;
+            }
         } else if config.email.autoconfirm {
             contact_change::apply(state, connection, account, &contact).await?;
         } else {
-            state.limits.take_sending("email_change", &contact).await?;
             let account = users::by_id(connection, account.id).await?.ok_or(Refusal::UserGone)?;
             if let Some(current) = account.email.clone().filter(|_| config.email.secure_change) {
                 let to = Contact::Email(current);
@@ -285,7 +290,7 @@ async fn change_contacts(
         if config.phone.autoconfirm {
             contact_change::apply(state, connection, account, &contact).await?;
         } else {
-            state.limits.take_sending("phone_change", &contact).await?;
+            state.limits.take_sending_of(account.id, Sending::Change, &contact).await?;
             send(state, connection, account, (Purpose::PhoneChange, &contact), prepared).await?;
         }
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::security_key;
 use super::{check_verification, code_digest, find, oldest_challenge, span};
 use crate::auth::error::AuthError;
+use crate::auth::limits::Sending;
 use crate::auth::model::{Account, Contact, Factor, FactorType};
 use crate::auth::outbox;
 use crate::auth::state::{Origin, Parts};
@@ -62,7 +63,7 @@ pub(crate) async fn challenge(
     };
     let code = match phone(&factor) {
         Some(to) => {
-            state.limits.take_sending("second_factor", &to).await?;
+            state.limits.take_sending_of(account.id, Sending::Factor, &to).await?;
             let code = new_code(state)?;
             challenge.otp_code = Some(code_digest(state, challenge.id, code.expose()));
             Some((to, code))

@@ -14,6 +14,7 @@ pub(crate) mod totp;
 pub(crate) mod verification;
 pub(crate) mod webauthn;
 
+use aws_lc_rs::hmac;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
@@ -26,7 +27,10 @@ use refusal::FactorRefusal;
 use totp::TotpSecret;
 
 /// What the secrets of authenticator apps are sealed for.
-const TOTP_SECRET: &str = "totp secret";
+pub(crate) const TOTP_SECRET: &str = "totp secret";
+
+/// What the digests of codes that were sent are for.
+const FACTOR_CODE: &str = "factor code mac";
 
 /// The role of the application whose holders must have a second factor in production.
 const SYSTEM_ADMIN: &str = "system_admin";
@@ -74,7 +78,18 @@ fn check_verification(config: &MfaConfig, kind: FactorType) -> Result<(), AuthEr
 
 /// What is stored of a code that was sent for a challenge.
 fn code_digest(state: &Parts, challenge: Uuid, code: &str) -> String {
-    hex::encode(state.digest("factor code mac", &[challenge.as_bytes(), code.as_bytes()].concat()))
+    hex::encode(state.digest(FACTOR_CODE, &code_of(challenge, code)))
+}
+
+/// Whether a code is the one that was sent for a challenge, in constant time.
+fn is_code(state: &Parts, challenge: Uuid, code: &str, stored: &str) -> bool {
+    let content = code_of(challenge, code);
+    let mac = state.roots.mac_keys(FACTOR_CODE);
+    mac.any_makes(stored.as_bytes(), |key| hex::encode(hmac::sign(key, &content)))
+}
+
+fn code_of(challenge: Uuid, code: &str) -> Vec<u8> {
+    [challenge.as_bytes(), code.as_bytes()].concat()
 }
 
 /// The secret of an authenticator app as it is stored.

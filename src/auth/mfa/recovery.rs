@@ -19,7 +19,7 @@ pub(crate) async fn renew(
 ) -> Result<[RecoveryCode; COUNT], AuthError> {
     refuse_anonymous(account)?;
     let codes = RecoveryCode::generate_set(std::array::from_fn(|_| state.random.bytes()));
-    let mac = RecoveryCodeMac::new(&state.root);
+    let mac = RecoveryCodeMac::new(&state.roots);
     let digests: Vec<_> = codes.iter().map(|code| mac.digest(account.id, code)).collect();
     let mut transaction = state.begin().await?;
     users::lock(&mut transaction, account.id).await?.ok_or(Refusal::UserGone)?;
@@ -42,11 +42,11 @@ pub(crate) async fn verify(
 ) -> Result<Grant, AuthError> {
     let user = session.user_id;
     let code = RecoveryCode::parse(typed.expose()).ok_or(FactorRefusal::VerificationFailed)?;
-    let digest = RecoveryCodeMac::new(&state.root).digest(user, &code);
+    let digests = RecoveryCodeMac::new(&state.roots).digests(user, &code);
     let mut transaction = state.begin().await?;
     users::lock(&mut transaction, user).await?.ok_or(Refusal::UserGone)?;
     let session = sessions::lock(&mut transaction, session.id).await?.ok_or(Refusal::SessionNotFound)?;
-    if !recovery_codes::take(&mut transaction, user, &digest, state.now()).await? {
+    if !recovery_codes::take(&mut transaction, user, &digests, state.now()).await? {
         return Err(FactorRefusal::VerificationFailed.into());
     }
     let grant = elevate(state, &mut transaction, &session, Method::RecoveryCode, origin).await?;

@@ -1,13 +1,12 @@
 //! Answering a challenge: the factor counts from then on, and the session is raised to `aal2`.
 
 use serde_json::Value;
-use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::refusal::FactorRefusal;
 use super::security_key;
 use super::totp::TotpSecret;
-use super::{TOTP_SECRET, check_verification, code_digest, find, oldest_challenge, seal};
+use super::{TOTP_SECRET, check_verification, find, is_code, oldest_challenge, seal};
 use crate::auth::error::AuthError;
 use crate::auth::flow::session::{Grant, elevate};
 use crate::auth::hook::MfaVerificationAttemptInput;
@@ -202,8 +201,7 @@ fn open(state: &Parts, factor: Uuid, stored: &str) -> Result<TotpSecret, AuthErr
 
 fn check_phone(state: &Parts, challenge: &Challenge, code: &Secret) -> Result<(), AuthError> {
     let stored = challenge.otp_code.as_deref().unwrap_or_default();
-    let presented = code_digest(state, challenge.id, code.expose().trim());
-    if bool::from(stored.as_bytes().ct_eq(presented.as_bytes())) {
+    if is_code(state, challenge.id, code.expose().trim(), stored) {
         Ok(())
     } else {
         Err(FactorRefusal::VerificationFailed.into())

@@ -12,6 +12,7 @@ use super::provider::Provider;
 use crate::auth::error::AuthError;
 use crate::auth::flow::one_time::{self, Request};
 use crate::auth::flow::sign_up::{self, NewUser};
+use crate::auth::limits::Sending;
 use crate::auth::model::{Account, Contact, merge};
 use crate::auth::outbox::{self, Notice};
 use crate::auth::refusal::Refusal;
@@ -257,7 +258,7 @@ async fn ask_for_confirmation(
 ) -> Result<(), AuthError> {
     let Some(contact) = account.email.clone().map(Contact::Email) else { return Ok(()) };
     let request = Request { purpose: Purpose::Signup, to: &contact, redirect_to, challenge: None };
-    let sent = match state.limits.take_sending("signup", &contact).await {
+    let sent = match state.limits.take_sending(Sending::Confirmation, &contact).await {
         Ok(()) => one_time::send(state, connection, account, &request).await,
         Err(error) => Err(error),
     };

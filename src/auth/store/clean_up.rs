@@ -30,10 +30,12 @@ pub(crate) enum Ended {
     Devices,
     /// API keys that ran out or were replaced before.
     ApiKeys,
+    /// Security events that happened before.
+    SecurityEvents,
 }
 
 impl Ended {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Sessions,
         Self::IdleSessions,
         Self::OneTimeTokens,
@@ -44,6 +46,7 @@ impl Ended {
         Self::Lockouts,
         Self::Devices,
         Self::ApiKeys,
+        Self::SecurityEvents,
     ];
 
     fn statement(self) -> &'static str {
@@ -94,6 +97,10 @@ impl Ended {
                 "delete from goforward.auth_api_keys where id in (
                     select id from goforward.auth_api_keys where least(expires_at, overlap_until, revoked_at) < $1
                     limit $2 for update skip locked)"
+            }
+            Self::SecurityEvents => {
+                "delete from goforward.security_events where id in (
+                    select id from goforward.security_events where occurred_at < $1 limit $2 for update skip locked)"
             }
             Self::Devices => {
                 "delete from goforward.auth_known_devices where (user_id, digest) in (

@@ -85,6 +85,8 @@ pub(crate) struct Record {
     pub(crate) occurred_at: DateTime<Utc>,
     /// What was done.
     pub(crate) verb: String,
+    /// What it was done to.
+    pub(crate) key: Option<Value>,
     /// How it ended.
     pub(crate) outcome: String,
     /// Why it did not end well.
@@ -110,7 +112,7 @@ pub(crate) async fn audit(
     (limit, offset): (i64, i64),
 ) -> Result<Vec<Record>, sqlx::Error> {
     sqlx::query_as(
-        "select id, occurred_at, verb, outcome, error_code, actor, role, ip, agent, session, request_id
+        "select id, occurred_at, verb, key, outcome, error_code, actor, role, ip, agent, session, request_id
          from goforward.audit_log
          where schema_name = 'auth' and table_name = 'users'
             and ($1::text is null or position(lower($1) in verb) > 0)

@@ -97,13 +97,13 @@ pub(crate) async fn remove_of_user(connection: &mut PgConnection, user: Uuid) ->
         .map(drop)
 }
 
-/// Ends the flow of a code: who gets it has had it first.
+/// Ends the flow of a code, which is stored as one of these digests: who gets it has had it first.
 pub(crate) async fn take_by_code(
     connection: &mut PgConnection,
-    code_digest: &str,
+    code_digests: &[String],
 ) -> Result<Option<Flow>, sqlx::Error> {
-    sqlx::query_as(concat!("delete from auth.flow_state where auth_code = $1 returning ", columns!()))
-        .bind(code_digest)
+    sqlx::query_as(concat!("delete from auth.flow_state where auth_code = any ($1) returning ", columns!()))
+        .bind(code_digests)
         .fetch_optional(connection)
         .await
 }

@@ -80,6 +80,30 @@ pub(crate) async fn insert(
     .await
 }
 
+/// Whether a key is there already under one of these digests.
+pub(crate) async fn is_kept(connection: &mut PgConnection, digests: &[Vec<u8>]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from goforward.auth_api_keys where digest = any ($1))")
+        .bind(digests)
+        .fetch_one(connection)
+        .await
+}
+
+/// Gives a key another digest, unless somebody else has.
+pub(crate) async fn set_digest(
+    connection: &mut PgConnection,
+    id: Uuid,
+    from: &[u8],
+    to: &[u8],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update goforward.auth_api_keys set digest = $3 where id = $1 and digest = $2")
+        .bind(id)
+        .bind(from)
+        .bind(to)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// How many keys a user has, of a session or of none: those that nothing has replaced, and all.
 pub(crate) async fn count(
     connection: &mut PgConnection,

@@ -45,17 +45,17 @@ pub(crate) struct Standing {
     pub(crate) failures: i32,
 }
 
-/// The standing of an account at an address: digests of the pair, the account and the device.
+/// The standing of an account at an address: digests of the pair, of the account, and those that the device may have.
 pub(crate) async fn standing(
     connection: &mut PgConnection,
-    (pair, account, device): (&[u8], &[u8], &[u8]),
+    (pair, account, devices): (&[u8], &[u8], &[Vec<u8>]),
     user: Option<Uuid>,
     window: Duration,
     now: DateTime<Utc>,
 ) -> Result<Standing, sqlx::Error> {
     sqlx::query_as(
         "select
-            exists (select from goforward.auth_known_devices where user_id = $4 and digest = $3) as is_known_device,
+            exists (select from goforward.auth_known_devices where user_id = $4 and digest = any ($3)) as is_known_device,
             exists (select from goforward.auth_lockouts
                     where kind = 'account' and digest = $2 and locked_until > $5) as is_account_locked,
             coalesce((select failures from goforward.auth_lockouts
@@ -64,7 +64,7 @@ pub(crate) async fn standing(
     )
     .bind(pair)
     .bind(account)
-    .bind(device)
+    .bind(devices)
     .bind(user)
     .bind(now)
     .bind(now - window)

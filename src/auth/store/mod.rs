@@ -17,6 +17,7 @@ pub(crate) mod one_time_tokens;
 pub(crate) mod passkeys;
 pub(crate) mod recovery_codes;
 pub(crate) mod roles;
+pub(crate) mod sealed;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod templates;

@@ -25,19 +25,20 @@ pub(crate) async fn replace(
     .map(drop)
 }
 
-/// Uses up a code; `false` if the user has no such code left.
+/// Uses up a code, which is stored as one of these digests; `false` if the user has no such code left.
 pub(crate) async fn take(
     connection: &mut PgConnection,
     user: Uuid,
-    digest: &[u8; 32],
+    digests: &[[u8; 32]],
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
+    let digests: Vec<&[u8]> = digests.iter().map(<[u8; 32]>::as_slice).collect();
     sqlx::query(
         "update goforward.auth_recovery_codes set used_at = $3
-         where user_id = $1 and digest = $2 and used_at is null",
+         where user_id = $1 and digest = any ($2) and used_at is null",
     )
     .bind(user)
-    .bind(digest.as_slice())
+    .bind(digests)
     .bind(now)
     .execute(connection)
     .await

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::kernel::secret::Secret;
-use crate::kernel::vault::RootSecret;
+use crate::kernel::vault::{MacKeys, RootSecrets};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// How many random bytes a key carries: 192 bits.
@@ -141,23 +141,37 @@ impl fmt::Debug for ApiKey {
 
 /// Makes the digests that the database holds.
 #[derive(Clone)]
-pub struct ApiKeyMac(hmac::Key);
+pub struct ApiKeyMac(MacKeys);
 
 impl ApiKeyMac {
-    /// With the key that derives from the root secret.
-    pub fn new(root: &RootSecret) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &root.derive("api key mac")))
+    /// With the keys that derive from the root secrets.
+    pub fn new(roots: &RootSecrets) -> Self {
+        Self(roots.mac_keys("api key mac"))
     }
 
     /// The HMAC-SHA256 of a key. Look-ups go by it: without the MAC key nobody steers what an index compares.
     pub fn digest(&self, key: &ApiKey) -> Vec<u8> {
-        hmac::sign(&self.0, key.expose().as_bytes()).as_ref().to_vec()
+        digest_of(self.0.current(), key)
+    }
+
+    /// Every digest that the key may be stored under, the current one first: it may be older than the root secret.
+    pub fn digests(&self, key: &ApiKey) -> Vec<Vec<u8>> {
+        self.0.all().map(|mac| digest_of(mac, key)).collect()
     }
 
     /// Whether a stored digest is that of the key, in constant time.
     pub fn matches(&self, key: &ApiKey, digest: &[u8]) -> bool {
-        self.digest(key).ct_eq(digest).into()
+        self.0.any_makes(digest, |mac| digest_of(mac, key))
     }
+
+    /// Whether a stored digest that [`matches`](Self::matches) is to be replaced: an earlier root secret made it.
+    pub fn is_outdated(&self, key: &ApiKey, digest: &[u8]) -> bool {
+        !bool::from(self.digest(key).ct_eq(digest))
+    }
+}
+
+fn digest_of(mac: &hmac::Key, key: &ApiKey) -> Vec<u8> {
+    hmac::sign(mac, key.expose().as_bytes()).as_ref().to_vec()
 }
 
 impl fmt::Debug for ApiKeyMac {
@@ -200,7 +214,7 @@ mod tests {
     use crate::kernel::random::Random;
 
     fn mac(secret: &str) -> ApiKeyMac {
-        ApiKeyMac::new(&RootSecret::new(&Secret::new(secret)))
+        ApiKeyMac::new(&RootSecrets::new(&Secret::new(secret), &[]))
     }
 
     #[test]
@@ -262,6 +276,16 @@ mod tests {
         assert!(!mac("b").matches(&key, &digest));
         assert!(!mac("a").matches(&ApiKey::mint(KeyKind::Personal, [8; 24]), &digest));
         assert!(!mac("a").matches(&key, b""));
+    }
+
+    #[test]
+    fn a_key_is_recognised_under_an_earlier_secret_that_is_listed_and_asks_for_a_new_digest() {
+        let key = ApiKey::mint(KeyKind::Personal, [7; 24]);
+        let old = mac("a").digest(&key);
+        let rotated = ApiKeyMac::new(&RootSecrets::new(&Secret::new("b"), &[Secret::new("a")]));
+        assert!(rotated.matches(&key, &old) && rotated.is_outdated(&key, &old));
+        assert_eq!(rotated.digests(&key), [mac("b").digest(&key), old]);
+        assert!(!rotated.is_outdated(&key, &rotated.digest(&key)));
     }
 
     #[test]

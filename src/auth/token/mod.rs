@@ -1,7 +1,7 @@
 //! The tokens of auth: how each is made, recognised, kept at rest and judged.
 //!
 //! Everything here is pure. Random bytes and the time come in as arguments, keys come from
-//! [`RootSecret::derive`](crate::kernel::vault::RootSecret::derive), and nothing that leaves for the database can be used
+//! [`RootSecrets`](crate::kernel::vault::RootSecrets), and nothing that leaves for the database can be used
 //! as a token.
 
 pub mod api_key;

@@ -9,10 +9,9 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use subtle::ConstantTimeEq;
 
 use crate::kernel::secret::Secret;
-use crate::kernel::vault::RootSecret;
+use crate::kernel::vault::{MacKeys, RootSecrets};
 
 /// How often a wrong code may be tried against a token before it is dead (threat B05).
 pub const MAX_ATTEMPTS: u32 = 5;
@@ -280,55 +279,67 @@ impl fmt::Debug for WireValue {
 /// Makes the stored form of tokens.
 #[derive(Clone)]
 pub struct OneTimeMac {
-    link: hmac::Key,
-    stored: hmac::Key,
+    link: MacKeys,
+    stored: MacKeys,
 }
 
 impl OneTimeMac {
-    /// With the keys that derive from the root secret.
-    pub fn new(root: &RootSecret) -> Self {
-        Self {
-            link: hmac::Key::new(hmac::HMAC_SHA256, &root.derive("one time link mac")),
-            stored: hmac::Key::new(hmac::HMAC_SHA256, &root.derive("one time token mac")),
-        }
+    /// With the keys that derive from the root secrets: the current one makes tokens, those of all are recognised.
+    pub fn new(roots: &RootSecrets) -> Self {
+        Self { link: roots.mac_keys("one time link mac"), stored: roots.mac_keys("one time token mac") }
     }
 
     /// The value of a code for its recipient: the email address, or the phone number without `+`, as the account has it.
     pub fn wire(&self, recipient: &str, code: &Otp, pkce: bool) -> WireValue {
-        let mut context = hmac::Context::with_key(&self.link);
-        context.update(recipient.as_bytes());
-        context.update(&[0]);
-        context.update(code.expose().as_bytes());
-        let mut hash = hex::encode(context.sign());
-        hash.truncate(HASH_LENGTH);
-        let prefix = if pkce { PKCE_PREFIX } else { "" };
-        WireValue(Secret::new(format!("{prefix}{hash}")))
+        wire_under(self.link.current(), recipient, code, pkce)
     }
 
-    /// Both values that a typed code may stand for: who types it does not know whether a PKCE flow asked for it.
-    pub fn candidates(&self, recipient: &str, code: &Otp) -> [WireValue; 2] {
-        [false, true].map(|pkce| self.wire(recipient, code, pkce))
+    /// The values that a typed code may stand for: who types it does not know whether a PKCE flow asked for it, nor which
+    /// root secret was in force.
+    pub fn candidates(&self, recipient: &str, code: &Otp) -> Vec<WireValue> {
+        let under = |key| [false, true].map(|pkce| wire_under(key, recipient, code, pkce));
+        self.link.all().flat_map(under).collect()
     }
 
     /// What the database holds: the hex HMAC-SHA256 of purpose, a zero byte and wire value. Look-ups go by it.
     pub fn stored(&self, purpose: Purpose, value: &WireValue) -> String {
-        let mut context = hmac::Context::with_key(&self.stored);
-        context.update(purpose.label().as_bytes());
-        context.update(&[0]);
-        context.update(value.expose().as_bytes());
-        hex::encode(context.sign())
+        stored_under(self.stored.current(), purpose, value)
     }
 
     /// Every stored form under which a `/verify` of this type may find one of these values, with its purpose.
     pub fn findable(&self, kind: VerifyType, values: &[WireValue]) -> Vec<(Purpose, String)> {
-        let of = |&purpose: &Purpose| values.iter().map(move |value| (purpose, self.stored(purpose, value)));
-        kind.consumes().iter().flat_map(of).collect()
+        let mut found = Vec::new();
+        for &purpose in kind.consumes() {
+            for value in values {
+                found.extend(self.stored.all().map(|key| (purpose, stored_under(key, purpose, value))));
+            }
+        }
+        found
     }
 
     /// Whether a stored form is that of the value, in constant time: for a row that was found by its user.
     pub fn matches(&self, purpose: Purpose, value: &WireValue, stored: &str) -> bool {
-        self.stored(purpose, value).as_bytes().ct_eq(stored.as_bytes()).into()
+        self.stored.any_makes(stored.as_bytes(), |key| stored_under(key, purpose, value))
     }
+}
+
+fn wire_under(key: &hmac::Key, recipient: &str, code: &Otp, pkce: bool) -> WireValue {
+    let mut context = hmac::Context::with_key(key);
+    context.update(recipient.as_bytes());
+    context.update(&[0]);
+    context.update(code.expose().as_bytes());
+    let mut hash = hex::encode(context.sign());
+    hash.truncate(HASH_LENGTH);
+    let prefix = if pkce { PKCE_PREFIX } else { "" };
+    WireValue(Secret::new(format!("{prefix}{hash}")))
+}
+
+fn stored_under(key: &hmac::Key, purpose: Purpose, value: &WireValue) -> String {
+    let mut context = hmac::Context::with_key(key);
+    context.update(purpose.label().as_bytes());
+    context.update(&[0]);
+    context.update(value.expose().as_bytes());
+    hex::encode(context.sign())
 }
 
 impl fmt::Debug for OneTimeMac {

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use uuid::Uuid;
 
 use crate::kernel::secret::Secret;
-use crate::kernel::vault::RootSecret;
+use crate::kernel::vault::{MacKeys, RootSecrets};
 
 /// How many codes a user gets at once.
 pub const COUNT: usize = 10;
@@ -71,23 +71,33 @@ impl RecoveryCode {
 
 /// Makes the stored form of codes.
 #[derive(Clone)]
-pub struct RecoveryCodeMac(hmac::Key);
+pub struct RecoveryCodeMac(MacKeys);
 
 impl RecoveryCodeMac {
-    /// With the key that derives from the root secret.
-    pub fn new(root: &RootSecret) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &root.derive("recovery code mac")))
+    /// With the keys that derive from the root secrets.
+    pub fn new(roots: &RootSecrets) -> Self {
+        Self(roots.mac_keys("recovery code mac"))
     }
 
-    /// The HMAC-SHA256 of user and code, as it is stored. A code is consumed by one conditional `UPDATE` on it.
+    /// The HMAC-SHA256 of user and code, as it is stored.
     pub fn digest(&self, user: Uuid, code: &RecoveryCode) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(user.as_bytes());
-        context.update(code.0.expose().as_bytes());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.sign().as_ref());
-        digest
+        digest_of(self.0.current(), user, code)
     }
+
+    /// Every form that may be stored: the code may be older than the root secret. A code is consumed by one conditional
+    /// `UPDATE` on them.
+    pub fn digests(&self, user: Uuid, code: &RecoveryCode) -> Vec<[u8; 32]> {
+        self.0.all().map(|mac| digest_of(mac, user, code)).collect()
+    }
+}
+
+fn digest_of(mac: &hmac::Key, user: Uuid, code: &RecoveryCode) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(mac);
+    context.update(user.as_bytes());
+    context.update(code.0.expose().as_bytes());
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.sign().as_ref());
+    digest
 }
 
 impl fmt::Debug for RecoveryCodeMac {
@@ -105,7 +115,7 @@ mod tests {
     const USER: Uuid = Uuid::from_u128(1);
 
     fn mac() -> RecoveryCodeMac {
-        RecoveryCodeMac::new(&RootSecret::new(&Secret::new("a root secret of the tests")))
+        RecoveryCodeMac::new(&RootSecrets::new(&Secret::new("a root secret of the tests"), &[]))
     }
 
     #[test]
@@ -134,7 +144,11 @@ mod tests {
         let stored = mac().digest(USER, &code);
         assert_eq!(stored, mac().digest(USER, &code));
         assert_ne!(stored, mac().digest(Uuid::from_u128(2), &code));
-        assert_ne!(stored, RecoveryCodeMac::new(&RootSecret::new(&Secret::new("other"))).digest(USER, &code));
+        let rotated = |previous| RecoveryCodeMac::new(&RootSecrets::new(&Secret::new("other"), previous));
+        assert_ne!(stored, rotated(&[]).digest(USER, &code));
+        assert!(!rotated(&[]).digests(USER, &code).contains(&stored));
+        let old = Secret::new("a root secret of the tests");
+        assert_eq!(rotated(&[old]).digests(USER, &code)[1], stored);
     }
 
     #[test]

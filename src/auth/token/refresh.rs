@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::kernel::secret::Secret;
-use crate::kernel::vault::RootSecret;
+use crate::kernel::vault::{MacKeys, RootSecrets};
 
 /// The first byte of the layout.
 const VERSION: u8 = 0;
@@ -77,8 +77,9 @@ impl Unverified {
 
     /// The token's counter, if we issued it for its session in this generation. Compares in constant time.
     pub fn verify(&self, mac: &RefreshMac, generation: u32) -> Option<u64> {
-        let expected = mac.tag(self.session, generation, &signed_part(self.session, self.counter));
-        bool::from(expected.ct_eq(&self.mac)).then_some(self.counter)
+        let signed = signed_part(self.session, self.counter);
+        let is_ours = mac.0.any_makes(&self.mac, |key| tag(key, self.session, generation, &signed));
+        is_ours.then_some(self.counter)
     }
 }
 
@@ -90,12 +91,12 @@ impl fmt::Debug for Unverified {
 
 /// Issues and checks refresh tokens.
 #[derive(Clone)]
-pub struct RefreshMac(hmac::Key);
+pub struct RefreshMac(MacKeys);
 
 impl RefreshMac {
-    /// With the key that derives from the root secret.
-    pub fn new(root: &RootSecret) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &root.derive("refresh token mac")))
+    /// With the keys that derive from the root secrets: the current one issues, all are recognised.
+    pub fn new(roots: &RootSecrets) -> Self {
+        Self(roots.mac_keys("refresh token mac"))
     }
 
     /// The token of a session with this counter: the same each time.
@@ -104,19 +105,20 @@ impl RefreshMac {
     /// database column holds.
     pub fn issue(&self, session: Uuid, generation: u32, counter: u64) -> Secret {
         let mut token = signed_part(session, counter);
-        let tag = self.tag(session, generation, &token);
+        let tag = tag(self.0.current(), session, generation, &token);
         token.extend_from_slice(&tag);
         token.extend_from_slice(&checksum_of(&token));
         Secret::new(URL_SAFE_NO_PAD.encode(token))
     }
+}
 
-    fn tag(&self, session: Uuid, generation: u32, signed: &[u8]) -> [u8; MAC_LENGTH] {
-        let mut key = hmac::Context::with_key(&self.0);
-        key.update(session.as_bytes());
-        key.update(&generation.to_be_bytes());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key.sign().as_ref());
-        truncated(hmac::sign(&key, signed).as_ref())
-    }
+/// The MAC under the key of a session in its generation.
+fn tag(key: &hmac::Key, session: Uuid, generation: u32, signed: &[u8]) -> [u8; MAC_LENGTH] {
+    let mut key = hmac::Context::with_key(key);
+    key.update(session.as_bytes());
+    key.update(&generation.to_be_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.sign().as_ref());
+    truncated(hmac::sign(&key, signed).as_ref())
 }
 
 impl fmt::Debug for RefreshMac {
@@ -204,7 +206,7 @@ mod tests {
     const SESSION: Uuid = Uuid::from_u128(0x0018_5ee5_4c6a_4f2b_9d3e_8c7b_6a59_4837);
 
     fn mac() -> RefreshMac {
-        RefreshMac::new(&RootSecret::new(&Secret::new("a root secret of the tests")))
+        RefreshMac::new(&RootSecrets::new(&Secret::new("a root secret of the tests"), &[]))
     }
 
     fn counter_of(token: &str, mac: &RefreshMac, generation: u32) -> Option<u64> {
@@ -236,8 +238,19 @@ mod tests {
         let token = mac().issue(SESSION, 1, 7);
         assert_eq!(counter_of(token.expose(), &mac(), 1), Some(7));
         assert_eq!(counter_of(token.expose(), &mac(), 2), None);
-        let other = RefreshMac::new(&RootSecret::new(&Secret::new("another root secret")));
+        let other = RefreshMac::new(&RootSecrets::new(&Secret::new("another root secret"), &[]));
         assert_eq!(counter_of(token.expose(), &other, 1), None);
+    }
+
+    #[test]
+    fn a_token_outlives_the_root_secret_that_made_it_while_that_is_listed() {
+        let token = mac().issue(SESSION, 1, 7);
+        let rotated = |previous: &[Secret]| RefreshMac::new(&RootSecrets::new(&Secret::new("new"), previous));
+        let listed = rotated(&[Secret::new("older"), Secret::new("a root secret of the tests")]);
+        assert_eq!(counter_of(token.expose(), &listed, 1), Some(7));
+        assert_eq!(counter_of(token.expose(), &listed, 2), None);
+        assert_eq!(counter_of(token.expose(), &rotated(&[]), 1), None);
+        assert_eq!(listed.issue(SESSION, 1, 8), rotated(&[]).issue(SESSION, 1, 8));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Whoever writes about a running job names the attempt it means: a worker whose lease ran out and whose job was taken by
 //! another changes nothing any more.
 
+pub(super) mod cron;
+
 use sqlx::PgPool;
 use sqlx::types::Json;
 

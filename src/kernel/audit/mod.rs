@@ -87,6 +87,8 @@ pub struct AuditRecord {
     pub schema: Arc<str>,
     /// The table.
     pub table: Arc<str>,
+    /// What was acted on, by kind: an object of ids and names; none where `table` says it all.
+    pub key: Option<serde_json::Value>,
     /// How many rows the answer holds, if it is about rows.
     pub rows: Option<i64>,
     /// How it ended.

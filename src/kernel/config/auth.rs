@@ -66,6 +66,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Who makes captchas.
+    pub enum CaptchaProvider {
+        /// Nobody asks for one.
+        Off = "none",
+        /// hCaptcha.
+        Hcaptcha = "hcaptcha",
+        /// Turnstile, of Cloudflare.
+        Turnstile = "turnstile",
+    }
+}
+
 section! {
     /// Tokens, API keys and accounts.
     pub struct AuthConfig {
@@ -98,6 +110,9 @@ section! {
         /// Secret that stored secrets are encrypted with and the keys of refresh tokens, one-time tokens and codes are
         /// derived from; derived from `jwt_secret` unless set. Set it before you rotate `jwt_secret`.
         pub root_secret: Option<Secret> = None;
+        /// Secrets beside `root_secret` that still count, at most 8: what they sealed opens, and tokens, codes and keys made
+        /// under them are recognised. See `goforward keys rotate`.
+        pub previous_root_secrets: Vec<Secret> = Vec::new();
         /// Where the application is: links lead there after sign-in. The server's own address unless set.
         pub site_url: Option<String> = None;
         /// Addresses besides `site_url` that links may lead to, with `*` for anything but `.` and `/`, and `**` for anything.
@@ -112,6 +127,8 @@ section! {
         pub anonymous_users: bool = false;
         /// How long an account without an identifier is kept that nobody signs in to; 0s for ever.
         pub anonymous_users_kept: TimeSpan = TimeSpan::seconds(2_592_000), in TimeSpan::seconds(0), TimeSpan::seconds(315_360_000);
+        /// How long records of security events are kept; 0s for ever.
+        pub security_events_kept: TimeSpan = TimeSpan::seconds(31_536_000), in TimeSpan::seconds(0), TimeSpan::seconds(315_360_000);
         /// Whether users may link further identities to their account themselves.
         pub manual_linking: bool = false;
         /// What answers tell of accounts that exist; `strict` under `profile: strict` unless set.
@@ -138,6 +155,8 @@ section! {
         pub lockout: LockoutConfig = LockoutConfig::default();
         /// Requests per time to the routes of accounts, per address.
         pub rate_limits: AuthRateLimits = AuthRateLimits::default();
+        /// Captchas before sign-ups, sign-ins by password, and requests for codes and links.
+        pub captcha: CaptchaConfig = CaptchaConfig::default();
         /// Code of yours that takes part.
         pub hooks: HooksConfig = HooksConfig::default();
         /// The mail server. Without one mails are kept for `/dev/mail` in development and fail elsewhere.
@@ -318,12 +337,26 @@ section! {
 }
 
 section! {
+    /// Captchas before sign-ups, sign-ins by password, and requests for codes and links. Requests with the secret key need none.
+    pub struct CaptchaConfig {
+        /// Who makes them.
+        pub provider: CaptchaProvider = CaptchaProvider::Off;
+        /// Secret of the site, from the provider.
+        pub secret: Option<Secret> = None;
+        /// Where it is asked whether somebody has passed; the provider's own address unless set.
+        pub url: Option<String> = None;
+    }
+}
+
+section! {
     /// Code of yours that takes part: functions in the database and signed addresses.
     pub struct HooksConfig {
         /// Before an access token is signed; may change its claims.
         pub custom_access_token: HookConfig = HookConfig::default();
         /// Before a user is made; may refuse.
         pub before_user_created: HookConfig = HookConfig::default();
+        /// After a user was made; told of it in the background, again until it answers, and can refuse nothing.
+        pub after_user_created: HookConfig = HookConfig::default();
         /// After a password was tried; may refuse.
         pub password_verification_attempt: HookConfig = HookConfig::default();
         /// After a second factor was tried; may refuse.

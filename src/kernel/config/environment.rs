@@ -1,5 +1,5 @@
 //! Environment variables as a source: `GOFORWARD_SERVER__PORT` for `server.port`, `DATABASE_URL`, and for a
-//! secret also a variable with `_FILE` that names a file with it. Takes the variables as data.
+//! secret also a variable with `_FILE` that names a file with it (for a list of secrets one a line). Takes the variables as data.
 
 use std::path::{Path, PathBuf};
 
@@ -79,12 +79,13 @@ fn entry(name: &str, path: &str, text: &str) -> Result<Read, ConfigError> {
         check(key, &value, &place)?;
         return Ok(Read::Entry(Entry { path: split(path), value, source: place }));
     }
-    if let Some(key) = path.strip_suffix("_file").and_then(find).filter(|key| key.shape == Shape::Secret) {
+    if let Some(key) = path.strip_suffix("_file").and_then(find).filter(|key| key.is_secret()) {
         if text.is_empty() {
             return Ok(Read::Nothing);
         }
         let file = PathBuf::from(text);
-        let value = Value::from(read_secret(&file)?);
+        let text = read_secret(&file)?;
+        let value = if key.shape == Shape::List { lines(&text) } else { Value::from(text) };
         let source = Source::SecretFile { variable: name.to_owned(), path: file };
         check(key, &value, &source)?;
         return Ok(Read::Entry(Entry { path: split(&key.path), value, source }));
@@ -120,6 +121,11 @@ pub(super) fn read_secret(path: &Path) -> Result<String, ConfigError> {
     let text = read_file(path)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+/// The secrets on the lines of a text.
+fn lines(text: &str) -> Value {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Value::from).collect()
 }
 
 /// Refuses a secret that is given by value and by file.

@@ -82,7 +82,7 @@ fn expectation(key: &KeyInfo) -> String {
 /// The value as an error may show it.
 fn shown(key: &KeyInfo, value: &Value) -> String {
     const LONGEST: usize = 60;
-    if key.shape == Shape::Secret {
+    if key.is_secret() {
         return "what it is".to_owned();
     }
     match value {

@@ -28,9 +28,9 @@ mod values;
 mod yaml;
 
 pub use auth::{
-    ApiKeyConfig, AuthConfig, AuthProfile, AuthRateLimits, EmailAuthConfig, Enumeration, HookConfig,
-    HooksConfig, LockoutConfig, MfaConfig, PasswordAlgorithm, PasswordConfig, PhoneAuthConfig, SessionConfig,
-    SmsConfig, SmsProvider, SmtpConfig, SmtpTls,
+    ApiKeyConfig, AuthConfig, AuthProfile, AuthRateLimits, CaptchaConfig, CaptchaProvider, EmailAuthConfig,
+    Enumeration, HookConfig, HooksConfig, LockoutConfig, MfaConfig, PasswordAlgorithm, PasswordConfig,
+    PhoneAuthConfig, SessionConfig, SmsConfig, SmsProvider, SmtpConfig, SmtpTls,
 };
 pub use database::{AuthenticatorConfig, DatabaseConfig, EmbeddedConfig, SslMode};
 pub use error::ConfigError;

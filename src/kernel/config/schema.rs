@@ -32,6 +32,11 @@ pub struct KeyInfo {
 }
 
 impl KeyInfo {
+    /// Whether the value is a secret, or a list of them.
+    pub(super) fn is_secret(&self) -> bool {
+        self.shape == Shape::Secret || self.kind == "list of secret"
+    }
+
     /// Name of the environment variable: `GOFORWARD_SERVER__PORT` for `server.port`.
     pub fn environment_variable(&self) -> String {
         format!("GOFORWARD_{}", self.path.replace('.', "__").to_uppercase())

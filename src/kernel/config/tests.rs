@@ -231,6 +231,12 @@ fn secrets_are_read_from_files_and_never_from_two_places() {
     assert_eq!(loaded.config.database.url.as_ref().unwrap().expose(), "postgres://a:b@c/d");
     assert!(loaded.source("auth.jwt_secret").to_string().ends_with("(from GOFORWARD_AUTH__JWT_SECRET_FILE)"));
 
+    let list = folder.path().join("list");
+    std::fs::write(&list, "older one\r\n\nolder, two\n").unwrap();
+    let loaded =
+        environment(&[("GOFORWARD_AUTH__PREVIOUS_ROOT_SECRETS_FILE", list.to_str().unwrap())]).unwrap();
+    let listed = loaded.config.auth.previous_root_secrets.iter().map(Secret::expose).collect::<Vec<_>>();
+    assert_eq!(listed, ["older one", "older, two"]);
     let both = [("GOFORWARD_AUTH__JWT_SECRET_FILE", file), ("GOFORWARD_AUTH__JWT_SECRET", GOOD_SECRET)];
     assert!(refused(environment(&both)).contains("keep one of the two"));
     let missing = folder.path().join("missing");
@@ -238,6 +244,16 @@ fn secrets_are_read_from_files_and_never_from_two_places() {
     assert!(message.contains("cannot be read"), "{message}");
     // Only secrets have a variant with a file.
     assert!(refused(environment(&[("GOFORWARD_SERVER__HOST_FILE", file)])).contains("unknown key"));
+}
+
+#[test]
+fn lists_of_secrets_are_bounded_and_never_shown() {
+    let set = |text: &str| environment(&[("GOFORWARD_AUTH__PREVIOUS_ROOT_SECRETS", text)]);
+    let printed = printed_text(&set("old-one,old-two").unwrap().values());
+    assert!(printed.contains(r#"auth.previous_root_secrets = ["***","***"]"#), "{printed}");
+    assert!(refused(set("1,2,3,4,5,6,7,8,9")).contains("more than 8"));
+    let message = refused(set(r#"["old-one", 5]"#));
+    assert!(!message.contains("old-one"), "{message}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::schema::json;
 use super::source::Source;
 use super::{AuthConfig, Config, Environment, RestProfile};
 use crate::kernel::identity::VerifiedClaim;
+use crate::kernel::vault::RootSecrets;
 
 /// Fewest bytes of a secret for HS256, as RFC 7518 has it.
 pub const SHORTEST_SECRET: usize = 32;
@@ -153,6 +154,10 @@ impl Config {
         let audience = self.auth.jwt_audience.as_deref();
         if audience.is_some_and(|text| text.contains(':') && url::Url::parse(text).is_err()) {
             return Some(("auth.jwt_audience", "holds a `:` and so must be a URI".to_owned()));
+        }
+        if self.auth.previous_root_secrets.len() > RootSecrets::MOST_PREVIOUS {
+            let reason = format!("holds more than {} secrets", RootSecrets::MOST_PREVIOUS);
+            return Some(("auth.previous_root_secrets", reason));
         }
         let Some(secret) = &self.auth.jwt_secret else {
             let needed = !self.database.is_embedded()

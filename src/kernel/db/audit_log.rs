@@ -32,10 +32,10 @@ const KEY: &str =
 /// A difference between the two clocks that is worth a warning, in milliseconds.
 const SKEW: u64 = 60_000;
 
-const INSERT: &str = "insert into goforward.audit_log (verb, schema_name, table_name, row_count, outcome, error_code,
+const INSERT: &str = "insert into goforward.audit_log (verb, schema_name, table_name, key, row_count, outcome, error_code,
     actor, role, ip, agent, session, request_id, database_role, proved)
-select verb, schema, \"table\", rows, outcome, error_code, actor, role, ip, agent, session, request_id, role, true
-from pg_catalog.jsonb_to_recordset(cast($1 as jsonb)) as record (verb text, schema text, \"table\" text, rows bigint,
+select verb, schema, \"table\", key, rows, outcome, error_code, actor, role, ip, agent, session, request_id, role, true
+from pg_catalog.jsonb_to_recordset(cast($1 as jsonb)) as record (verb text, schema text, \"table\" text, key jsonb, rows bigint,
     outcome text, error_code text, actor text, role text, ip inet, agent text, session text, request_id text)";
 
 /// A context is accepted for a quarter of an hour, by either clock.
@@ -238,6 +238,7 @@ struct Line<'a> {
     verb: &'a str,
     schema: &'a str,
     table: &'a str,
+    key: Option<&'a serde_json::Value>,
     rows: Option<i64>,
     outcome: &'a str,
     error_code: Option<String>,
@@ -256,6 +257,7 @@ impl<'a> Line<'a> {
             verb: record.verb,
             schema: &record.schema,
             table: &record.table,
+            key: record.key.as_ref(),
             rows: record.rows,
             outcome: record.outcome.word(),
             error_code: record.error_code.as_deref().map(storable),
@@ -290,6 +292,7 @@ mod tests {
             verb: "select",
             schema: Arc::from("public"),
             table: Arc::from("notes"),
+            key: None,
             rows: None,
             outcome: AuditOutcome::Done,
             error_code: None,

@@ -9,7 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Deciding, Decision, LimitKey, Limiter, Quota};
+use super::{Deciding, Decision, GivingBack, LimitKey, Limiter, Quota};
 use crate::kernel::clock::Clock;
 
 const SHARDS: usize = 16;
@@ -58,6 +58,17 @@ impl MemoryLimiter {
         Decision::Allowed
     }
 
+    /// Counts one request less; see [`Limiter::give_back`].
+    pub fn forget_one(&self, key: &LimitKey, quota: Quota) {
+        let hash = self.hasher.hash_one(key);
+        let step = micros(quota.per) / i64::from(quota.requests.max(1));
+        let place = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let mut shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runs_out) = shard.get_mut(&hash) {
+            *runs_out = runs_out.saturating_sub(step);
+        }
+    }
+
     /// How many subjects are being counted.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
@@ -72,6 +83,11 @@ impl MemoryLimiter {
 impl Limiter for MemoryLimiter {
     fn take<'a>(&'a self, key: &'a LimitKey, quota: Quota) -> Deciding<'a> {
         Box::pin(std::future::ready(self.decide(key, quota)))
+    }
+
+    fn give_back<'a>(&'a self, key: &'a LimitKey, quota: Quota) -> GivingBack<'a> {
+        self.forget_one(key, quota);
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -113,6 +129,22 @@ mod tests {
         assert_eq!(ask(), Decision::Allowed);
         assert!(matches!(ask(), Decision::Refused { .. }));
         assert_eq!(limiter.decide(&key("203.0.113.8"), quota), Decision::Allowed);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more_than_that() {
+        let limiter = MemoryLimiter::new(100, Clock::manual(1000));
+        let quota = Quota { requests: 10, per: Duration::from_secs(10), burst: 2 };
+        let ask = || limiter.decide(&key("203.0.113.7"), quota);
+        for _ in 0..20 {
+            assert_eq!(ask(), Decision::Allowed);
+            limiter.forget_one(&key("203.0.113.7"), quota);
+        }
+        limiter.forget_one(&key("203.0.113.7"), quota);
+        limiter.forget_one(&key("203.0.113.8"), quota);
+
+        assert_eq!([ask(), ask()], [Decision::Allowed; 2]);
+        assert!(matches!(ask(), Decision::Refused { .. }));
     }
 
     #[test]

@@ -102,8 +102,14 @@ impl Decision {
 /// A future that a limiter answers with.
 pub type Deciding<'a> = Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
 
+/// A future that ends when a count is corrected.
+pub type GivingBack<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Shared counters.
 pub trait Limiter: Send + Sync {
     /// Counts one request of the subject and says whether it may pass.
     fn take<'a>(&'a self, key: &'a LimitKey, quota: Quota) -> Deciding<'a>;
+
+    /// Counts one request less that [`take`](Self::take) let pass: what it was counted for was not done.
+    fn give_back<'a>(&'a self, key: &'a LimitKey, quota: Quota) -> GivingBack<'a>;
 }

@@ -18,6 +18,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::reply::codes;
 use super::smtp::TlsMode;
 
 /// The longest answer that is read before TLS, in bytes; RFC 5321 asks for lines of 512.
@@ -47,7 +48,7 @@ pub(super) enum ConnectError {
     NoStartTls,
     #[error("unencrypted data came together with the change to TLS: someone is in between")]
     Injected,
-    #[error("the server said: {0}")]
+    #[error("the server answered {0}")]
     Reply(String),
     #[error("{0}")]
     Smtp(#[from] lettre::transport::smtp::Error),
@@ -116,7 +117,7 @@ async fn reply(stream: &mut BufReader<TcpStream>, code: &str) -> Result<String, 
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         if !line.starts_with(code) {
-            return Err(ConnectError::Reply(line.trim_end().to_owned()));
+            return Err(ConnectError::Reply(codes(None, line)));
         }
         if line.as_bytes().get(code.len()) != Some(&b'-') {
             return Ok(reply);

@@ -11,6 +11,7 @@ mod connection;
 mod format;
 mod message;
 mod none;
+mod reply;
 mod smtp;
 
 use futures_util::future::BoxFuture;
@@ -29,7 +30,8 @@ pub trait Mailer: Send + Sync {
     fn send(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailError>>;
 }
 
-/// Why a mail was not sent. The text is for the operator's log: it holds what the server said, nothing of the mail.
+/// Why a mail was not sent. The text is for the operator's log: it holds the codes that the server
+/// answered with and nothing of the mail.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     /// This mail cannot be sent, now or later: the server refused its recipient or its content.

@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::{ConnectError, Target, open};
 use super::format::{Stamp, message};
+use super::reply::codes;
 use super::{Address, HeaderText, Mail, MailError, Mailer};
 use crate::kernel::clock::Clock;
 use crate::kernel::db::target::SslMode;
@@ -140,7 +141,7 @@ impl SmtpMailer {
             self.permits.acquire().await.map_err(|error| MailError::Transient(error.to_string()))?;
         let mut connection = match self.idle_connection().await {
             Some(connection) => connection,
-            None => self.connect().await.map_err(|error| MailError::Transient(shown(&error)))?,
+            None => self.connect().await.map_err(|error| MailError::Transient(unconnected(&error)))?,
         };
         // On failure, and when the deadline cuts this off, the connection is dropped: nobody knows what it waits for.
         connection.send(message.envelope(), &message.formatted()).await.map_err(|error| refusal(&error))?;
@@ -189,8 +190,26 @@ fn refusal(error: &lettre::transport::smtp::Error) -> MailError {
     }
 }
 
+/// Why there is no connection.
+fn unconnected(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Smtp(error) => shown(error),
+        error => with_causes(error),
+    }
+}
+
+/// A failure without the words of the server.
+fn shown(error: &lettre::transport::smtp::Error) -> String {
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match error.status() {
+        Some(status) => format!("the server answered {}", codes(Some(status.into()), &said)),
+        None if error.is_response() => "the answer of the server cannot be read".to_owned(),
+        None => with_causes(error),
+    }
+}
+
 /// The error and its causes in one line of the log.
-fn shown(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

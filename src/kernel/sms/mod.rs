@@ -41,13 +41,13 @@ pub enum SmsError {
     /// The carrier was not reached; sending again may help.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    /// The carrier said no; its words may name the number, so they are for logs of the operator only.
-    #[error("the SMS service answered {status}: {reason}")]
+    /// The carrier said no. Its words may name the number and are not kept.
+    #[error("the SMS service answered {status}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// What the carrier says, cut short.
-        reason: String,
+        /// The carrier's own code, where it has one.
+        code: Option<i64>,
     },
     /// Nobody carries messages here.
     #[error("no SMS service is configured: set auth.sms.provider")]
@@ -78,11 +78,6 @@ pub trait SmsSender: Send + Sync {
 /// The number with its `+`.
 fn international(number: &str) -> String {
     format!("+{}", number.trim_start_matches('+'))
-}
-
-/// The start of what a carrier says, enough to act on.
-fn excerpt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Sms, SmsChannel, SmsError, SmsSender, excerpt, international};
+use super::{Sms, SmsChannel, SmsError, SmsSender, international};
 use crate::kernel::outbound::{OutboundClient, Request};
 use crate::kernel::secret::Secret;
 
@@ -37,9 +37,7 @@ struct Accepted {
 
 #[derive(Deserialize)]
 struct Refusal {
-    #[serde(default)]
     code: i64,
-    message: String,
 }
 
 impl TwilioSender {
@@ -81,11 +79,8 @@ impl SmsSender for TwilioSender {
             if answer.status.is_success() {
                 return answer.json::<Accepted>().map(|accepted| accepted.sid).map_err(|_| SmsError::Answer);
             }
-            let reason = match answer.json::<Refusal>() {
-                Ok(refusal) => excerpt(&format!("{} (code {})", refusal.message, refusal.code)),
-                Err(_) => String::new(),
-            };
-            Err(SmsError::Refused { status: answer.status.as_u16(), reason })
+            let code = answer.json::<Refusal>().ok().map(|refusal| refusal.code);
+            Err(SmsError::Refused { status: answer.status.as_u16(), code })
         }
         .boxed()
     }

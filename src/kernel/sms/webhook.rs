@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Sms, SmsError, SmsSender, excerpt, international};
+use super::{Sms, SmsError, SmsSender, international};
 use crate::kernel::clock::Clock;
 use crate::kernel::outbound::{OutboundClient, Request, WebhookSigner};
 use crate::kernel::random::Random;
@@ -47,8 +47,7 @@ impl SmsSender for WebhookSender {
         async move {
             let answer = self.client.send(self.request(sms)?).await?;
             if !answer.status.is_success() {
-                let reason = excerpt(&String::from_utf8_lossy(&answer.body));
-                return Err(SmsError::Refused { status: answer.status.as_u16(), reason });
+                return Err(SmsError::Refused { status: answer.status.as_u16(), code: None });
             }
             Ok(answer.json::<Taken>().unwrap_or_default().message_id)
         }

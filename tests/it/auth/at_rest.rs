@@ -9,7 +9,7 @@ use super::{
 use crate::harness::TestApp;
 
 /// Every row of every table that is not PostgreSQL's own, as text.
-async fn dump(app: &TestApp) -> String {
+pub async fn dump(app: &TestApp) -> String {
     let tables =
         "select string_agg(format('select t::text from %I.%I as t', schemaname, tablename), ' union all ')
         from pg_tables where schemaname not in ('pg_catalog', 'information_schema')";

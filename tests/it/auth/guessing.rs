@@ -1,8 +1,9 @@
 //! What can be learnt or broken by trying: accounts, passwords, mailboxes.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{PASSWORD, client, message, options, sign_in, sign_up, user};
+use super::{PASSWORD, client, message, options, sign_in, sign_up, signed_in, user};
 use crate::harness::{Answer, Client, TestApp};
 
 /// What an answer shows, apart from what is different every time.
@@ -58,6 +59,49 @@ async fn b01_too_many_requests_tell_nothing_either() {
             assert!(!again.header("retry-after").is_empty(), "{path} {email}");
         }
     }
+}
+
+#[tokio::test]
+async fn mails_of_one_kind_wait_for_each_other_and_those_of_others_do_not() {
+    let app = TestApp::with(options().set("auth.email.resend_after", "60s")).await;
+    let ask = async |path: &str, body: Value| client(&app).post(&format!("/auth/v1{path}"), body).await;
+    let email = json!({"email": "ada@example.com"});
+    sign_up(&app, "ada@example.com").await.expect_status(200);
+
+    let again = json!({"type": "signup", "email": "ada@example.com"});
+    ask("/resend", again).await.expect_error(429, "over_email_send_rate_limit");
+    ask("/recover", email.clone()).await.expect_status(200);
+    ask("/otp", email.clone()).await.expect_status(200);
+    ask("/recover", email).await.expect_error(429, "over_email_send_rate_limit");
+}
+
+#[tokio::test]
+async fn changes_of_address_are_spaced_by_the_account_whatever_the_address() {
+    let spaced = options().set("auth.email.resend_after", "60s").set("auth.phone.resend_after", "60s");
+    let app = TestApp::with(spaced).await;
+    let me = signed_in(&app, &user(&app, "ada@example.com").await);
+    let change = async |body: Value| me.send(Method::PUT, "/auth/v1/user", Some(body)).await;
+    let both = json!({"email": "new@example.com", "phone": "+4915100000000"});
+
+    change(both).await.expect_status(200);
+    change(json!({"email": "other@example.com"})).await.expect_error(429, "over_email_send_rate_limit");
+}
+
+#[tokio::test]
+async fn mails_to_nobody_use_up_nobody_elses_and_a_limit_that_is_reached_tells_nothing() {
+    let app = TestApp::with(options().set("auth.rate_limits.emails_per_hour", "3")).await;
+    let recover = async |email: &str| client(&app).post("/auth/v1/recover", json!({"email": email})).await;
+    for number in 0..10 {
+        recover(&format!("nobody{number}@example.com")).await.expect_status(200);
+    }
+
+    for number in 0..3 {
+        sign_up(&app, &format!("user{number}@example.com")).await.expect_status(200);
+    }
+
+    let known = recover("user0@example.com").await.expect_error(429, "over_email_send_rate_limit");
+    let unknown = recover("nobody0@example.com").await.expect_error(429, "over_email_send_rate_limit");
+    assert_eq!(known.text(), unknown.text());
 }
 
 #[tokio::test]
@@ -200,4 +244,42 @@ async fn an_address_that_looks_like_that_of_an_existing_user_is_reported_with_bo
     let stored: String =
         app.database.value(&format!("select u::text from auth.users as u where id = '{eve}'")).await;
     assert!(!stored.contains(ada), "{stored}");
+}
+
+#[tokio::test]
+async fn what_the_service_says_of_itself_is_the_same_wherever_it_is_looked_for() {
+    let app = TestApp::with(options().set("auth.require_api_key", "true")).await;
+    let path = "/auth/v1/.well-known/openid-configuration";
+    let said = without_key(&app).get(path).await.expect_status(200).json();
+    assert!(said["jwks_uri"].as_str().unwrap().ends_with("/auth/v1/.well-known/jwks.json"), "{said}");
+
+    let place = "/.well-known/oauth-authorization-server";
+    for path in [place.to_owned(), format!("{place}/auth/v1"), format!("/auth/v1{place}")] {
+        let answer = without_key(&app).get(&path).await.expect_status(200);
+        assert_eq!(answer.header("cache-control"), "public, max-age=600", "{path}");
+        assert_eq!(answer.json(), said, "{path}");
+    }
+    without_key(&app).get(&format!("{place}/elsewhere")).await.expect_status(404);
+}
+
+#[tokio::test]
+async fn what_the_gateway_refuses_has_the_shape_that_clients_of_accounts_read() {
+    let app =
+        TestApp::with(options().set("auth.require_api_key", "true").set("server.body_limits.default", "1KB"))
+            .await;
+    let old = app.client();
+    let large = json!({"email": "a@example.com", "data": {"text": "x".repeat(2000)}});
+
+    for (answer, status, code) in [
+        (old.get("/auth/v1/settings").await, 401, "no_authorization"),
+        (old.get("/auth/v1/nothing").await, 404, "not_found"),
+        (old.post("/auth/v1/signup", large).await, 413, "request_entity_too_large"),
+    ] {
+        let body = answer.expect_status(status).json();
+        assert_eq!(body["code"], status, "{body}");
+        assert_eq!(body["error_code"], code, "{body}");
+        assert!(body["msg"].is_string() && body.get("message").is_none(), "{body}");
+    }
+    let today = without_key(&app).get("/auth/v1/nothing").await.expect_status(404).json();
+    assert_eq!(today["code"], "not_found");
 }

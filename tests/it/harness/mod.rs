@@ -25,7 +25,7 @@ pub use database::Database;
 pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
 pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
-pub use server::{Options, Server, free_port, run as run_command};
+pub use server::{Options, Server, free_port, run as run_command, spawn as spawn_command};
 pub use smtp::{SmtpRules, SmtpSink, SmtpTls};
 pub use tokens::{Caller, now, sign, unsigned};
 

@@ -259,9 +259,20 @@ impl Drop for Server {
 
 /// Runs the executable to its end, for commands other than `serve`.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    plain(arguments, environment).output().unwrap()
+}
+
+/// The same without waiting for its end; its output is kept.
+pub fn spawn(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    plain(arguments, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn plain(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let environment: Vec<(String, String)> =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    command(&environment).args(arguments).stdin(Stdio::null()).output().unwrap()
+    let mut command = command(&environment);
+    command.args(arguments).stdin(Stdio::null());
+    command
 }
 
 /// The executable with nothing of the caller's environment but what programs need to be found.

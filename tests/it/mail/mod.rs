@@ -171,8 +171,8 @@ async fn a_refusal_is_final_if_the_server_says_so() {
         let error = mailer(config(&sink, TlsMode::None)).send(mail("Hello", "Hello")).await.unwrap_err();
 
         assert_eq!(error.is_transient(), is_transient, "{error}");
-        let (_, words) = answer.split_once(' ').unwrap();
-        assert!(error.to_string().contains(words), "{error}");
+        let codes = &answer[..9];
+        assert!(error.to_string().ends_with(&format!("the server answered {codes}")), "{error}");
     }
 }
 
@@ -193,9 +193,11 @@ async fn what_the_operator_can_mend_is_worth_another_try() {
     let no_account = config(&sink, TlsMode::Tls);
     let gone = SmtpConfig { port: crate::harness::free_port(), ..config(&sink, TlsMode::Tls) };
 
-    for (config, words) in
-        [(wrong_password, "wrong password"), (no_account, "log in first"), (gone, "connection")]
-    {
+    for (config, words) in [
+        (wrong_password, "the server answered 535"),
+        (no_account, "the server answered 530"),
+        (gone, "connection"),
+    ] {
         let error = mailer(config).send(mail("Hello", "Hello")).await.unwrap_err();
         assert!(error.is_transient() && error.to_string().contains(words), "{error}");
         assert!(!error.to_string().contains(PASSWORD));

@@ -3,12 +3,13 @@
 //! A value is brought into the form in which sign-ups are compared with it, so that neither case nor another spelling of the
 //! same domain gets past it. A domain stands for all below it too.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::audit::Asker;
 use super::super::extract::{Payload, Server};
 use crate::auth::error::AuthError;
 use crate::auth::input;
@@ -101,11 +102,13 @@ pub(super) async fn list(
 pub(super) async fn add(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Path(kind): Path<String>,
     Payload(blocked): Payload<Blocked>,
 ) -> Result<Json<Value>, AuthError> {
     let kind = Kind::of(&kind)?;
     let value = kind.normalised(&blocked.value)?;
+    asker.acts_on("value", &value);
     blocklists::add(&mut *state.connection().await?, (kind.word(), &value), state.now()).await?;
     Ok(Json(json!({"value": value})))
 }
@@ -114,11 +117,13 @@ pub(super) async fn add(
 pub(super) async fn remove(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Path(kind): Path<String>,
     Payload(blocked): Payload<Blocked>,
 ) -> Result<StatusCode, AuthError> {
     let kind = Kind::of(&kind)?;
     let value = kind.normalised(&blocked.value)?;
+    asker.acts_on("value", &value);
     if !blocklists::remove(&mut *state.connection().await?, (kind.word(), &value)).await? {
         return Err(Refusal::NotFound.into());
     }

@@ -1,11 +1,12 @@
 //! POST `/admin/generate_link`, which sends nothing, and POST `/invite`, which does (contract section 8).
 
-use axum::Json;
 use axum::extract::{Query, State};
+use axum::{Extension, Json};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::super::audit::Asker;
 use super::super::extract::{Payload, Server};
 use super::super::redirect::{Wanted, redirect_to};
 use super::users::shown;
@@ -13,6 +14,7 @@ use crate::auth::error::AuthError;
 use crate::auth::flow::one_time::{self, Made, Request};
 use crate::auth::flow::sign_up::{self, NewUser};
 use crate::auth::input;
+use crate::auth::limits::Sending;
 use crate::auth::mail::confirmation_url;
 use crate::auth::model::{Account, Contact};
 use crate::auth::refusal::Refusal;
@@ -39,6 +41,7 @@ pub(super) struct LinkAsked {
 pub(super) async fn generate(
     State(state): State<AuthState>,
     _: Server,
+    Extension(caller): Extension<Asker>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     Payload(asked): Payload<LinkAsked>,
@@ -70,6 +73,7 @@ pub(super) async fn generate(
         ..NewUser::default()
     };
     let account = subject(&state, &mut transaction, purpose, &new).await?;
+    caller.acts_on("user", &account.id);
     let to = match purpose {
         Purpose::EmailChangeNew | Purpose::EmailChangeCurrent => {
             change_of_email(&state, &mut transaction, &account, (purpose, &asked.new_email)).await?
@@ -175,6 +179,7 @@ pub(super) struct Invited {
 pub(super) async fn invite(
     State(state): State<AuthState>,
     _: Server,
+    Extension(caller): Extension<Asker>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     Payload(invited): Payload<Invited>,
@@ -185,7 +190,8 @@ pub(super) async fn invite(
     let new = NewUser { contact: Some(&contact), metadata: &metadata, ..NewUser::default() };
     let mut transaction = state.begin().await?;
     let account = subject(&state, &mut transaction, Purpose::Invite, &new).await?;
-    state.limits.take_sending("invite", &contact).await?;
+    caller.acts_on("user", &account.id);
+    state.limits.take_sending(Sending::Invite, &contact).await?;
     let request =
         Request { purpose: Purpose::Invite, to: &contact, redirect_to: &redirect_to, challenge: None };
     one_time::send(&state, &mut transaction, &account, &request).await?;

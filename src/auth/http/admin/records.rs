@@ -54,7 +54,7 @@ fn record(record: &Record) -> Value {
             "actor_via_sso": false,
             "log_type": if record.actor.is_some() { "user" } else { "server" },
             "traits": {
-                "outcome": record.outcome, "error_code": record.error_code, "session_id": record.session,
+                "on": record.key, "outcome": record.outcome, "error_code": record.error_code, "session_id": record.session,
                 "user_agent": record.agent, "request_id": record.request_id,
             },
         },

@@ -1,12 +1,13 @@
 //! Roles of the application: `/admin/roles` and `/admin/users/{id}/roles`. They are no roles of PostgreSQL: tokens carry
 //! them in the claim `app_roles`, from the next refresh on.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::audit::Asker;
 use super::super::extract::{Payload, Server};
 use crate::auth::error::AuthError;
 use crate::auth::model::{Account, rfc3339};
@@ -52,8 +53,10 @@ pub(super) async fn list(State(state): State<AuthState>, _: Server) -> Result<Js
 pub(super) async fn put(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Payload(new): Payload<NewRole>,
 ) -> Result<Json<Value>, AuthError> {
+    asker.acts_on("role", &new.name);
     check_name(&new.name)?;
     if new.description.chars().count() > LONGEST_DESCRIPTION || new.description.contains('\0') {
         let problem = format!("description must be a text of at most {LONGEST_DESCRIPTION} characters");
@@ -93,9 +96,11 @@ pub(super) async fn of_user(
 pub(super) async fn replace(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     Payload(listed): Payload<Listed>,
 ) -> Result<Json<Value>, AuthError> {
+    asker.acts_on("roles", &listed.roles.join(" "));
     if listed.roles.len() > MOST_OF_USER {
         return Err(AuthError::Invalid(format!("a user has at most {MOST_OF_USER} roles")));
     }
@@ -112,9 +117,11 @@ pub(super) async fn replace(
 pub(super) async fn grant(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     Payload(named): Payload<Named>,
 ) -> Result<Json<Value>, AuthError> {
+    asker.acts_on("role", &named.role);
     let mut transaction = state.begin().await?;
     let account = super::lock(&mut transaction, &id).await?;
     if users::app_roles(&mut transaction, account.id).await?.len() >= MOST_OF_USER {
@@ -130,9 +137,11 @@ pub(super) async fn grant(
 pub(super) async fn withdraw(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     Payload(named): Payload<Named>,
 ) -> Result<Json<Value>, AuthError> {
+    asker.acts_on("role", &named.role);
     let mut transaction = state.begin().await?;
     let account = super::lock(&mut transaction, &id).await?;
     check_name(&named.role)?;

@@ -1,9 +1,10 @@
 //! POST `/admin/users`, GET and PUT `/admin/users/{id}`.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
+use super::super::audit::Asker;
 use super::super::extract::{Payload, Server};
 use super::fields::{Fields, Wanted};
 use crate::auth::error::AuthError;
@@ -19,6 +20,7 @@ use crate::auth::store::{admin_users, factors, identities, one_time_tokens, sess
 pub(super) async fn create(
     State(state): State<AuthState>,
     _: Server,
+    Extension(asker): Extension<Asker>,
     Payload(fields): Payload<Fields>,
 ) -> Result<Json<Value>, AuthError> {
     let wanted = fields.parse(&state).await?;
@@ -48,6 +50,7 @@ pub(super) async fn create(
         return Err(Refusal::UserExists.into());
     }
     let account = sign_up::create(&state, &mut transaction, &new).await?;
+    asker.acts_on("user", &account.id);
     if let Some(second) = &second {
         set_contact(&state, &mut transaction, &account, second).await?;
     }

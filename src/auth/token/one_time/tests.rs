@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn mac() -> OneTimeMac {
-    OneTimeMac::new(&RootSecret::new(&Secret::new("a root secret of the tests")))
+    OneTimeMac::new(&RootSecrets::new(&Secret::new("a root secret of the tests"), &[]))
 }
 
 fn six() -> OtpLength {
@@ -26,7 +26,7 @@ fn codes_have_six_to_ten_digits() {
 #[test]
 fn the_wire_value_has_the_form_of_the_contract_and_cannot_be_guessed_from_a_code() {
     let code = Otp::presented("123456");
-    let [implicit, pkce] = mac().candidates("ada@example.com", &code);
+    let [implicit, pkce] = mac().candidates("ada@example.com", &code).try_into().unwrap();
 
     assert_eq!(implicit, mac().wire("ada@example.com", &code, false));
     assert_eq!(pkce.expose(), format!("pkce_{}", implicit.expose()));
@@ -84,7 +84,7 @@ fn b07_each_type_consumes_its_own_purpose_alone() {
 fn one_value_is_stored_differently_for_each_purpose_and_under_each_root_secret() {
     let value = mac().wire("ada@example.com", &Otp::presented("123456"), false);
     let mut stored: HashSet<_> = Purpose::ALL.map(|purpose| mac().stored(purpose, &value)).into();
-    let other = OneTimeMac::new(&RootSecret::new(&Secret::new("another")));
+    let other = OneTimeMac::new(&RootSecrets::new(&Secret::new("another"), &[]));
     stored.insert(other.stored(Purpose::Signup, &value));
     assert_eq!(stored.len(), Purpose::ALL.len() + 1);
     assert!(stored.iter().all(|form| form.len() == 64 && !form.contains(value.expose())));

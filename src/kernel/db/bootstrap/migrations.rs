@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127000700_goforward_jobs",
     "20261127000800_goforward_auth_challenges",
     "20261127000900_auth_pending_changes",
+    "20261127001300_goforward_cron_schedules",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

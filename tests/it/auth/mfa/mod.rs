@@ -10,6 +10,7 @@ mod phone;
 mod recovery;
 mod removal;
 mod required;
+mod root_secret;
 mod security_key;
 
 use aws_lc_rs::hmac;
