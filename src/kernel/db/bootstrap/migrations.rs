@@ -43,6 +43,9 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127000700_goforward_jobs",
     "20261127000800_goforward_auth_challenges",
     "20261127000900_auth_pending_changes",
+    "20261127001000_realtime_schema",
+    "20261127001100_realtime_changes",
+    "20261127001200_goforward_channels",
     "20261127001300_goforward_cron_schedules",
 ];
 

@@ -10,7 +10,7 @@ use super::{Owner, SERVICE_LOGIN};
 use crate::kernel::sql::SqlBuf;
 
 /// Schemas that the login `goforward` owns.
-pub(super) const SCHEMAS: [&str; 4] = ["goforward", "auth", "extensions", "graphql_public"];
+pub(super) const SCHEMAS: [&str; 5] = ["goforward", "auth", "realtime", "extensions", "graphql_public"];
 /// Of those, the ones that other systems make as well; they may stay theirs.
 const SHAREABLE: [&str; 2] = ["extensions", "graphql_public"];
 /// What Supabase projects start with. All are trusted: a role that may create in the database may install them.
@@ -93,11 +93,12 @@ async fn owner_of(
     .await
 }
 
-/// Whether both triggers are there and on, whoever made them.
+/// Whether all triggers are there and on, whoever made them.
 pub(super) async fn has_event_triggers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        "select count(*) = 2 from pg_catalog.pg_event_trigger
-         where evtname in ('goforward_schema_changed', 'goforward_schema_dropped') and evtenabled <> 'D'",
+        "select count(*) = 3 from pg_catalog.pg_event_trigger
+         where evtname in ('goforward_schema_changed', 'goforward_schema_dropped', 'goforward_publication_changed')
+             and evtenabled <> 'D'",
     )
     .fetch_one(connection)
     .await

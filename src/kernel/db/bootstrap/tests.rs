@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod accounts;
+mod realtime;
 
 use super::super::embedded::tests::packaged;
 use super::super::embedded::{EmbeddedConfig, EmbeddedPostgres};
