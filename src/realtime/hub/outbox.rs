@@ -1,0 +1,123 @@
+//! What waits to be written to one socket: a queue with a bound on its bytes.
+//!
+//! Whoever does not read fast enough is disconnected, so that nobody else pays for it and memory stays bounded.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+
+use super::lock;
+use crate::realtime::protocol::Frame;
+
+/// What has gathered since the last look.
+#[derive(Debug, Default)]
+pub(in crate::realtime) struct Waiting {
+    /// To be written, in order.
+    pub(in crate::realtime) frames: VecDeque<Frame>,
+    /// Whether more was to be sent than the socket takes: it is to be closed.
+    pub(in crate::realtime) is_too_slow: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Waiting,
+    bytes: usize,
+    /// Whether it was waited for in vain.
+    is_strained: bool,
+}
+
+/// The queue of one socket.
+#[derive(Debug)]
+pub(in crate::realtime) struct Outbox {
+    queue: Mutex<Queue>,
+    ready: Notify,
+    taken: Notify,
+    limit: usize,
+}
+
+impl Outbox {
+    /// A queue of at most `limit` bytes and one frame.
+    pub(in crate::realtime) fn new(limit: usize) -> Self {
+        Self { queue: Mutex::default(), ready: Notify::new(), taken: Notify::new(), limit }
+    }
+
+    /// Puts a frame at the end, unless the socket is about to be closed.
+    pub(in crate::realtime) fn push(&self, frame: Frame) {
+        let mut queue = lock(&self.queue);
+        if queue.waiting.is_too_slow {
+            return;
+        }
+        if queue.bytes > self.limit {
+            queue.give_up();
+        } else {
+            queue.bytes += frame.len();
+            queue.waiting.frames.push_back(frame);
+        }
+        drop(queue);
+        self.ready.notify_one();
+    }
+
+    /// How many bytes may wait.
+    pub(in crate::realtime) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether it was waited for in vain since it was read last.
+    pub(in crate::realtime) fn is_strained(&self) -> bool {
+        lock(&self.queue).is_strained
+    }
+
+    /// Says that it was waited for in vain, where much still waits.
+    pub(in crate::realtime) fn strain(&self) {
+        let mut queue = lock(&self.queue);
+        queue.is_strained = queue.bytes > self.limit / 4;
+    }
+
+    /// Waits until at most a quarter of what may wait does, or the socket is closed.
+    pub(in crate::realtime) async fn drained(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if lock(&self.queue).bytes <= self.limit / 4 {
+                return;
+            }
+            taken.await;
+        }
+    }
+
+    /// Lets the socket be closed as one that does not read.
+    pub(in crate::realtime) fn give_up(&self) {
+        lock(&self.queue).give_up();
+        self.taken.notify_waiters();
+        self.ready.notify_one();
+    }
+
+    /// Waits until something has gathered.
+    pub(in crate::realtime) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Takes what has gathered.
+    pub(in crate::realtime) fn take(&self) -> Waiting {
+        let mut queue = lock(&self.queue);
+        queue.bytes = 0;
+        queue.is_strained = false;
+        self.taken.notify_waiters();
+        std::mem::take(&mut queue.waiting)
+    }
+
+    /// Waits until the socket is to be closed, for a writer that waits for its client.
+    pub(in crate::realtime) async fn too_slow(&self) {
+        while !lock(&self.queue).waiting.is_too_slow {
+            self.ready().await;
+        }
+    }
+}
+
+impl Queue {
+    /// What could not be sent is not sent later either: the client joins again and is told what it missed.
+    fn give_up(&mut self) {
+        self.waiting = Waiting { frames: VecDeque::new(), is_too_slow: true };
+        self.bytes = 0;
+    }
+}
