@@ -3,7 +3,7 @@
 //! Start at [`RuleStore`]. A change of rules is one transaction of the database's owner: the row, its filters checked by
 //! PostgreSQL, and the policies and grants that follow from it, or nothing. `rows` is the rows, `checks` and `filters`
 //! what is refused, `facts` what a table has now, `policies` and `grants` what is to change (both pure), `apply` does it.
-//! `lint` reads what is wrong with how the database is protected.
+//! `mask` is what is shown instead of protected values. `lint` reads what is wrong with how the database is protected.
 
 mod apply;
 pub mod audit_triggers;
@@ -15,6 +15,7 @@ mod filters;
 mod grants;
 pub mod lint;
 mod lint_rows;
+pub mod mask;
 mod node_tree;
 mod policies;
 mod rows;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::catalog::model::QualifiedName;
 use crate::kernel::sql::{SqlBuf, TypeName};
+use crate::policy::store::mask::masked;
 use crate::rest::core::plan::model::{
     JoinCondition, Logic, OrderBy, ResolvedField, SelectField, SpreadField,
 };
-use crate::rest::core::render::mask;
 use crate::rest::core::request::{
     Aggregate, FullTextOperator, IsValue, JsonOperand, JsonOperation, LogicOperator, Operation,
     OperatorExpression, OrderDirection, OrderNulls, QuantifiedOperator, Quantifier, SimpleOperator,
@@ -71,7 +71,7 @@ fn json_path(sql: &mut SqlBuf, path: &[JsonOperation]) {
 pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &SelectField) {
     aggregated(sql, item.aggregate, item.aggregate_cast.as_ref(), |sql| {
         casted(sql, item.cast.as_ref(), |sql| match &item.field.mask {
-            Some(kind) => mask::masked(sql, kind, |sql| field(sql, owner, &item.field)),
+            Some(kind) => masked(sql, kind, |sql| field(sql, owner, &item.field)),
             None => transformed(sql, item.field.transform.as_ref(), |sql| {
                 field(sql, owner, &item.field);
             }),

@@ -15,7 +15,6 @@ use crate::rest::core::preferences::{CountMode, Preferences, Representation, Res
 mod body;
 mod call;
 mod field;
-mod mask;
 mod output;
 mod read;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::catalog::model::Mask;
 use crate::kernel::sql::SqlBuf;
 
 /// The mask over a value.
-pub(super) fn masked(sql: &mut SqlBuf, mask: &Mask, value: impl Fn(&mut SqlBuf)) {
+pub fn masked(sql: &mut SqlBuf, mask: &Mask, value: impl Fn(&mut SqlBuf)) {
     let text = |sql: &mut SqlBuf| {
         value(sql);
         sql.lit("::text");
