@@ -30,6 +30,7 @@ pub mod gateway;
 pub mod jobs;
 pub mod kernel;
 pub mod policy;
+pub mod realtime;
 pub mod rest;
 pub mod security;
 

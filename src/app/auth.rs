@@ -24,8 +24,9 @@ use crate::auth::token::api_key::ApiKeyMac;
 use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
-    AuthLimits, AuthSettings, AuthState, CLEAN_UP, Captcha, CleanUp, KeyCache, Parts, Providers, RelyingParty,
-    SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail, metadata_router, router,
+    AuthLimits, AuthSettings, AuthState, CLEAN_UP, Captcha, CleanUp, KeyCache, Parts, Providers,
+    RelyingParty, SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail, metadata_router,
+    router,
 };
 use crate::gateway::{ErrorShape, Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
@@ -158,7 +159,7 @@ const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 /// The first of our logins that may read and write accounts. Where the database cannot be asked there is no start: without
 /// accounts every token would count until it expires.
-async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
+pub(super) async fn service_login(database: &Database) -> Result<Option<Login>, AppError> {
     let mut unasked = None;
     for login in &database.audit_logins {
         match pool::may_keep_accounts(login).await {

@@ -35,6 +35,9 @@ pub enum AppError {
     /// Accounts cannot be served as configured.
     #[error("auth: {0}")]
     Auth(String),
+    /// Realtime cannot be served as configured.
+    #[error("realtime: {0}")]
+    Realtime(String),
     /// The lanes cannot be set up.
     #[error("database: {0}")]
     Lanes(String),

@@ -16,6 +16,7 @@ mod policy_commands;
 mod policy_lint;
 mod probe;
 mod reach;
+mod realtime;
 mod rest;
 mod secrets;
 mod security;
@@ -51,6 +52,7 @@ use database::{Database, Opening};
 use front::{Front, Readiness};
 use listeners::{Listeners, Place};
 use policies::PolicyKeeper;
+use realtime::Realtime;
 use rest::Rest;
 use secrets::ProjectSecrets;
 
@@ -139,7 +141,7 @@ impl Goforward {
         let metrics = self.metrics(config, stop);
         let opening = Opening {
             config,
-            prepares: self.runs(Service::Auth),
+            prepares: self.runs(Service::Auth) || self.runs(Service::Realtime),
             random: &self.random,
             clock: &self.clock,
             tracker: &stop.tracker,
@@ -183,6 +185,24 @@ impl Goforward {
             tasks: (&stop.tracker, &stop.services),
         })
         .await?;
+        let realtime = self
+            .realtime(realtime::Surroundings {
+                config: &merged.config,
+                database: &database,
+                lanes: rest.lanes.clone(),
+                catalog: rest.catalog.clone(),
+                policies: Arc::clone(&rest.policies),
+                access: Arc::clone(&rest.access),
+                written: Arc::clone(&rest.written),
+                identity: Arc::clone(&identity),
+                held_keys: auth.as_ref().map(Auth::held_keys),
+                sessions: auth.as_ref().and_then(|auth| auth.sessions.clone()),
+                limiter: Arc::clone(&limiter),
+                clock: &self.clock,
+                random: &self.random,
+                tasks: (&stop.tracker, &stop.services),
+            })
+            .await?;
         let tasks = (&stop.tracker, stop.services.clone());
         let keys = (Arc::clone(&identity), auth.as_ref().map(|auth| Arc::clone(&auth.signer)));
         rest.follow_configuration(self.loaded.clone(), &database, keys, self.clock.clone(), tasks);
@@ -193,7 +213,8 @@ impl Goforward {
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database);
-        let parts = (&database, &rest, auth.as_ref());
+        let parts =
+            Services { database: &database, rest: &rest, auth: auth.as_ref(), realtime: realtime.as_ref() };
         front.open(self.gateway(&merged.config, identity, limiter, parts, (&health, metrics.clone())));
         serve();
         wait_until_ready(&rest).await;
@@ -210,6 +231,10 @@ impl Goforward {
             embedded: database.embedded,
             stop: stop.clone(),
         })
+    }
+
+    async fn realtime(&self, around: realtime::Surroundings<'_>) -> Result<Option<Realtime>, AppError> {
+        if self.runs(Service::Realtime) { Realtime::start(around).await } else { Ok(None) }
     }
 
     fn runs(&self, service: Service) -> bool {
@@ -231,20 +256,17 @@ impl Goforward {
         config: &Config,
         identity: Arc<Identity>,
         limiter: Arc<dyn Limiter>,
-        (database, rest, auth): (&Database, &Rest, Option<&Auth>),
+        services: Services<'_>,
         (health, metrics): (&Health, Option<RenderMetrics>),
     ) -> Gateway {
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
-        if let Some(sessions) = auth.and_then(|auth| auth.sessions.clone()) {
+        if let Some(sessions) = services.auth.and_then(|auth| auth.sessions.clone()) {
             gateway = gateway.sessions(sessions);
         }
-        if let Some(auth) = auth {
+        if let Some(auth) = services.auth {
             gateway = gateway.held_keys(auth.held_keys());
         }
-        for mount in self
-            .own_mounts(config, (database, rest, auth), health, metrics)
-            .into_iter()
-            .chain(self.mounts.clone())
+        for mount in self.own_mounts(config, services, health, metrics).into_iter().chain(self.mounts.clone())
         {
             let mount =
                 self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
@@ -257,7 +279,7 @@ impl Goforward {
     fn own_mounts(
         &self,
         config: &Config,
-        (database, rest, auth): (&Database, &Rest, Option<&Auth>),
+        Services { database, rest, auth, realtime }: Services<'_>,
         health: &Health,
         metrics: Option<RenderMetrics>,
     ) -> Vec<Mount> {
@@ -285,6 +307,7 @@ impl Goforward {
         if self.runs(Service::Auth) {
             mounts.extend(auth.into_iter().flat_map(|auth| auth.mounts(config)));
         }
+        mounts.extend(realtime.map(|realtime| realtime.mount(config)));
         if !config.rest.prefix.is_empty() {
             mounts.extend(Self::probe_mounts(config, health, metrics));
         }
@@ -319,6 +342,15 @@ impl Goforward {
         };
         vec![Mount::open("health", "/health", routes.clone()), Mount::open("metrics", "/metrics", routes)]
     }
+}
+
+/// What runs, for those who mount it.
+#[derive(Clone, Copy)]
+struct Services<'a> {
+    database: &'a Database,
+    rest: &'a Rest,
+    auth: Option<&'a Auth>,
+    realtime: Option<&'a Realtime>,
 }
 
 /// How everything is stopped: requests first, then services, then the database.

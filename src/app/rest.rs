@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sqlx::Connection;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +34,9 @@ use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
 /// access explained).
 const CONNECTIONS_NOW_AND_THEN: u32 = 5;
 
+/// The reader of changes, capture, and one for everything else; those who catch up have one now and then.
+const CONNECTIONS_OF_REALTIME: u32 = 3;
+
 /// How the connections that we may have are divided.
 #[derive(Clone, Copy)]
 struct Budget {
@@ -45,7 +49,7 @@ struct Budget {
 impl Budget {
     /// Never more than half of what the server allows.
     fn new(database: &DatabaseConfig, server_limit: Option<u32>) -> Self {
-        let least = CONNECTIONS_NOW_AND_THEN + 2;
+        let least = CONNECTIONS_NOW_AND_THEN + 3;
         let half = server_limit.map_or(u32::MAX, |limit| (limit / 2).max(least));
         let all = database.max_connections.min(half);
         if all < database.max_connections {
@@ -56,7 +60,8 @@ impl Budget {
             );
         }
         let accounts = (all / 5).clamp(1, 5);
-        Self { lanes: all.saturating_sub(CONNECTIONS_NOW_AND_THEN + accounts).max(1), accounts }
+        let beside = CONNECTIONS_NOW_AND_THEN + CONNECTIONS_OF_REALTIME + accounts;
+        Self { lanes: all.saturating_sub(beside).max(1), accounts }
     }
 }
 
@@ -74,6 +79,8 @@ pub(super) struct Rest {
     pub rules: Option<RuleStore>,
     /// What callers are held to beside the rules, for those who explain it.
     pub access: Arc<ArcSwap<AccessSettings>>,
+    /// Is notified of everything that callers write.
+    pub written: Arc<Notify>,
     /// How many connections accounts and jobs may have.
     pub connections_of_accounts: u32,
     settings: Arc<ArcSwap<RestSettings>>,
@@ -144,16 +151,27 @@ impl Rest {
         let settings = Arc::new(ArcSwap::from_pointee(resolve(config, port, Arc::clone(&access))));
         let access = Arc::new(ArcSwap::new(access));
         let policies = Arc::new(PolicyBook::default());
+        let written = Arc::new(Notify::new());
         let service = RestService::new(
             catalog.clone(),
             lanes.clone(),
             Arc::clone(&settings),
-            (Arc::clone(&policies), audit, limiter),
+            (Arc::clone(&policies), audit, limiter, Arc::clone(&written)),
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));
-        let connections_of_accounts = budget.accounts;
-        Ok(Self { service, catalog, lanes, policies, rules, access, connections_of_accounts, settings, port })
+        Ok(Self {
+            service,
+            catalog,
+            lanes,
+            policies,
+            rules,
+            access,
+            written,
+            connections_of_accounts: budget.accounts,
+            settings,
+            port,
+        })
     }
 
     /// Follows requests to read the configuration again, until `stop`.

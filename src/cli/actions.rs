@@ -147,6 +147,8 @@ pub enum Service {
     Rest,
     /// Accounts, sessions and keys; the database is prepared for them.
     Auth,
+    /// Broadcast, presence and changes over WebSockets; the database is prepared for them.
+    Realtime,
 }
 
 /// The keys of an installation.

@@ -88,7 +88,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         ),
         (
             &["serve", "--only", "nothing"],
-            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest, auth]",
+            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest, auth, realtime]",
         ),
         (
             &["keys", "--set", "a"],

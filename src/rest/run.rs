@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, header};
+use tokio::sync::Notify;
 
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::wire::{Finish, Query};
@@ -26,6 +27,8 @@ pub(super) struct Run<'a> {
     pub lanes: &'a Lanes,
     /// As whom, and under which settings.
     pub scope: Scope<'a>,
+    /// Is told of everything that was written.
+    pub written: &'a Notify,
     /// Where the steps are timed.
     pub timing: &'a mut ServerTiming,
 }
@@ -194,6 +197,7 @@ impl Run<'_> {
         let settled = running.settle().await;
         self.transaction_ended(&text, started);
         settled?;
+        self.written.notify_one();
         let responding = Instant::now();
         if rendered.shape == Shape::PlanText {
             return Ok(plan_answer(output, running.body().await?, &self.scope));

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use tokio::sync::Notify;
 
 use crate::catalog::Catalog;
 use crate::catalog::model::{QualifiedName, ReadAccess};
@@ -49,6 +50,7 @@ pub struct RestService {
     policies: Arc<PolicyBook>,
     audit: RestAudit,
     limiter: Arc<dyn Limiter>,
+    written: Arc<Notify>,
 }
 
 /// One request on its way.
@@ -65,13 +67,14 @@ struct Exchange<'a> {
 impl RestService {
     /// A service on these lanes, whose settings can be swapped by the caller.
     /// Rules of tables come from the book, what they record goes to the log, what they count is counted by the limiter.
+    /// `written` is notified of everything that was written.
     pub fn new(
         catalog: CatalogHandle,
         lanes: Lanes,
         settings: Arc<ArcSwap<RestSettings>>,
-        (policies, audit, limiter): (Arc<PolicyBook>, RestAudit, Arc<dyn Limiter>),
+        (policies, audit, limiter, written): (Arc<PolicyBook>, RestAudit, Arc<dyn Limiter>, Arc<Notify>),
     ) -> Self {
-        Self { catalog, lanes, settings, policies, audit, limiter }
+        Self { catalog, lanes, settings, policies, audit, limiter, written }
     }
 
     /// Answers a request that the gateway has identified.
@@ -246,7 +249,7 @@ impl RestService {
             audit,
         };
         let asked = Instant::now();
-        let run = Run { lanes: &self.lanes, scope, timing: &mut exchange.timing };
+        let run = Run { lanes: &self.lanes, scope, written: &self.written, timing: &mut exchange.timing };
         match plan {
             Plan::Inspect { schema, headers_only } => {
                 let described = root::describe(run, schema, *headers_only, view, policy_caller).await?;

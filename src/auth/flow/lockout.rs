@@ -41,11 +41,8 @@ impl Attempt {
         let place = network(origin.ip);
         let digest = |text: &str| state.digest(LOCKOUT, text.as_bytes()).to_vec();
         let (pair, account) = (digest(&format!("{who} {place}")), digest(&who));
-        let devices: Vec<Vec<u8>> = state
-            .digests(LOCKOUT, format!("device {place}").as_bytes())
-            .into_iter()
-            .map(Vec::from)
-            .collect();
+        let devices: Vec<Vec<u8>> =
+            state.digests(LOCKOUT, format!("device {place}").as_bytes()).into_iter().map(Vec::from).collect();
         let window = duration(state.settings.config.lockout.window);
         let digests = (&*pair, &*account, &*devices);
         let standing = lockouts::standing(connection, digests, user, window, state.now()).await?;

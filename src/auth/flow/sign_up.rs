@@ -1,6 +1,5 @@
 //! Making accounts, wherever they come from.
 
-
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -14,6 +14,7 @@ mod observability;
 mod outbound;
 mod postgrest;
 mod print;
+mod realtime;
 #[cfg(test)]
 mod reference;
 mod rest;
@@ -41,6 +42,7 @@ pub use observability::{LogConfig, LogFormat, LogLevel, LogRotation, MetricsConf
 pub use outbound::OutboundConfig;
 pub use postgrest::DATABASE_SETTINGS;
 pub use print::{PrintedValue, printed_json, printed_text};
+pub use realtime::RealtimeConfig;
 pub use rest::{
     ErrorVerbosity, OpenApiConfig, OpenApiMode, Permission, RestConfig, RestProfile, TransactionEnd,
 };
@@ -81,6 +83,8 @@ section! {
         pub auth: AuthConfig = AuthConfig::default();
         /// The REST service.
         pub rest: RestConfig = RestConfig::default();
+        /// Broadcast, presence and changes of tables over WebSockets.
+        pub realtime: RealtimeConfig = RealtimeConfig::default();
         /// Rules about tables.
         pub security: SecurityConfig = SecurityConfig::default();
         /// Requests that leave the server.

@@ -102,7 +102,7 @@ fn a_wrong_type_or_a_value_out_of_range_is_refused_where_it_was_written() {
         ("server:\n  compression: 3\n", "config.yaml:2: `server.compression` must be true or false, not `3`"),
         (
             "database:\n  max_connections: 1\n",
-            "config.yaml:2: `database.max_connections` must be a whole number from 4 to 10000, not `1`",
+            "config.yaml:2: `database.max_connections` must be a whole number from 8 to 10000, not `1`",
         ),
         (
             "server:\n  read_timeout: 10\n",
@@ -331,7 +331,7 @@ fn values_that_contradict_each_other_are_refused() {
 fn a_configuration_made_by_a_program_is_checked_the_same() {
     let mut config = Config::default();
     config.database.max_connections = 1;
-    assert!(config.validate().unwrap_err().to_string().contains("from 4 to 10000"));
+    assert!(config.validate().unwrap_err().to_string().contains("from 8 to 10000"));
     let loaded = Loader::new().set("rest.max_rows", 5.into()).unwrap().load().unwrap();
     assert_eq!(loaded.config.rest.max_rows, Some(5));
     assert!(Loader::new().set("rest.maxrows", 5.into()).is_err());

@@ -9,6 +9,8 @@ pub enum Capability {
     ManageTableSecurity,
     /// Writing conditions on rows, which are SQL that runs in everybody's queries.
     ManageRowFilters,
+    /// Seeing which topics there are and how many are on each.
+    InspectRealtime,
 }
 
 /// Who may do what to goforward itself.

@@ -29,7 +29,7 @@ pub use authority::{Authority, Capability, ServersOnly};
 pub use caller::{Caller, Claims, ClaimsError, IdentityError, TokenError, Via};
 pub use held_keys::{HeldKeys, NoHeldKeys, Recognising};
 pub use networks::{NETWORKS, Networks};
-pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable};
+pub use resolve::{Credentials, Identity, IdentityOptions, KeyMode, RolePolicy, RoleTable, bearer_token};
 pub use role_path::{RolePath, RolePathError};
 pub use scope::{Scope, ScopeError, Scopes};
 pub use sessions::{Account, SessionRefusal, SessionState, Sessions, Stateless};

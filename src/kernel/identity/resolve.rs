@@ -219,7 +219,7 @@ fn at_home(caller: Arc<Caller>, address: IpAddr) -> Result<Arc<Caller>, Identity
 }
 
 /// The token of `Bearer <token>`, scheme in any case; empty if only the scheme was sent. Other schemes are no token.
-fn bearer_token(authorization: &str) -> Option<&str> {
+pub fn bearer_token(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once([' ', '\t']).unwrap_or((authorization, ""));
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -103,6 +103,18 @@ metric_table! {
     SECURITY_EVENTS = "goforward_security_events_total", Counter, ["kind"], "Security events that were recorded.";
     SANITISER_FINDINGS = "goforward_sanitiser_findings_total", Counter, ["class", "field"],
         "What looked wrong in the fields of accounts.";
+    REALTIME_SOCKETS = "goforward_realtime_sockets", Gauge, [], "Open WebSockets.";
+    REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
+    REALTIME_RECEIVED = "goforward_realtime_messages_received_total", Counter, ["kind"],
+        "Messages of clients (kind: heartbeat, join, leave, access_token, broadcast, presence).";
+    REALTIME_REFUSED = "goforward_realtime_refused_total", Counter, ["reason"],
+        "Sockets, joins and messages that were refused or closed.";
+    REALTIME_CHANGES = "goforward_realtime_changes_total", Counter, [], "Changes of tables that were read.";
+    REALTIME_CHANGES_SENT = "goforward_realtime_changes_sent_total", Counter, [], "Changes that were sent to channels.";
+    REALTIME_LAG = "goforward_realtime_lag_seconds", Histogram, [], "Time from writing a change to sending it.";
+    REALTIME_UNDECIDED = "goforward_realtime_undecided_total", Counter, [],
+        "Rows that nobody was told of because policies failed on them.";
+    REALTIME_RESYNCS = "goforward_realtime_resyncs_total", Counter, [], "Times that everybody was told to read anew.";
     JOBS = "goforward_jobs_total", Counter, ["kind", "result"],
         "Attempts at jobs (result: done, retry, dead, lost where the job was somebody else's by then).";
     JOB_SECONDS = "goforward_job_seconds", Histogram, ["kind"], "Time of one attempt at a job.";

@@ -1,0 +1,46 @@
+//! The counters of the service.
+
+use metrics::{counter, gauge, histogram};
+
+/// How many sockets are open.
+pub(super) fn sockets(open: usize) {
+    gauge!("goforward_realtime_sockets").set(u32::try_from(open).unwrap_or(u32::MAX));
+}
+
+/// How many channels are joined.
+pub(super) fn channel_joined() {
+    gauge!("goforward_realtime_channels").increment(1);
+}
+
+/// See [`channel_joined`].
+pub(super) fn channel_left() {
+    gauge!("goforward_realtime_channels").decrement(1);
+}
+
+/// A message of a client was taken.
+pub(super) fn received(kind: &'static str) {
+    counter!("goforward_realtime_messages_received_total", "kind" => kind).increment(1);
+}
+
+/// A change was sent to so many channels, so many milliseconds after it was written.
+pub(super) fn delivered(channels: usize, lag: i64) {
+    counter!("goforward_realtime_changes_total").increment(1);
+    counter!("goforward_realtime_changes_sent_total").increment(channels as u64);
+    let lag = u32::try_from(lag.max(0)).unwrap_or(u32::MAX);
+    histogram!("goforward_realtime_lag_seconds").record(f64::from(lag) / 1000.0);
+}
+
+/// Images of rows were not decided about, as policies failed on them.
+pub(super) fn undecided(images: usize) {
+    counter!("goforward_realtime_undecided_total").increment(images as u64);
+}
+
+/// Clients were told to read anew.
+pub(super) fn resync() {
+    counter!("goforward_realtime_resyncs_total").increment(1);
+}
+
+/// A socket, channel or message was refused.
+pub(super) fn refused(reason: &'static str) {
+    counter!("goforward_realtime_refused_total", "reason" => reason).increment(1);
+}

@@ -1,0 +1,284 @@
+//! Joining a topic (contract section 3): who may, and what is sent first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::bucket::Bucket;
+use super::channel::Channel;
+use super::{End, Socket};
+use crate::realtime::channel::{JoinRequest, Replay, Topic, TopicError};
+use crate::realtime::credentials::{Credentials, CredentialsError, keeps_the_key};
+use crate::realtime::hub::{Rights, Seat};
+use crate::realtime::metrics;
+use crate::realtime::protocol::{self, Encoded, Frame, Incoming, ReplyTo, Status};
+use crate::realtime::store::messages;
+use crate::realtime::store::row_policies::RowPolicies;
+
+/// The largest payload of a join: it is kept as long as the channel.
+const LARGEST_JOIN: usize = 64 * 1024;
+
+/// Why a join is refused; the texts are the contract's.
+#[derive(Debug, thiserror::Error)]
+enum JoinError {
+    #[error("unmatched topic")]
+    Unmatched,
+    #[error("{0}")]
+    Topic(TopicError),
+    #[error("{}", .0.reason())]
+    Credentials(CredentialsError),
+    #[error("ChannelRateLimitReached: Too many channels")]
+    TooManyChannels,
+    #[error("JoinTooLarge: The payload of a join may have at most {LARGEST_JOIN} bytes")]
+    TooLarge,
+    #[error("PrivateOnly: This project only allows private channels")]
+    PrivateOnly,
+    #[error("Unauthorized: You do not have permissions to read from this Channel topic: {0}")]
+    Unauthorized(String),
+    #[error("UnableToReplayMessages: Replay params are not valid")]
+    Replay,
+    #[error("UnableToReplayMessages: Replay is not allowed for public channels")]
+    ReplayOfPublic,
+    #[error("PresenceKeyRefused: A presence key must be the id of the signed-in user")]
+    PresenceKey,
+    #[error("UnableToConnectToProject: The database cannot be asked at the moment")]
+    Database,
+    #[error("UnableToConnectToProject: {0}")]
+    NotNow(String),
+}
+
+/// A join that is allowed.
+struct Allowed {
+    topic: Topic,
+    who: Credentials,
+    rights: Rights,
+    decided_by: Option<Arc<RowPolicies>>,
+    replay: Option<Replay>,
+    presence_key: String,
+}
+
+impl Socket {
+    /// Joins a topic, or says why not. One that is joined already is left first.
+    pub(super) async fn join(&mut self, message: &Incoming, payload: &RawValue) -> Result<(), End> {
+        if !self.joins.take(Instant::now()) {
+            return Err(self.joins_too_often(message));
+        }
+        let name = message.topic.strip_prefix("realtime:").unwrap_or_default();
+        let request = JoinRequest::parse(payload.get(), name);
+        // Whatever becomes of this join, the one before is over.
+        self.close(&message.topic);
+        let outcome = match self.allow(message, &request, payload.get().len()).await {
+            Ok(allowed) => self.open(message, &request, allowed).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            metrics::refused("join");
+            self.refuse(message, &error.to_string());
+        }
+        Ok(())
+    }
+
+    /// Finds out whether the client may join, and as whom.
+    async fn allow(
+        &self,
+        message: &Incoming,
+        request: &JoinRequest,
+        size: usize,
+    ) -> Result<Allowed, JoinError> {
+        if size > LARGEST_JOIN {
+            return Err(JoinError::TooLarge);
+        }
+        let topic = Topic::parse(&message.topic, request.is_private).map_err(|error| match error {
+            TopicError::Invalid if !message.topic.starts_with("realtime:") => JoinError::Unmatched,
+            error => JoinError::Topic(error),
+        })?;
+        if self.channels.len() >= self.state.config.max_channels {
+            return Err(JoinError::TooManyChannels);
+        }
+        let who = self.who_joins(request).await.map_err(JoinError::Credentials)?;
+        if self.state.config.private_only && !topic.is_private() {
+            return Err(JoinError::PrivateOnly);
+        }
+        let (rights, decided_by) = self.rights(&who, &topic).await?;
+        let replay = match request.replay {
+            None => None,
+            Some(_) if !topic.is_private() => return Err(JoinError::ReplayOfPublic),
+            // Stored messages are broadcasts.
+            Some(replay) => Some(replay.map_err(|()| JoinError::Replay)?).filter(|_| rights.broadcast),
+        };
+        let presence_key = self.presence_key(request, &who)?;
+        Ok(Allowed { topic, who, rights, decided_by, replay, presence_key })
+    }
+
+    async fn who_joins(&self, request: &JoinRequest) -> Result<Credentials, CredentialsError> {
+        if let Some(token) = request.access_token.as_deref().filter(|token| !keeps_the_key(token)) {
+            return self.state.credentials(Some(token), self.address).await;
+        }
+        let now = self.state.clock.unix_seconds();
+        match self.key.expires_at.filter(|end| *end <= now) {
+            Some(end) => Err(CredentialsError::Expired(now - end)),
+            None => Ok(self.key.clone()),
+        }
+    }
+
+    async fn rights(
+        &self,
+        who: &Credentials,
+        topic: &Topic,
+    ) -> Result<(Rights, Option<Arc<RowPolicies>>), JoinError> {
+        if !topic.is_private() {
+            return Ok((Rights::ALL, None));
+        }
+        let (rights, by) = self.state.access.may_hear(&who.caller, topic).await.map_err(|error| {
+            tracing::warn!(kind = "app", "a join of a private topic was refused: {error}");
+            if error.is_outage() {
+                JoinError::Database
+            } else {
+                JoinError::Unauthorized(topic.name().to_owned())
+            }
+        })?;
+        if rights == Rights::default() {
+            return Err(JoinError::Unauthorized(topic.name().to_owned()));
+        }
+        Ok((rights, Some(by)))
+    }
+
+    /// The key that others see: the client's, unless keys must say who is signed in.
+    fn presence_key(&self, request: &JoinRequest, who: &Credentials) -> Result<String, JoinError> {
+        let user = who.caller.subject.as_deref();
+        match (&request.presence_key, self.state.config.presence_key_is_user) {
+            (Some(key), true) if user != Some(key.as_str()) => Err(JoinError::PresenceKey),
+            (Some(key), _) => Ok(key.clone()),
+            (None, true) if user.is_some() => Ok(user.unwrap_or_default().to_owned()),
+            (None, _) => {
+                Ok(uuid::Builder::from_random_bytes(self.state.random.bytes()).into_uuid().to_string())
+            }
+        }
+    }
+
+    /// Sets the channel up: it hears everything from here on, and is told so last.
+    async fn open(
+        &mut self,
+        message: &Incoming,
+        request: &JoinRequest,
+        allowed: Allowed,
+    ) -> Result<(), JoinError> {
+        let Allowed { topic, who, rights, decided_by, replay, presence_key } = allowed;
+        let place = (self.state.hub.next_id(), self.version);
+        let seat = Arc::new(Seat::new(place, Arc::clone(&self.outbox), rights, request.presence));
+        let (config, now) = (&self.state.config, Instant::now());
+        let mut channel = Channel {
+            topic,
+            join_ref: message.join_ref.clone(),
+            seat,
+            who,
+            rights,
+            decided_by,
+            says: None,
+            acknowledges: request.acknowledges,
+            echoes: request.echoes,
+            presence_key,
+            events: Bucket::new(config.events_per_second, Duration::from_secs(1), now),
+            presences: Bucket::new(config.presence_calls, config.presence_period.get(), now),
+            requests: request
+                .changes
+                .iter()
+                .map(|change| (self.state.hub.next_id(), change.clone()))
+                .collect(),
+            subscription: None,
+            missed: None,
+        };
+        if replay.is_some() {
+            // Otherwise messages that are stored already could come after it as if they were new.
+            self.state.changes.caught_up().await.map_err(|error| {
+                tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
+                JoinError::Database
+            })?;
+        }
+        self.state.hub.enter(&channel.topic, &channel.seat);
+        metrics::channel_joined();
+        let replayed = match replay {
+            Some(replay) => self.replayed(&channel.topic, replay).await,
+            None => Ok(Vec::new()),
+        };
+        let replayed = match replayed {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                channel.leave(&self.state);
+                return Err(error);
+            }
+        };
+        let (ids, frames): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
+        channel.seat.replays(ids);
+        let mut first = vec![self.joined(message, &channel)];
+        if request.tells_replication {
+            first.push(channel.system(
+                self.version,
+                ("system", Status::Ok),
+                "Replication connection established",
+            ));
+        }
+        if request.too_many_changes {
+            first.push(channel.system(
+                self.version,
+                ("postgres_changes", Status::Error),
+                "too many subscriptions of one channel",
+            ));
+        } else if !channel.requests.is_empty() {
+            match channel.subscribe(&self.state, self.version, self.address).await {
+                Ok(told) => first.push(told),
+                Err(reason) => {
+                    channel.leave(&self.state);
+                    return Err(JoinError::NotNow(reason));
+                }
+            }
+        }
+        first.extend(frames);
+        if channel.begin_to_catch_up(&self.state, &mut first).await {
+            // It is admitted once it has everything.
+            for frame in first {
+                self.outbox.push(frame);
+            }
+        } else {
+            self.state.hub.admit(&channel.topic, &channel.seat, &first);
+        }
+        self.channels.insert(message.topic.clone(), channel);
+        Ok(())
+    }
+
+    /// The reply to a join.
+    fn joined(&self, message: &Incoming, channel: &Channel) -> Frame {
+        let changes = channel.requests.iter().map(|(id, request)| {
+            let mut echo = request.echo.clone();
+            echo.insert("id".to_owned(), (*id).into());
+            Value::Object(echo)
+        });
+        let changes: Vec<Value> = changes.collect();
+        let response = json!({ "postgres_changes": changes }).to_string();
+        let to = ReplyTo {
+            topic: &message.topic,
+            join_ref: message.join_ref.as_deref(),
+            reference: message.reference.as_deref(),
+        };
+        protocol::reply(self.version, to, Status::Ok, &response)
+    }
+
+    /// Stored messages, the oldest first.
+    async fn replayed(&self, topic: &Topic, replay: Replay) -> Result<Vec<(String, Frame)>, JoinError> {
+        let stored = messages::since(&self.state.pool, topic.name(), replay).await.map_err(|error| {
+            tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
+            JoinError::Database
+        })?;
+        let frames = stored.into_iter().filter_map(|stored| {
+            let id: Uuid = stored.id;
+            let largest = self.state.config.max_payload.as_usize();
+            let broadcast = stored.into_broadcast(true).filter(|broadcast| broadcast.size() <= largest)?;
+            let frame = Encoded::broadcast(topic.wire().to_owned(), broadcast).frame(self.version)?;
+            Some((id.to_string(), frame))
+        });
+        Ok(frames.collect())
+    }
+}

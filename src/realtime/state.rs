@@ -1,0 +1,158 @@
+//! What the sockets and actions share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::access::TopicAccess;
+use super::caller_query::CallerQueries;
+use super::changes::{Changes, ChangesParts};
+use super::hub::Hub;
+use crate::catalog::reload::CatalogHandle;
+use crate::kernel::clock::Clock;
+use crate::kernel::config::RealtimeConfig;
+use crate::kernel::db::lanes::Lanes;
+use crate::kernel::identity::{Authority, HeldKeys, Identity, Sessions};
+use crate::kernel::limits::Limiter;
+use crate::kernel::random::Random;
+use crate::policy::access::AccessSettings;
+use crate::policy::book::PolicyBook;
+
+/// What the service needs of the server.
+pub struct Parts {
+    /// What sockets may do.
+    pub config: RealtimeConfig,
+    /// Connections of the login that owns our tables.
+    pub pool: PgPool,
+    /// The way to the database for callers.
+    pub lanes: Lanes,
+    /// The schemas that the expressions of policies see.
+    pub search_path: String,
+    /// Recognises callers.
+    pub identity: Arc<Identity>,
+    /// Knows the keys of users and of other backends.
+    pub held_keys: Arc<dyn HeldKeys>,
+    /// Tells whether the session behind a token goes on.
+    pub sessions: Arc<dyn Sessions>,
+    /// Tells who may look at what others do.
+    pub authority: Arc<dyn Authority>,
+    /// Counts what is limited.
+    pub limiter: Arc<dyn Limiter>,
+    /// The schema of the database.
+    pub catalog: CatalogHandle,
+    /// The rules of tables.
+    pub policies: Arc<PolicyBook>,
+    /// What callers are held to beside the rules.
+    pub access: Arc<ArcSwap<AccessSettings>>,
+    /// Rouses the reader of changes when this server has written something.
+    pub wake: Arc<Notify>,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub random: Random,
+    /// Owns the tasks of the sockets.
+    pub tracker: TaskTracker,
+    /// Ends them.
+    pub stop: CancellationToken,
+}
+
+/// What the service needs; cheap to clone.
+#[derive(Clone)]
+pub struct RealtimeState(Arc<Shared>);
+
+/// See [`RealtimeState`].
+pub struct Shared {
+    pub(super) config: RealtimeConfig,
+    pub(super) hub: Arc<Hub>,
+    pub(super) changes: Changes,
+    pub(super) access: TopicAccess,
+    pub(super) pool: PgPool,
+    pub(super) identity: Arc<Identity>,
+    pub(super) held_keys: Arc<dyn HeldKeys>,
+    pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) authority: Arc<dyn Authority>,
+    pub(super) limiter: Arc<dyn Limiter>,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+    pub(super) tracker: TaskTracker,
+    pub(super) stop: CancellationToken,
+    sockets: AtomicUsize,
+}
+
+impl std::ops::Deref for RealtimeState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A socket's share of [`RealtimeConfig::max_sockets`]; given back when it is dropped.
+pub(super) struct SocketPermit(RealtimeState);
+
+impl Drop for SocketPermit {
+    fn drop(&mut self) {
+        let open = self.0.sockets.fetch_sub(1, Ordering::Relaxed) - 1;
+        super::metrics::sockets(open);
+    }
+}
+
+impl RealtimeState {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let node = uuid::Builder::from_random_bytes(parts.random.bytes()).into_uuid();
+        let hub = Arc::new(Hub::new(node.as_u64_pair().1));
+        let queries = CallerQueries::new(parts.lanes, parts.search_path);
+        let changes = ChangesParts {
+            pool: parts.pool.clone(),
+            queries: queries.clone(),
+            hub: Arc::clone(&hub),
+            clock: parts.clock.clone(),
+            catalog: parts.catalog,
+            book: parts.policies,
+            access: parts.access,
+            node,
+            wake: parts.wake,
+            largest_message: parts.config.max_payload.as_usize(),
+            tells_leaving: parts.config.tells_leaving,
+        };
+        Self(Arc::new(Shared {
+            changes: Changes::start(changes, (&parts.tracker, parts.stop.clone())),
+            access: TopicAccess::new(parts.pool.clone(), queries),
+            hub,
+            config: parts.config,
+            pool: parts.pool,
+            identity: parts.identity,
+            held_keys: parts.held_keys,
+            sessions: parts.sessions,
+            authority: parts.authority,
+            limiter: parts.limiter,
+            clock: parts.clock,
+            random: parts.random,
+            tracker: parts.tracker,
+            stop: parts.stop,
+            sockets: AtomicUsize::new(0),
+        }))
+    }
+
+    /// How many sockets are open.
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// Room for one more socket, if there is.
+    pub(super) fn admit_socket(&self) -> Option<SocketPermit> {
+        let most = self.config.max_sockets;
+        let admitted = self
+            .sockets
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
+        let before = admitted.ok()?;
+        super::metrics::sockets(before + 1);
+        Some(SocketPermit(self.clone()))
+    }
+}
