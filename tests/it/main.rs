@@ -22,7 +22,7 @@ mod jobs;
 mod mail;
 mod policy;
 mod policy_lint;
-
+mod realtime;
 mod rest;
 mod security;
 mod serve;

@@ -9,7 +9,7 @@ use crate::harness::{Server, eventually};
 const OURS: &str = "select count(*)::text from pg_stat_activity where application_name = 'goforward'";
 const SLEEPING: &str = "select count(*)::text from pg_stat_activity where wait_event = 'PgSleep'";
 const NAP: &str = "create function nap() returns void language sql as 'select pg_sleep(0.5)'";
-/// What thirteen connections leave for queries that take their time: five serve the server itself, two accounts, two are
+/// What seventeen connections leave for queries that take their time: eight serve the server itself, three accounts, two are
 /// for short reads.
 const PLACES: usize = 4;
 
@@ -17,7 +17,7 @@ const PLACES: usize = 4;
 async fn requests_to_a_frozen_database_end_at_their_limit_and_service_returns_with_it() {
     let postgres = Postgres::start();
     let options = on(&postgres.url())
-        .set("database.max_connections", "13")
+        .set("database.max_connections", "17")
         .set("database.acquire_timeout", "1s")
         .set("server.request_timeout", "2s");
     let server = Server::start(options).await;

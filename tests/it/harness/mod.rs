@@ -3,7 +3,7 @@
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
 //! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
-//! server, `oidc.rs` an identity provider; `said.rs` keeps what is scanned for secrets in the end.
+//! server, `socket.rs` a client of realtime, `oidc.rs` an identity provider; `said.rs` keeps what is scanned for secrets in the end.
 //! Nothing here asserts a rule of the product.
 
 mod client;
@@ -15,6 +15,7 @@ mod random_walk;
 mod said;
 mod server;
 mod smtp;
+mod socket;
 mod tokens;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
 pub use server::{Options, Server, free_port, run as run_command, spawn as spawn_command};
 pub use smtp::{SmtpRules, SmtpSink, SmtpTls};
+pub use socket::{Event, Socket};
 pub use tokens::{Caller, now, sign, unsigned};
 
 /// A server with its own database, and clients for it.

@@ -8,7 +8,7 @@ use crate::rest::{ALICE, BOB, SHOP};
 /// method, path, then the status for: no key, anon, the owner, another user, the service.
 type Row = (&'static str, &'static str, [u16; 5]);
 
-const MATRIX: [Row; 47] = [
+const MATRIX: [Row; 52] = [
     ("GET", "/health/live", [200, 200, 200, 200, 200]),
     ("GET", "/health/ready", [200, 200, 200, 200, 200]),
     ("GET", "/nothing/here", [404, 404, 404, 404, 404]),
@@ -57,6 +57,12 @@ const MATRIX: [Row; 47] = [
     ("POST", "/auth/v1/keys/exchange", [401, 401, 401, 401, 401]),
     ("POST", "/auth/v1/introspect", [401, 403, 403, 403, 400]),
     ("GET", "/auth/v1/admin/users", [401, 403, 403, 403, 200]),
+    // Not asked for as a WebSocket.
+    ("GET", "/realtime/v1/websocket", [400, 400, 400, 400, 400]),
+    ("GET", "/realtime/v1/api/ping", [200, 200, 200, 200, 200]),
+    ("POST", "/realtime/v1/api/broadcast", [401, 422, 422, 422, 422]),
+    ("POST", "/realtime/v1/api/broadcast/room/events/e?private=true", [401, 403, 403, 403, 202]),
+    ("GET", "/realtime/v1/api/channels", [401, 403, 403, 403, 200]),
 ];
 
 const FOR_SERVICE: &str = "create function for_service_only() returns int language sql as 'select 1';

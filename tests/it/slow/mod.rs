@@ -3,6 +3,7 @@
 mod account_crashes;
 mod audit_crashes;
 mod budget;
+mod change_history;
 mod crashes;
 mod memory;
 mod sign_in_timing;
