@@ -14,7 +14,8 @@ import { test } from 'node:test'
 import { binary, freePort, startServer, stopped, temporaryFolder, untilReady } from '../clients/node/server.js'
 
 /** The pages with a tour, each on a server of its own. */
-const PAGES = ['README.md', 'docs/guides/table-security.md', 'docs/guides/auth.md', 'docs/guides/api-keys.md', 'docs/guides/migrate-from-supabase.md']
+const PAGES = ['README.md', 'docs/guides/table-security.md', 'docs/guides/auth.md', 'docs/guides/api-keys.md',
+  'docs/guides/realtime.md', 'docs/guides/migrate-from-supabase.md']
 
 /** What a reader brings along: each puts it into the folder or the environment, and may return how to clean up. */
 const GIVEN = {

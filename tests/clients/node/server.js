@@ -52,7 +52,10 @@ export async function stopped(child) {
   clearTimeout(force)
 }
 
-/** -> { url, keys, stop }: a running server on a data directory of its own; `settings` are names and values of the configuration. */
+/**
+ * -> { url, keys, stop, restart }: a running server on a data directory of its own; `settings` are names and values of the
+ * configuration. `restart` ends it and starts it again, at the same address.
+ */
 export async function startServer(settings = {}) {
   if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build first`)
   const folder = temporaryFolder('goforward-client-')
@@ -62,17 +65,25 @@ export async function startServer(settings = {}) {
   const out = openSync(log, 'a')
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LC_ALL: 'C.UTF-8', TZ: 'UTC' }
   const set = Object.entries(settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
-  const child = spawn(binary, ['serve', '--data-dir', data, '--host', '127.0.0.1', '--port', String(port), ...set],
-    { cwd: folder, env, stdio: ['ignore', out, out] })
   const url = `http://127.0.0.1:${port}`
+  let child
+  const start = async () => {
+    child = spawn(binary, ['serve', '--data-dir', data, '--host', '127.0.0.1', '--port', String(port), ...set],
+      { cwd: folder, env, stdio: ['ignore', out, out] })
+    await untilReady(url, child, log)
+  }
+  const restart = async () => {
+    await stopped(child)
+    await start()
+  }
   const stop = async () => {
     await stopped(child)
     rmSync(folder, { recursive: true, force: true })
   }
   try {
-    await untilReady(url, child, log)
+    await start()
     const keys = JSON.parse(execFileSync(binary, ['keys', '--json', '--data-dir', data, ...set], { cwd: folder, env }))
-    return { url, keys, stop }
+    return { url, keys, stop, restart }
   } catch (error) {
     await stop()
     throw error

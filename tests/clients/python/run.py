@@ -4,7 +4,7 @@ The last line is `python: N passed, M failed`, which scripts/test counts.
 """
 import sys, unittest
 
-MODULES = ['rest', 'accounts', 'factors', 'hooks', 'identities', 'administration', 'backend']
+MODULES = ['rest', 'accounts', 'factors', 'hooks', 'identities', 'administration', 'backend', 'channels']
 
 
 def main():
