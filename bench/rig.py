@@ -24,11 +24,11 @@ def executable(given):
     return ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'release/goforward'
 
 
-def token(secret, role='authenticated'):
+def token(secret, role='authenticated', subject=OWNER):
     import base64, hashlib, hmac
     def part(value):
         return base64.urlsafe_b64encode(value).rstrip(b'=')
-    claims = {'role': role, 'aud': 'authenticated', 'sub': OWNER, 'exp': int(time.time()) + 86400}
+    claims = {'role': role, 'aud': 'authenticated', 'sub': subject, 'exp': int(time.time()) + 86400}
     text = part(b'{"alg":"HS256","typ":"JWT"}') + b'.' + part(json.dumps(claims).encode())
     return (text + b'.' + part(hmac.new(secret.encode(), text, hashlib.sha256).digest())).decode()
 
@@ -60,6 +60,11 @@ class Server:
     def resident(self):
         status = pathlib.Path(f'/proc/{self.process.pid}/status').read_text()
         return int(re.search(r'VmRSS:\s+(\d+)', status)[1]) / 1024
+
+    def cpu_seconds(self):
+        """The time that it had on a core, in user and system mode."""
+        fields = pathlib.Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def stop(self):
         self.process.terminate()

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::session::account_claims;
 use crate::auth::error::AuthError;
 use crate::auth::hook::HookError;
-use crate::auth::model::{HeldKey, KeyHolder, KeyRecord};
+use crate::auth::model::{AccountWithRoles, HeldKey, KeyRecord};
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::keys::NewKey;
@@ -264,10 +264,10 @@ pub(crate) async fn exchange(
 async fn user_claims(
     state: &Parts,
     key: Uuid,
-    holder: &KeyHolder,
+    holder: &AccountWithRoles,
     times: (i64, i64),
 ) -> Result<Map<String, Value>, AuthError> {
-    let mut claims = account_claims(state, (&holder.account, &holder.app_roles), times);
+    let mut claims = account_claims(state, holder, times);
     let mut claim = |name: &str, value: Value| claims.insert(name.to_owned(), value);
     // Nobody has proved anything but to have the key.
     claim("aal", "aal1".into());

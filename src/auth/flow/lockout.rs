@@ -126,10 +126,8 @@ impl Attempt {
         state: &Parts,
         connection: &mut Connection,
     ) -> Result<(), AuthError> {
-        lockouts::forget(connection, &self.pair).await?;
-        if let (Some(user), Some(device)) = (self.user, self.devices.first()) {
-            lockouts::know_device(connection, user, device, state.now()).await?;
-        }
+        let device = self.devices.first().map(Vec::as_slice).unwrap_or_default();
+        lockouts::succeeded(connection, &self.pair, (self.user, device), state.now()).await?;
         Ok(())
     }
 }

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::api_key;
 use crate::auth::error::AuthError;
-use crate::auth::model::{Account, Amr, AssuranceLevel, Chain, Factor, Identity, Method, NewTokens, Session};
+use crate::auth::model::{
+    AccountWithRoles, Amr, AssuranceLevel, Chain, Factor, Identity, Method, NewTokens, Session,
+};
 use crate::auth::state::{Connection, Origin, Parts};
 use crate::auth::store::{factors, identities, sessions, users};
 use crate::kernel::secret::Secret;
@@ -14,11 +16,10 @@ use crate::kernel::secret::Secret;
 /// that is committed: a hook that takes its time must not hold locks.
 #[derive(Debug)]
 pub(crate) struct Grant {
-    account: Account,
+    holder: AccountWithRoles,
     session: Uuid,
     chain: Chain,
     proofs: Vec<Amr>,
-    roles: Vec<String>,
     identities: Vec<Identity>,
     factors: Vec<Factor>,
     api_key: Option<Secret>,
@@ -51,16 +52,16 @@ pub(crate) async fn begin(
         aal: AssuranceLevel::Aal1,
         now,
     };
-    sessions::insert(connection, &new).await?;
-    sessions::add_proof(connection, new.id, (method, now)).await?;
+    sessions::insert(connection, &new, method).await?;
     if state.settings.config.sessions.single_per_user {
         // So that of two sign-ins at once the later sees the session of the earlier.
         users::lock(connection, user).await?;
         sessions::remove_all(connection, user, Some(new.id)).await?;
     }
-    users::signed_in(connection, user, now).await?;
+    let holder = users::signed_in(connection, user, now).await?;
+    let proofs = vec![Amr { authentication_method: method.word().to_owned(), updated_at: now }];
     let api_key = api_key::of_session(state, connection, (user, new.id), origin).await?;
-    Ok(Grant { api_key, ..grant(connection, user, (new.id, new.chain)).await? })
+    Ok(Grant { api_key, ..granted(connection, holder, proofs, (new.id, new.chain)).await? })
 }
 
 /// What the tokens of a session are to say now.
@@ -69,15 +70,26 @@ pub(crate) async fn grant(
     user: Uuid,
     (session, chain): (Uuid, Chain),
 ) -> Result<Grant, AuthError> {
-    let account = users::by_id(connection, user).await?;
+    let holder = users::with_roles(connection, user).await?;
+    let proofs = sessions::proofs(connection, session).await?;
+    granted(connection, holder, proofs, (session, chain)).await
+}
+
+/// The grant of a holder who was read already.
+async fn granted(
+    connection: &mut Connection,
+    holder: Option<AccountWithRoles>,
+    proofs: Vec<Amr>,
+    (session, chain): (Uuid, Chain),
+) -> Result<Grant, AuthError> {
+    let holder = holder.ok_or_else(|| AuthError::Internal("the account is gone".to_owned()))?;
     Ok(Grant {
-        account: account.ok_or_else(|| AuthError::Internal("the account is gone".to_owned()))?,
         session,
         chain,
-        proofs: sessions::proofs(connection, session).await?,
-        roles: users::app_roles(connection, user).await?,
-        identities: identities::of_user(connection, user).await?,
-        factors: factors::of_user(connection, user).await?,
+        proofs,
+        identities: identities::of_user(connection, holder.account.id).await?,
+        factors: factors::of_user(connection, holder.account.id).await?,
+        holder,
         api_key: None,
     })
 }
@@ -89,10 +101,12 @@ pub(crate) async fn redeem(state: &Parts, grant: Grant) -> Result<NewTokens, Aut
     let expires_at = issued_at + expires_in;
     let claims = claims(state, &grant, (issued_at, expires_at));
     let method = grant.proofs.first().map_or_else(String::new, |proof| proof.authentication_method.clone());
-    let claims = state.hooks.access_token(grant.account.id.to_string(), claims, method).await?;
+    let claims = state.hooks.access_token(grant.holder.account.id.to_string(), claims, method).await?;
     let access_token =
         state.signer.load().sign(&claims).map_err(|error| AuthError::Internal(error.to_string()))?;
-    let Grant { account, session, chain, identities, factors, api_key, .. } = grant;
+    let Grant {
+        holder: AccountWithRoles { account, .. }, session, chain, identities, factors, api_key, ..
+    } = grant;
     Ok(NewTokens {
         access_token: Secret::new(access_token),
         refresh_token: state.refresh.issue(session, chain.generation, chain.state.active),
@@ -109,7 +123,7 @@ pub(crate) async fn redeem(state: &Parts, grant: Grant) -> Result<NewTokens, Aut
 
 /// The claims of an access token (contract section 3).
 fn claims(state: &Parts, grant: &Grant, times: (i64, i64)) -> Map<String, Value> {
-    let mut claims = account_claims(state, (&grant.account, &grant.roles), times);
+    let mut claims = account_claims(state, &grant.holder, times);
     claims.insert("aal".to_owned(), AssuranceLevel::of(&grant.proofs).word().into());
     claims.insert("amr".to_owned(), grant.proofs.iter().map(Amr::shown).collect());
     claims.insert("session_id".to_owned(), json!(grant.session));
@@ -119,7 +133,7 @@ fn claims(state: &Parts, grant: &Grant, times: (i64, i64)) -> Map<String, Value>
 /// What every token says of its user, whatever it was issued for.
 pub(crate) fn account_claims(
     state: &Parts,
-    (account, roles): (&Account, &[String]),
+    AccountWithRoles { account, app_roles }: &AccountWithRoles,
     (issued_at, expires_at): (i64, i64),
 ) -> Map<String, Value> {
     let claims = json!({
@@ -134,7 +148,7 @@ pub(crate) fn account_claims(
         "user_metadata": account.raw_user_meta_data,
         "role": account.role,
         "is_anonymous": account.is_anonymous,
-        "app_roles": roles,
+        "app_roles": app_roles,
     });
     match claims {
         Value::Object(claims) => claims,

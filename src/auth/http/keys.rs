@@ -20,7 +20,7 @@ use crate::auth::error::AuthError;
 use crate::auth::flow::api_key::{self, Wish};
 use crate::auth::input;
 use crate::auth::limits::Limit;
-use crate::auth::model::{HeldKey, KeyHolder, KeyRecord, rfc3339};
+use crate::auth::model::{AccountWithRoles, HeldKey, KeyRecord, rfc3339};
 use crate::auth::refusal::Refusal;
 use crate::auth::state::{AuthState, Origin};
 use crate::auth::store::keys;
@@ -303,7 +303,7 @@ pub(super) async fn verify(
         backend.check(&state, &origin, asked).await?.ok_or(Refusal::KeyNotAccepted)?;
     Ok(unstored(json!({
         "id": record.id, "kind": record.kind.as_str(), "name": record.name,
-        "user": holder.as_ref().map(KeyHolder::shown),
+        "user": holder.as_ref().map(AccountWithRoles::shown),
         "scopes": record.scopes.as_ref().map(|scopes| &scopes.0),
         "expires_at": record.ends_at().map(rfc3339),
     })))

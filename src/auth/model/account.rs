@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 use super::{Factor, Identity};
@@ -176,4 +178,31 @@ impl Account {
 /// A time as clients read it (RFC 3339, UTC).
 pub(crate) fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// An account and what it may do in the application.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountWithRoles {
+    /// The account.
+    pub(crate) account: Account,
+    /// Its roles.
+    pub(crate) app_roles: Vec<String>,
+}
+
+impl AccountWithRoles {
+    /// The object that backends read: what `GET /user` shows, with the roles, without how the user signs in.
+    pub(crate) fn shown(&self) -> Value {
+        let mut shown = self.account.shown(&[], &[]);
+        if let Some(user) = shown.as_object_mut() {
+            user.remove("identities");
+            user.insert("app_roles".to_owned(), json!(self.app_roles));
+        }
+        shown
+    }
+}
+
+impl FromRow<'_, PgRow> for AccountWithRoles {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { account: Account::from_row(row)?, app_roles: row.try_get("app_roles")? })
+    }
 }

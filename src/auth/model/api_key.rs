@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
-use super::Account;
+use super::AccountWithRoles;
 use super::account::rfc3339;
 use crate::auth::token::api_key::KeyKind;
 use crate::kernel::identity::Scopes;
@@ -79,27 +79,6 @@ impl KeyRecord {
     }
 }
 
-/// The user whom a key speaks for.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyHolder {
-    /// The account.
-    pub(crate) account: Account,
-    /// Its roles.
-    pub(crate) app_roles: Vec<String>,
-}
-
-impl KeyHolder {
-    /// The object that backends read: what `GET /user` shows, with the roles, without how the user signs in.
-    pub(crate) fn shown(&self) -> Value {
-        let mut shown = self.account.shown(&[], &[]);
-        if let Some(user) = shown.as_object_mut() {
-            user.remove("identities");
-            user.insert("app_roles".to_owned(), json!(self.app_roles));
-        }
-        shown
-    }
-}
-
 /// A key in force, found by its digest.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldKey {
@@ -110,16 +89,14 @@ pub(crate) struct HeldKey {
     /// The key.
     pub(crate) record: KeyRecord,
     /// Whom it speaks for; none for services.
-    pub(crate) holder: Option<KeyHolder>,
+    pub(crate) holder: Option<AccountWithRoles>,
 }
 
 impl FromRow<'_, PgRow> for HeldKey {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let record = KeyRecord::from_row(row)?;
         let holder = match record.user_id {
-            Some(_) => {
-                Some(KeyHolder { account: Account::from_row(row)?, app_roles: row.try_get("app_roles")? })
-            }
+            Some(_) => Some(AccountWithRoles::from_row(row)?),
             None => None,
         };
         Ok(Self { place: row.try_get("place")?, digest: row.try_get("digest")?, record, holder })

@@ -9,8 +9,8 @@ mod method;
 mod passkey;
 mod session;
 
-pub(crate) use account::{Account, Contact, rfc3339};
-pub(crate) use api_key::{HeldKey, KeyHolder, KeyRecord};
+pub(crate) use account::{Account, AccountWithRoles, Contact, rfc3339};
+pub(crate) use api_key::{HeldKey, KeyRecord};
 pub(crate) use factor::{Factor, FactorType};
 pub(crate) use identity::Identity;
 pub(crate) use metadata::merge;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::{Algorithm, Argon2Cost, PasswordConfig, PasswordConfigError};
+use super::memory::WorkingMemory;
 use super::pool::{BoundedPool, PoolError};
 use super::stored::argon2::Argon2Hash;
 use super::stored::bcrypt::{self, BcryptHash};
@@ -17,6 +18,7 @@ pub struct PasswordHasher {
     algorithm: Algorithm,
     random: Random,
     pool: BoundedPool,
+    memory: WorkingMemory,
     /// The hash of no password, at the cost of a new one.
     pub(super) nobody: Arc<StoredHash>,
 }
@@ -78,6 +80,7 @@ impl PasswordHasher {
             algorithm: config.algorithm,
             random,
             pool: BoundedPool::new(config.concurrency, config.queue),
+            memory: WorkingMemory::new(nobody.memory_blocks()),
             nobody: Arc::new(nobody),
         })
     }
@@ -90,9 +93,11 @@ impl PasswordHasher {
             return Err(Unusable::TooLong { max: bcrypt::MAX_PASSWORD_BYTES }.into());
         }
         let (algorithm, salt, password) = (self.algorithm, self.random.bytes(), password.clone());
+        let mut memory = self.memory.share();
         let hashed = self.pool.run(1, move || match algorithm {
             Algorithm::Argon2id(cost) => {
-                Argon2Hash::create(password.expose().as_bytes(), &cost, salt).map(|hash| hash.to_string())
+                Argon2Hash::create(password.expose().as_bytes(), &cost, salt, &mut memory)
+                    .map(|hash| hash.to_string())
             }
             Algorithm::Bcrypt { cost } => {
                 Ok(BcryptHash::create(password.expose().as_bytes(), cost, salt).to_string())
@@ -124,9 +129,10 @@ impl PasswordHasher {
     async fn compare(&self, password: &Secret, hash: Arc<StoredHash>) -> Result<Verdict, PasswordError> {
         usable(password)?;
         let (algorithm, password) = (self.algorithm, password.clone());
+        let mut memory = self.memory.share();
         let compared = self.pool.run(self.shares(&hash), move || {
             let password = password.expose().as_bytes();
-            let matches = hash.matches(password)?;
+            let matches = hash.matches(password, &mut memory)?;
             let needs_rehash = matches && hash.needs_rehash(&algorithm, password);
             Ok::<_, ComputationFailed>(Verdict { matches, needs_rehash, fault: None })
         });

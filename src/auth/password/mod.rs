@@ -11,6 +11,7 @@
 mod config;
 mod hasher;
 mod leaked;
+mod memory;
 mod policy;
 mod pool;
 mod range;

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::users::account_columns;
+use super::users::{account_columns, role_column};
 use crate::auth::model::{HeldKey, KeyRecord};
 use crate::auth::token::api_key::KeyKind;
 use crate::kernel::identity::Scopes;
@@ -209,9 +209,9 @@ pub(crate) async fn look_up(
                 select k.id from found join goforward.auth_api_keys as k on k.id = found.id
                 where coalesce(k.last_used_at <= $3 - interval '1 minute', true) for update of k skip locked)
         )
-        select found.place, k.digest,
-            coalesce((select array_agg(r.role order by r.role) from goforward.auth_user_roles as r
-                where r.user_id = k.user_id), array['user']) as app_roles, ",
+        select found.place, k.digest, ",
+        role_column!(),
+        ", ",
         key_columns!(),
         ", ",
         account_columns!(),

@@ -108,15 +108,6 @@ pub(crate) async fn count(
     .await
 }
 
-/// Forgets the failures of an account at an address: the right password was given.
-pub(crate) async fn forget(connection: &mut PgConnection, pair: &[u8]) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from goforward.auth_lockouts where kind = 'pair' and digest = $1")
-        .bind(pair)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// Unlocks an account everywhere.
 pub(crate) async fn unlock(connection: &mut PgConnection, user: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query("delete from goforward.auth_lockouts where user_id = $1")
@@ -126,17 +117,20 @@ pub(crate) async fn unlock(connection: &mut PgConnection, user: Uuid) -> Result<
         .map(drop)
 }
 
-/// Remembers a device that a user has signed in on; the longest unused of more than 50 are forgotten.
-pub(crate) async fn know_device(
+/// The right password was given: forgets the failures of the account at the address and remembers the device; the longest
+/// unused of more than 50 are forgotten.
+pub(crate) async fn succeeded(
     connection: &mut PgConnection,
-    user: Uuid,
-    device: &[u8],
+    pair: &[u8],
+    (user, device): (Option<Uuid>, &[u8]),
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "with kept as (
+        "with forgotten as (
+            delete from goforward.auth_lockouts where kind = 'pair' and digest = $4
+         ), kept as (
             insert into goforward.auth_known_devices (user_id, digest, first_seen_at, last_seen_at)
-            values ($1, $2, $3, $3) on conflict (user_id, digest) do update set last_seen_at = $3
+            select $1, $2, $3, $3 where $1::uuid is not null on conflict (user_id, digest) do update set last_seen_at = $3
          )
          delete from goforward.auth_known_devices where user_id = $1 and digest <> $2 and digest in (
             select digest from goforward.auth_known_devices where user_id = $1 order by last_seen_at desc offset 50)",
@@ -144,6 +138,7 @@ pub(crate) async fn know_device(
     .bind(user)
     .bind(device)
     .bind(now)
+    .bind(pair)
     .execute(connection)
     .await
     .map(drop)

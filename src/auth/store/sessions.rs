@@ -45,12 +45,20 @@ pub(crate) struct NewSession<'a> {
     pub(crate) aal: AssuranceLevel,
 }
 
-/// Begins a session.
-pub(crate) async fn insert(connection: &mut PgConnection, new: &NewSession<'_>) -> Result<(), sqlx::Error> {
+/// Begins a session, with the proof that it rests on.
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    new: &NewSession<'_>,
+    method: Method,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into auth.sessions (id, user_id, created_at, updated_at, aal, not_after, user_agent, ip,
-            refresh_token_hmac_key, refresh_token_counter)
-         values ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9)",
+        "with begun as (
+            insert into auth.sessions (id, user_id, created_at, updated_at, aal, not_after, user_agent, ip,
+                refresh_token_hmac_key, refresh_token_counter)
+            values ($1, $2, $3, $3, $4, $5, $6, $7, $8, $9)
+         )
+         insert into auth.mfa_amr_claims (id, session_id, created_at, updated_at, authentication_method)
+         values (gen_random_uuid(), $1, $3, $3, $10)",
     )
     .bind(new.id)
     .bind(new.user_id)
@@ -61,6 +69,7 @@ pub(crate) async fn insert(connection: &mut PgConnection, new: &NewSession<'_>) 
     .bind(new.ip)
     .bind(new.chain.mark())
     .bind(new.chain.counter())
+    .bind(method.word())
     .execute(connection)
     .await
     .map(drop)

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::auth::model::{Account, Contact};
+use crate::auth::model::{Account, AccountWithRoles, Contact};
 use crate::auth::token::one_time::Purpose;
 
 /// The columns of an account of `u` (the user) and `n` (its name).
@@ -24,6 +24,15 @@ macro_rules! account_columns {
     };
 }
 pub(super) use account_columns;
+
+/// The application's roles of `u`; who has none is a `user`.
+macro_rules! role_column {
+    () => {
+        "coalesce((select array_agg(r.role order by r.role) from goforward.auth_user_roles as r where r.user_id = u.id),
+            array['user']) as app_roles"
+    };
+}
+pub(super) use role_column;
 
 /// An account by a condition on `u` (the user) and `n` (its name), in one or several pieces.
 macro_rules! account {
@@ -217,29 +226,49 @@ pub(crate) async fn set_metadata(
     .map(drop)
 }
 
-/// Remembers a sign-in.
+/// Remembers a sign-in; who signed in.
 pub(crate) async fn signed_in(
     connection: &mut PgConnection,
     id: Uuid,
     now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("update auth.users set last_sign_in_at = $2, updated_at = $2 where id = $1")
-        .bind(id)
-        .bind(now)
-        .execute(connection)
-        .await
-        .map(drop)
+) -> Result<Option<AccountWithRoles>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "with signed as (update auth.users set last_sign_in_at = $2, updated_at = $2 where id = $1 returning *)
+         select ",
+        account_columns!(),
+        ", ",
+        role_column!(),
+        " from signed as u left join goforward.auth_usernames as n on n.user_id = u.id",
+    ))
+    .bind(id)
+    .bind(now)
+    .fetch_optional(connection)
+    .await
 }
 
-/// The application's roles of a user; who has none is a `user`.
-pub(crate) async fn app_roles(connection: &mut PgConnection, id: Uuid) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "select coalesce(array_agg(role order by role), array['user'])
-         from goforward.auth_user_roles where user_id = $1",
-    )
+/// An account and what it may do in the application.
+pub(crate) async fn with_roles(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<AccountWithRoles>, sqlx::Error> {
+    sqlx::query_as(concat!(
+        "select ",
+        account_columns!(),
+        ", ",
+        role_column!(),
+        " from auth.users as u left join goforward.auth_usernames as n on n.user_id = u.id where u.id = $1",
+    ))
     .bind(id)
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await
+}
+
+/// The application's roles of a user.
+pub(crate) async fn app_roles(connection: &mut PgConnection, id: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(concat!("select ", role_column!(), " from auth.users as u where u.id = $1"))
+        .bind(id)
+        .fetch_one(connection)
+        .await
 }
 
 /// Remembers that a token of this purpose was sent.

@@ -216,7 +216,7 @@ impl Writer {
             Some(connection) => connection,
             None => self.login.connect().await?,
         };
-        let mut query = sqlx::query(sql).persistent(false);
+        let mut query = sqlx::query(sql);
         if let Some(json) = json {
             query = query.bind(json);
         }

@@ -101,9 +101,6 @@ pub(super) async fn replace(
     Payload(listed): Payload<Listed>,
 ) -> Result<Json<Value>, AuthError> {
     asker.acts_on("roles", &listed.roles.join(" "));
-    if listed.roles.len() > MOST_OF_USER {
-        return Err(AuthError::Invalid(format!("a user has at most {MOST_OF_USER} roles")));
-    }
     let mut transaction = state.begin().await?;
     let account = super::lock(&mut transaction, &id).await?;
     roles::withdraw_others(&mut transaction, account.id, &listed.roles).await?;
@@ -124,9 +121,6 @@ pub(super) async fn grant(
     asker.acts_on("role", &named.role);
     let mut transaction = state.begin().await?;
     let account = super::lock(&mut transaction, &id).await?;
-    if users::app_roles(&mut transaction, account.id).await?.len() >= MOST_OF_USER {
-        return Err(AuthError::Invalid(format!("a user has at most {MOST_OF_USER} roles")));
-    }
     give(&state, &mut transaction, &account, &[named.role]).await?;
     let body = shown_of(&mut transaction, &account).await?;
     transaction.commit().await?;
@@ -165,7 +159,11 @@ async fn give(
     if let Some(unknown) = roles::unknown(connection, names).await?.first() {
         return Err(AuthError::Invalid(format!("there is no role {unknown}")));
     }
-    Ok(roles::grant(connection, account.id, names, state.now()).await?)
+    roles::grant(connection, account.id, names, state.now()).await?;
+    if users::app_roles(connection, account.id).await?.len() > MOST_OF_USER {
+        return Err(AuthError::Invalid(format!("a user has at most {MOST_OF_USER} roles")));
+    }
+    Ok(())
 }
 
 fn shown(role: &AppRole) -> Value {

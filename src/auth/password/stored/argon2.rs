@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::{ComputationFailed, MAX_MEMORY_KIB, StoredHashError, bytes, digest, number, value_of};
 use crate::auth::password::config::Argon2Cost;
+use crate::auth::password::memory::Share;
 
 /// The most that one hash may work: memory times passes.
 pub(crate) const MAX_MEMORY_PASSES_KIB: u64 = 1_048_576;
@@ -49,9 +50,10 @@ impl Argon2Hash {
         password: &[u8],
         cost: &Argon2Cost,
         salt: [u8; SALT_BYTES],
+        memory: &mut Share,
     ) -> Result<Self, ComputationFailed> {
         let mut hash = Self::placeholder(cost, salt, [0; DIGEST_BYTES]).ok_or(ComputationFailed)?;
-        hash.digest = hash.compute(password)?;
+        hash.digest = hash.compute(password, memory)?;
         Ok(hash)
     }
 
@@ -94,14 +96,15 @@ impl Argon2Hash {
         read().ok_or(StoredHashError::Malformed("Argon2"))
     }
 
-    pub(super) fn matches(&self, password: &[u8]) -> Result<bool, ComputationFailed> {
-        Ok(self.compute(password)?.ct_eq(&self.digest).into())
+    pub(super) fn matches(&self, password: &[u8], memory: &mut Share) -> Result<bool, ComputationFailed> {
+        Ok(self.compute(password, memory)?.ct_eq(&self.digest).into())
     }
 
-    fn compute(&self, password: &[u8]) -> Result<Vec<u8>, ComputationFailed> {
+    fn compute(&self, password: &[u8], memory: &mut Share) -> Result<Vec<u8>, ComputationFailed> {
+        let blocks = memory.blocks(self.params.block_count())?;
         let mut digest = vec![0; self.digest.len()];
         Argon2::new(self.variant, self.version, self.params.clone())
-            .hash_password_into(password, &self.salt, &mut digest)
+            .hash_password_into_with_memory(password, &self.salt, &mut digest, blocks)
             .map_err(|_| ComputationFailed)?;
         Ok(digest)
     }
@@ -117,6 +120,11 @@ impl Argon2Hash {
 
     pub(super) fn memory_kib(&self) -> u32 {
         self.params.m_cost()
+    }
+
+    /// The blocks of 1 KiB that computing takes.
+    pub(super) fn memory_blocks(&self) -> usize {
+        self.params.block_count()
     }
 }
 

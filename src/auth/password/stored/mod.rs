@@ -21,6 +21,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::config::Algorithm;
+use super::memory::Share;
 
 /// The longest text that is read at all.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -85,9 +86,9 @@ impl StoredHash {
     }
 
     /// Whether the hash was made from this password. Digests are compared in constant time.
-    pub(super) fn matches(&self, password: &[u8]) -> Result<bool, ComputationFailed> {
+    pub(super) fn matches(&self, password: &[u8], memory: &mut Share) -> Result<bool, ComputationFailed> {
         match self {
-            Self::Argon2(hash) => hash.matches(password),
+            Self::Argon2(hash) => hash.matches(password, memory),
             Self::Bcrypt(hash) => Ok(hash.matches(password)),
             Self::Firebase(hash) => hash.matches(password),
             Self::Pbkdf2(hash) => Ok(hash.matches(password)),
@@ -107,6 +108,14 @@ impl StoredHash {
             (Self::Argon2(hash), Algorithm::Argon2id(cost)) => !hash.is_made_with(cost),
             (Self::Bcrypt(hash), Algorithm::Bcrypt { cost }) => hash.cost() != *cost,
             _ => true,
+        }
+    }
+
+    /// The working memory that comparing borrows, in blocks of 1 KiB.
+    pub(super) fn memory_blocks(&self) -> usize {
+        match self {
+            Self::Argon2(hash) => hash.memory_blocks(),
+            Self::Firebase(_) | Self::Bcrypt(_) | Self::Pbkdf2(_) => 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod hasher;
 mod leaked;
+mod memory;
 mod pool;
 mod rate;
 mod stored;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::PasswordHasher;
+use super::super::memory::WorkingMemory;
 use super::super::stored::argon2::Argon2Hash;
 use super::*;
 use crate::kernel::random::Random;
@@ -48,9 +49,9 @@ fn raw(threads: usize) -> f64 {
     let begun = Instant::now();
     let count: u32 = std::thread::scope(|scope| {
         let work = || {
-            let mut count = 0_u32;
+            let (mut count, mut memory) = (0_u32, WorkingMemory::new(0).share());
             while begun.elapsed() < SPAN {
-                Argon2Hash::create(b"password", &Argon2Cost::default(), [7; 16]).unwrap();
+                Argon2Hash::create(b"password", &Argon2Cost::default(), [7; 16], &mut memory).unwrap();
                 count += 1;
             }
             count

@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 
+use super::super::memory::{Share, WorkingMemory};
 use super::super::stored::argon2::Argon2Hash;
 use super::super::stored::{MAX_MEMORY_KIB, StoredHash, StoredHashError};
 use super::{Algorithm, Argon2Cost, CHEAP};
@@ -62,7 +63,11 @@ const FIREBASE_EXAMPLE: &str = "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=jxspr8Ki0R
     3aoItz+VHjoZilo78198JAdRuid5lQ==";
 
 fn matches(stored: &str, password: &[u8]) -> bool {
-    StoredHash::parse(stored).unwrap().matches(password).unwrap()
+    StoredHash::parse(stored).unwrap().matches(password, &mut memory()).unwrap()
+}
+
+fn memory() -> Share {
+    WorkingMemory::new(0).share()
 }
 
 fn refusal(stored: &str) -> StoredHashError {
@@ -90,7 +95,8 @@ fn a_hash_changed_in_any_character_never_matches() {
             let mut changed = stored.as_bytes().to_vec();
             changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            let still_matches = StoredHash::parse(&changed).is_ok_and(|hash| hash.matches(PASSWORD).unwrap());
+            let still_matches =
+                StoredHash::parse(&changed).is_ok_and(|hash| hash.matches(PASSWORD, &mut memory()).unwrap());
             // The last characters of a bcrypt salt and digest carry bits that mean nothing.
             let is_padding = stored.starts_with("$2") && matches!(position, 28 | 59);
             assert!(is_padding || !still_matches, "{changed}");
@@ -115,7 +121,8 @@ fn bcrypt_reads_72_bytes() {
 
 #[test]
 fn our_own_hash_is_what_another_program_computes() {
-    let ours = Argon2Hash::create(PASSWORD, &Argon2Cost::default(), *b"sixteen byte slt").unwrap();
+    let ours =
+        Argon2Hash::create(PASSWORD, &Argon2Cost::default(), *b"sixteen byte slt", &mut memory()).unwrap();
 
     assert_eq!(ours.to_string(), ARGON2ID_DEFAULT);
 }

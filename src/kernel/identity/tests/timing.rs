@@ -2,8 +2,8 @@
 //!
 //! The measure is dudect's (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant time?"): two classes of guesses,
 //! near and far, drawn in random order, the slow tail cropped, and Welch's t over what is left; beyond 4.5 the classes
-//! are told apart. Both classes are random, made outside of the measured time and put into the same buffer, so that
-//! caches treat them alike. A leak shows in every attempt; what shows in one only was another process. That the measure
+//! are told apart. Both classes are random, made in batches before they are measured and put into the same buffer, so that
+//! caches and the prediction of branches treat them alike. A leak shows in every attempt; what shows in one only was another process. That the measure
 //! sees a leak at all is the first test's to show.
 
 use std::hint::black_box;
@@ -16,6 +16,8 @@ use super::*;
 pub(crate) const THRESHOLD: f64 = 4.5;
 const ATTEMPTS: usize = 8;
 static ALONE: Mutex<()> = Mutex::new(());
+/// Guesses that are made before the first of them is measured.
+const BATCH: usize = 500;
 /// Measurements of both classes in one attempt.
 pub(crate) const SAMPLES: usize = 100_000;
 /// The part of the measurements that counts: the slow ones were interrupted.
@@ -51,17 +53,24 @@ fn welch_t(
     check: impl Fn(&str),
 ) -> f64 {
     let mut buffer = String::with_capacity(4096);
-    let mut measured: Vec<(bool, f64)> = Vec::with_capacity(samples);
-    for number in 0..samples + 1000 {
-        let near = random.bytes::<1>()[0].is_multiple_of(2);
-        buffer.clear();
-        buffer.push_str(&make(near, random));
-        let start = Instant::now();
-        check(black_box(&buffer));
-        let took = start.elapsed();
-        // The first ones warm caches up.
-        if number >= 1000 {
-            measured.push((near, took.as_secs_f64() * 1e9));
+    let mut measured: Vec<(bool, f64)> = Vec::with_capacity(samples + BATCH);
+    // The first batch warms caches up.
+    for batch in 0..=samples.div_ceil(BATCH) {
+        let guesses: Vec<(bool, String)> = (0..BATCH)
+            .map(|_| {
+                let near = random.bytes::<1>()[0].is_multiple_of(2);
+                (near, make(near, random))
+            })
+            .collect();
+        for (near, guess) in guesses {
+            buffer.clear();
+            buffer.push_str(&guess);
+            let start = Instant::now();
+            check(black_box(&buffer));
+            let took = start.elapsed();
+            if batch > 0 {
+                measured.push((near, took.as_secs_f64() * 1e9));
+            }
         }
     }
     let mut sorted: Vec<f64> = measured.iter().map(|(_, took)| *took).collect();

@@ -69,3 +69,26 @@ async fn roles_that_cannot_be_are_refused() {
     admin.delete("/auth/v1/admin/roles/unknown").await.expect_error(404, "not_found");
     assert_eq!(get(&admin, &path).await.expect_status(200).json()["roles"], json!(["user"]));
 }
+
+#[tokio::test]
+async fn a_user_has_at_most_a_hundred_roles() {
+    let app = TestApp::with(options()).await;
+    let admin = admin(&app);
+    let id = make(&app, json!({"email": "ada@example.com"})).await;
+    let path = format!("/admin/users/{id}/roles");
+    app.database
+        .run(
+            "insert into goforward.auth_app_roles (name, description, created_at)
+             select 'role_' || n, '', now() from generate_series(1, 101) as n",
+        )
+        .await;
+    let roles = |count: usize| (1..=count).map(|number| format!("role_{number}")).collect::<Vec<_>>();
+
+    put(&admin, &path, json!({"roles": roles(101)})).await.expect_error(400, "validation_failed");
+    put(&admin, &path, json!({"roles": roles(100)})).await.expect_status(200);
+    post(&admin, &path, json!({"role": "role_101"})).await.expect_error(400, "validation_failed");
+
+    // One that the user has already is no more.
+    let given = post(&admin, &path, json!({"role": "role_1"})).await.expect_status(200).json();
+    assert_eq!(given["roles"].as_array().unwrap().len(), 100);
+}
