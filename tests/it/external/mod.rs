@@ -15,7 +15,7 @@ mod reached;
 mod tls;
 mod without_superuser;
 
-use postgres::Postgres;
+pub use postgres::Postgres;
 
 use crate::harness::{Client, Options, Server};
 

@@ -16,7 +16,7 @@ use crate::harness::{account, as_account, binaries, free_port};
 const PASSWORD: &str = "the superuser's";
 
 /// A running or stopped PostgreSQL; gone with its files when dropped.
-pub(super) struct Postgres {
+pub struct Postgres {
     home: TempDir,
     port: u16,
     settings: Vec<String>,
@@ -32,12 +32,12 @@ fn owned(path: &Path) {
 
 impl Postgres {
     /// Takes any login with a password.
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(&[], "host all all all scram-sha-256\n", &[])
     }
 
     /// With settings (`name=value`), the text of `pg_hba.conf`, and files of the data directory.
-    pub(super) fn with(settings: &[&str], access: &str, files: &[(&str, &str)]) -> Self {
+    pub fn with(settings: &[&str], access: &str, files: &[(&str, &str)]) -> Self {
         let mut postgres = Self::empty(settings);
         let password = postgres.home.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
@@ -64,7 +64,7 @@ impl Postgres {
 
     /// A standby that follows this server, which must let it in without a password. The server is stopped for a moment and
     /// its files are copied, since not every PostgreSQL comes with pg_basebackup.
-    pub(super) fn standby(&mut self) -> Self {
+    pub fn standby(&mut self) -> Self {
         let primary = format!("primary_conninfo=host=127.0.0.1 port={} user=postgres", self.port);
         let mut standby = Self::empty(&[&primary]);
         self.stop();
@@ -95,7 +95,7 @@ impl Postgres {
     }
 
     /// A folder that PostgreSQL may write to.
-    pub(super) fn folder(&self, name: &str) -> PathBuf {
+    pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.home.path().join(name);
         fs::create_dir(&folder).unwrap();
         owned(&folder);
@@ -103,7 +103,7 @@ impl Postgres {
     }
 
     /// Starts it after [`Postgres::stop`], on the same port.
-    pub(super) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         assert!(self.process.is_none());
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("log")).unwrap();
@@ -132,7 +132,7 @@ impl Postgres {
     }
 
     /// Stops it, cutting all connections.
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if let Some(mut child) = self.process.take() {
             let _gone = kill_process(Pid::from_child(&child), Signal::INT);
             child.wait().unwrap();
@@ -140,7 +140,7 @@ impl Postgres {
     }
 
     /// Ends it on the spot, as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {
             kill_process(Pid::from_child(&child), Signal::QUIT).unwrap();
             child.wait().unwrap();
@@ -148,13 +148,13 @@ impl Postgres {
     }
 
     /// Lets all its processes stand still: connections stay open, and nothing answers.
-    pub(super) fn freeze(&self) {
+    pub fn freeze(&self) {
         // Its first process first, so that no further one is made meanwhile.
         self.signal_all(Signal::STOP);
     }
 
     /// Lets them go on.
-    pub(super) fn thaw(&self) {
+    pub fn thaw(&self) {
         self.signal_all(Signal::CONT);
     }
 
@@ -170,44 +170,44 @@ impl Postgres {
     }
 
     /// Its port on 127.0.0.1.
-    pub(super) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A connection string for the superuser in the database `postgres`.
-    pub(super) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
     /// A connection string for the superuser in this database.
-    pub(super) fn url_of(&self, database: &str) -> String {
+    pub fn url_of(&self, database: &str) -> String {
         self.url_as("postgres", &PASSWORD.replace(' ', "%20"), database)
     }
 
     /// A connection string for a login; all parts as they stand in a URL.
-    pub(super) fn url_as(&self, login: &str, password: &str, database: &str) -> String {
+    pub fn url_as(&self, login: &str, password: &str, database: &str) -> String {
         format!("postgres://{login}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The superuser's password.
-    pub(super) fn password() -> &'static str {
+    pub fn password() -> &'static str {
         PASSWORD
     }
 
     /// Runs SQL by a connection string.
-    pub(super) async fn run_as(url: &str, sql: &str) {
+    pub async fn run_as(url: &str, sql: &str) {
         let mut connection = PgConnection::connect(url).await.unwrap();
         let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         done.unwrap_or_else(|error| panic!("{error}\n{sql}"));
     }
 
     /// Runs SQL as the superuser in the database `postgres`.
-    pub(super) async fn run(&self, sql: &str) {
+    pub async fn run(&self, sql: &str) {
         Self::run_as(&self.url(), sql).await;
     }
 
     /// The first column of the first row, as the superuser.
-    pub(super) async fn value(&self, sql: &str) -> String {
+    pub async fn value(&self, sql: &str) -> String {
         let mut connection = PgConnection::connect(&self.url()).await.unwrap();
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
         row.try_get_raw(0).unwrap().as_str().unwrap().to_owned()
