@@ -1,6 +1,7 @@
 //! Shared, service-free foundations. `kernel` imports nothing of ours; everything else may import it.
 
 pub mod audit;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -11,6 +12,7 @@ pub mod limits;
 pub mod mail;
 pub mod outbound;
 pub mod random;
+pub mod redis;
 pub mod sanitise;
 pub mod secret;
 pub mod sms;
