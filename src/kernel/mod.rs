@@ -1,6 +1,7 @@
 //! Shared, service-free foundations. `kernel` imports nothing of ours; everything else may import it.
 
 pub mod audit;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod db;

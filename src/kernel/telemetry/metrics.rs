@@ -115,6 +115,17 @@ metric_table! {
     REALTIME_UNDECIDED = "goforward_realtime_undecided_total", Counter, [],
         "Rows that nobody was told of because policies failed on them.";
     REALTIME_RESYNCS = "goforward_realtime_resyncs_total", Counter, [], "Times that everybody was told to read anew.";
+    BUS_CONNECTED = "goforward_bus_connected", Gauge, ["carrier"],
+        "1 while messages go to other nodes and come from them (carrier: redis, postgres, local).";
+    BUS_PEERS = "goforward_bus_peers", Gauge, [], "Other nodes that are there.";
+    BUS_PUBLISHED = "goforward_bus_published_total", Counter, ["subject"],
+        "Messages to other nodes (subject: broadcast, presence, sessions).";
+    BUS_RECEIVED = "goforward_bus_received_total", Counter, ["subject"],
+        "Messages of other nodes (subject: broadcast, presence, sessions).";
+    BUS_DROPPED = "goforward_bus_dropped_total", Counter, ["reason"],
+        "Messages between nodes that were lost here (reason: disconnected, queue_full, too_large, slow_reader).";
+    BUS_IGNORED = "goforward_bus_ignored_total", Counter, [],
+        "What came over the bus without being a message of a node.";
     JOBS = "goforward_jobs_total", Counter, ["kind", "result"],
         "Attempts at jobs (result: done, retry, dead, lost where the job was somebody else's by then).";
     JOB_SECONDS = "goforward_job_seconds", Histogram, ["kind"], "Time of one attempt at a job.";

@@ -1,0 +1,360 @@
+//! One node's end of the bus, whatever carries it: what waits to go out, who is there, and who reads.
+//!
+//! A carrier takes frames by [`Station::outgoing`], hands in what it hears by [`Station::hear`] (what this node said
+//! itself, too: that shows that the connection works), says when it is connected and when not, and lets time pass by
+//! [`Station::tick`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::frame::{self, SUBJECTS, Said, Sent};
+use super::inbox::Inbox;
+use super::peers::{Order, Peers, Present};
+use super::{Bus, BusStatus, MAX_PAYLOAD, Message, NodeId, PeerEvents, Subject, Subscription, metrics};
+
+/// Most messages that wait to go out.
+pub(super) const MOST_WAITING: usize = 8_192;
+
+/// About how much waits to go out.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// How often a node says that it is there: to others, and while it knows of none (which only shows that all works).
+const BEAT: Duration = Duration::from_secs(5);
+const LONELY_BEAT: Duration = Duration::from_secs(30);
+
+/// After so long what this node said should have come back to it.
+const ECHO: Duration = Duration::from_secs(10);
+
+/// One node's end of the bus.
+#[derive(Debug)]
+pub struct Station {
+    node: NodeId,
+    carrier: &'static str,
+    outgoing: Mutex<Outgoing>,
+    filled: Notify,
+    /// Never locked while `outgoing` is.
+    hearing: Mutex<Hearing>,
+    peers: AtomicUsize,
+    /// None once the bus has stopped.
+    present: watch::Sender<Option<Present>>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    connected: bool,
+    waiting: VecDeque<Said>,
+    bytes: usize,
+    sent: Sent,
+    /// An answer to a `hello` is on its way: one is enough for all.
+    answering: bool,
+    /// When this node last said that it is there.
+    said_at: Instant,
+    /// Since when this node has not heard itself, though it said something.
+    unheard_since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Hearing {
+    peers: Peers,
+    inboxes: [Vec<Arc<Inbox>>; SUBJECTS],
+    stopped: bool,
+}
+
+impl Station {
+    /// The end of a node that is not connected yet.
+    pub(super) fn new(node: NodeId, carrier: &'static str, now: Instant) -> Self {
+        metrics::connected(carrier, false);
+        metrics::peers(0);
+        Self {
+            node,
+            carrier,
+            outgoing: Mutex::new(Outgoing {
+                connected: false,
+                waiting: VecDeque::new(),
+                bytes: 0,
+                sent: Sent::default(),
+                answering: false,
+                said_at: now,
+                unheard_since: None,
+            }),
+            filled: Notify::new(),
+            hearing: Mutex::default(),
+            peers: AtomicUsize::new(0),
+            present: watch::Sender::new(Some(Present::default())),
+        }
+    }
+
+    /// There is a connection: others are greeted, and whoever reads is told of a gap.
+    pub(super) fn connected(&self, now: Instant) {
+        let mut outgoing = self.lock_outgoing();
+        outgoing.connected = true;
+        outgoing.unheard_since = None;
+        outgoing.say(Said::Hello, now);
+        drop(outgoing);
+        self.filled.notify_one();
+        metrics::connected(self.carrier, true);
+        let mut hearing = self.lock_hearing();
+        hearing.peers.hear_all(now);
+        hearing.inboxes.iter().flatten().for_each(|inbox| inbox.gap());
+    }
+
+    /// The connection is lost: what waits is dropped, because by the time there is another it would be old.
+    pub(super) fn disconnected(&self) {
+        let mut outgoing = self.lock_outgoing();
+        let messages = outgoing.waiting.iter().filter(|said| matches!(said, Said::Message { .. })).count();
+        outgoing.connected = false;
+        outgoing.clear();
+        drop(outgoing);
+        metrics::dropped("disconnected", messages);
+        metrics::connected(self.carrier, false);
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.lock_outgoing().connected
+    }
+
+    /// Waits until something is to go out. Dropping the future loses nothing.
+    pub(super) async fn something_waits(&self) {
+        while self.lock_outgoing().waiting.is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Takes what is to go out, in order: at most so many frames, and no further one beyond so many bytes.
+    pub(super) fn outgoing(&self, most: usize, most_bytes: usize) -> Vec<Said> {
+        let mut outgoing = self.lock_outgoing();
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while taken.len() < most && bytes < most_bytes {
+            let Some(said) = outgoing.waiting.pop_front() else { break };
+            bytes += said.bytes();
+            outgoing.bytes -= said.bytes();
+            outgoing.answering &= !matches!(said, Said::Here(_));
+            taken.push(said);
+        }
+        taken
+    }
+
+    /// Something came out of the channel.
+    pub(super) fn hear(&self, bytes: Bytes, now: Instant) {
+        let Some((from, said)) = frame::decode(bytes) else { return metrics::ignored() };
+        if from == self.node {
+            self.lock_outgoing().unheard_since = None;
+            return;
+        }
+        let mut hearing = self.lock_hearing();
+        if said == Said::Bye {
+            if hearing.peers.stopped(from) {
+                self.tell_watchers(&hearing);
+            }
+            return;
+        }
+        let Some(is_new) = hearing.peers.heard(from, now) else { return metrics::ignored() };
+        let answers = matches!(said, Said::Hello(_)) || (is_new && !matches!(said, Said::Here(_)));
+        if is_new {
+            self.tell_watchers(&hearing);
+        }
+        match said {
+            Said::Message { subject, number, payload } => {
+                hearing.deliver(subject, number, Message { from, payload });
+            }
+            Said::Hello(sent) | Said::Here(sent) | Said::Beat(sent) => {
+                let missed = hearing.peers.sent(from, &sent);
+                missed.into_iter().for_each(|subject| hearing.gap(subject));
+            }
+            Said::Bye => {}
+        }
+        drop(hearing);
+        if answers {
+            self.answer(now);
+        }
+    }
+
+    /// Lets time pass: forgets silent nodes, and says that this one is there.
+    pub(super) fn tick(&self, now: Instant) {
+        let mut hearing = self.lock_hearing();
+        let lost = hearing.peers.forget_silent(now);
+        if lost {
+            self.tell_watchers(&hearing);
+        }
+        let interval = if hearing.peers.len() == 0 { LONELY_BEAT } else { BEAT };
+        drop(hearing);
+        let mut outgoing = self.lock_outgoing();
+        if !outgoing.connected {
+            return;
+        }
+        if lost {
+            // Whoever is still there, although not heard, answers.
+            outgoing.say(Said::Hello, now);
+        } else if now >= outgoing.said_at + interval {
+            outgoing.say(Said::Beat, now);
+        } else {
+            return;
+        }
+        drop(outgoing);
+        self.filled.notify_one();
+    }
+
+    /// Whether what this node said has not come back for so long that its connection must be dead.
+    pub(super) fn is_deaf(&self, now: Instant) -> bool {
+        let unheard_since = self.lock_outgoing().unheard_since;
+        unheard_since.is_some_and(|since| now.saturating_duration_since(since) > ECHO)
+    }
+
+    /// Says good-bye, after what waits.
+    pub(super) fn say_bye(&self) {
+        let mut outgoing = self.lock_outgoing();
+        if outgoing.connected {
+            outgoing.push(Said::Bye);
+        }
+        drop(outgoing);
+        self.filled.notify_one();
+    }
+
+    /// Ends subscriptions.
+    pub(super) fn close(&self) {
+        self.disconnected();
+        let mut hearing = self.lock_hearing();
+        hearing.stopped = true;
+        hearing.inboxes.iter().flatten().for_each(|inbox| inbox.close());
+        hearing.peers = Peers::default();
+        self.peers.store(0, Ordering::Relaxed);
+        metrics::peers(0);
+        self.present.send_replace(None);
+    }
+
+    fn answer(&self, now: Instant) {
+        let mut outgoing = self.lock_outgoing();
+        if outgoing.connected && !outgoing.answering {
+            outgoing.answering = true;
+            outgoing.say(Said::Here, now);
+            drop(outgoing);
+            self.filled.notify_one();
+        }
+    }
+
+    fn tell_watchers(&self, hearing: &Hearing) {
+        self.peers.store(hearing.peers.len(), Ordering::Relaxed);
+        metrics::peers(hearing.peers.len());
+        self.present.send_replace(Some(hearing.peers.present()));
+    }
+
+    fn lock_outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_hearing(&self) -> MutexGuard<'_, Hearing> {
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bus for Station {
+    fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn publish(&self, subject: Subject, payload: Bytes) {
+        if self.peers.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        match self.lock_outgoing().message(subject, payload) {
+            Ok(()) => {
+                self.filled.notify_one();
+                metrics::published(subject);
+            }
+            Err(reason) => metrics::dropped(reason, 1),
+        }
+    }
+
+    fn subscribe(&self, subject: Subject) -> Subscription {
+        let inbox = Arc::new(Inbox::default());
+        let mut hearing = self.lock_hearing();
+        let readers = &mut hearing.inboxes[subject.place()];
+        readers.retain(|reader| !reader.is_closed());
+        readers.push(Arc::clone(&inbox));
+        if hearing.stopped {
+            inbox.close();
+        } else if self.is_connected() {
+            inbox.gap();
+        }
+        Subscription::new(inbox)
+    }
+
+    fn peers(&self) -> usize {
+        self.peers.load(Ordering::Relaxed)
+    }
+
+    fn peer_events(&self) -> PeerEvents {
+        PeerEvents::new(self.present.subscribe())
+    }
+
+    fn status(&self) -> BusStatus {
+        BusStatus { carrier: self.carrier, connected: self.is_connected(), peers: self.peers() }
+    }
+}
+
+impl Outgoing {
+    /// Numbers a message and adds it. What is dropped has its number too: by that the receivers notice.
+    fn message(&mut self, subject: Subject, payload: Bytes) -> Result<(), &'static str> {
+        let number = &mut self.sent[subject.place()];
+        *number += 1;
+        let said = Said::Message { subject, number: *number, payload };
+        if !self.connected {
+            return Err("disconnected");
+        }
+        if said.bytes() > MAX_PAYLOAD + frame::OVERHEAD {
+            return Err("too_large");
+        }
+        if self.waiting.len() >= MOST_WAITING || self.bytes + said.bytes() > MOST_BYTES {
+            return Err("queue_full");
+        }
+        self.push(said);
+        Ok(())
+    }
+
+    fn say(&mut self, what: fn(Sent) -> Said, now: Instant) {
+        let said = what(self.sent);
+        self.push(said);
+        self.said_at = now;
+        self.unheard_since.get_or_insert(now);
+    }
+
+    fn push(&mut self, said: Said) {
+        self.bytes += said.bytes();
+        self.waiting.push_back(said);
+    }
+
+    fn clear(&mut self) {
+        self.waiting.clear();
+        self.bytes = 0;
+        self.answering = false;
+        self.unheard_since = None;
+    }
+}
+
+impl Hearing {
+    fn deliver(&mut self, subject: Subject, number: u64, message: Message) {
+        match self.peers.order(message.from, subject, number) {
+            Order::Old => return,
+            Order::AfterHole => self.gap(subject),
+            Order::Next => {}
+        }
+        metrics::received(subject);
+        for inbox in &self.inboxes[subject.place()] {
+            if !inbox.put(message.clone()) {
+                metrics::dropped("slow_reader", 1);
+            }
+        }
+    }
+
+    fn gap(&self, subject: Subject) {
+        self.inboxes[subject.place()].iter().for_each(|inbox| inbox.gap());
+    }
+}
