@@ -13,6 +13,7 @@ use crate::app::edge::{self, SERVICE_ROLE};
 use crate::app::error::AppError;
 use crate::catalog::reload::CatalogHandle;
 use crate::gateway::{Authentication, Mount, ServiceLimits};
+use crate::kernel::bus::Bus;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
@@ -50,6 +51,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) held_keys: Option<Arc<dyn HeldKeys>>,
     pub(super) sessions: Option<Arc<dyn Sessions>>,
     pub(super) limiter: Arc<dyn Limiter>,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) clock: &'a Clock,
     pub(super) random: &'a Random,
     /// Who owns the sockets' tasks, and what ends them: before the services, while the database is there.
@@ -92,6 +94,7 @@ impl Realtime {
             policies: around.policies,
             access: around.access,
             wake: around.written,
+            bus: around.bus,
             clock: around.clock.clone(),
             random: around.random.clone(),
             tracker: tracker.clone(),

@@ -222,6 +222,12 @@ impl Hub {
         .collect()
     }
 
+    /// How many are present on a topic, on all nodes.
+    #[cfg(test)]
+    pub(super) fn present(&self, topic: &Topic) -> usize {
+        self.room(topic).map_or(0, |room| lock(&room).present())
+    }
+
     fn member(&self, seat: &Seat) -> Member {
         Member { node: self.announcer.node(), channel: seat.id() }
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::replica::{Effect, Replicas};
 use super::telling::Telling;
 use super::wire::{Malformed, PresenceMessage, Sent};
-use crate::kernel::bus::{Bus, Delivery, Message, NodeId, PeerEvent, Subject};
+use crate::kernel::bus::{Bus, Delivery, Message, NodeId, PeerEvent, PeerEvents, Subject, Subscription};
 use crate::realtime::channel::Topic;
 use crate::realtime::hub::Hub;
 use crate::realtime::metrics;
@@ -28,68 +28,72 @@ const WARN_EVERY: Duration = Duration::from_mins(1);
 /// The changes of one topic, in their order.
 type Changes = Vec<(Member, Option<Arc<Presence>>)>;
 
-/// Follows the other nodes until the bus ends, or `stop`. Of their presences at most `most` are held here.
-pub(in crate::realtime) async fn follow(
+/// Follows the other nodes.
+pub(in crate::realtime) struct Follower {
     hub: Arc<Hub>,
     bus: Arc<dyn Bus>,
-    most: Amount,
-    stop: CancellationToken,
-) {
-    let mut follower = Follower {
-        hub,
-        replicas: Replicas::new(most),
-        telling: Telling::default(),
-        warned_at: None,
-    };
-    // What is lost is found out by what the bus says first: a gap, and who is there.
-    let mut broadcasts = bus.subscribe(Subject::Broadcast);
-    let mut presences = bus.subscribe(Subject::Presence);
-    let mut peers = bus.peer_events();
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ticked: u32 = 0;
-    loop {
-        tokio::select! {
-            delivery = broadcasts.next() => match delivery {
-                Some(Delivery::Message(message)) => follower.take_broadcast(message),
-                // Broadcasts arrive at most once.
-                Some(Delivery::Gap) => {}
-                None => return,
-            },
-            delivery = presences.next() => match delivery {
-                Some(Delivery::Message(message)) => follower.take_presence(message).await,
-                Some(Delivery::Gap) => {
-                    let effects = follower.replicas.doubt();
-                    follower.carry_out(effects).await;
-                }
-                None => return,
-            },
-            event = peers.next() => match event {
-                Some(event) => follower.take_event(event).await,
-                None => return,
-            },
-            _ = ticks.tick() => {
-                let effects = follower.replicas.tick();
-                follower.carry_out(effects).await;
-                ticked = ticked.wrapping_add(1);
-                if ticked.is_multiple_of(BEAT_TICKS) && bus.peers() > 0 {
-                    follower.hub.announcer().beat();
-                }
-            }
-            () = follower.telling.due() => follower.telling.step(&follower.hub),
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-struct Follower {
-    hub: Arc<Hub>,
+    broadcasts: Subscription,
+    presences: Subscription,
+    peers: PeerEvents,
     replicas: Replicas,
     telling: Telling,
     warned_at: Option<Instant>,
 }
 
 impl Follower {
+    /// Hears what is said from now on. Of the presences of other nodes at most `most` are held here.
+    pub(in crate::realtime) fn new(hub: Arc<Hub>, bus: Arc<dyn Bus>, most: Amount) -> Self {
+        Self {
+            broadcasts: bus.subscribe(Subject::Broadcast),
+            presences: bus.subscribe(Subject::Presence),
+            peers: bus.peer_events(),
+            replicas: Replicas::new(most),
+            telling: Telling::default(),
+            warned_at: None,
+            hub,
+            bus,
+        }
+    }
+
+    /// Follows until the bus ends, or `stop`.
+    pub(in crate::realtime) async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticked: u32 = 0;
+        loop {
+            tokio::select! {
+                delivery = self.broadcasts.next() => match delivery {
+                    Some(Delivery::Message(message)) => self.take_broadcast(message),
+                    // Broadcasts arrive at most once.
+                    Some(Delivery::Gap) => {}
+                    None => return,
+                },
+                delivery = self.presences.next() => match delivery {
+                    Some(Delivery::Message(message)) => self.take_presence(message).await,
+                    Some(Delivery::Gap) => {
+                        let effects = self.replicas.doubt();
+                        self.carry_out(effects).await;
+                    }
+                    None => return,
+                },
+                event = self.peers.next() => match event {
+                    Some(event) => self.take_event(event).await,
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    let effects = self.replicas.tick();
+                    self.carry_out(effects).await;
+                    ticked = ticked.wrapping_add(1);
+                    if ticked.is_multiple_of(BEAT_TICKS) && self.bus.peers() > 0 {
+                        self.hub.announcer().beat();
+                    }
+                }
+                () = self.telling.due() => self.telling.step(&self.hub),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
     fn take_broadcast(&mut self, message: Message) {
         let taken = Sent::read(message.payload).and_then(|sent| {
             // Most topics have nobody here.

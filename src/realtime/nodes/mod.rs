@@ -1,7 +1,7 @@
 //! Broadcast and presence across nodes.
 //!
 //! Each node owns the presences of its channels and tells the others what changes ([`Announcer`]); one task hears what they
-//! tell, and hands it to the hub ([`follow`]). `wire` and `replica` are pure: messages as bytes, and what is known of others.
+//! tell, and hands it to the hub ([`Follower`]). `wire` and `replica` are pure: messages as bytes, and what is known of others.
 //! Changes of tables and what SQL sends are read from the database by every node, and do not come here.
 
 mod announcer;
@@ -11,7 +11,7 @@ mod telling;
 mod wire;
 
 pub(super) use announcer::Announcer;
-pub(super) use follow::follow;
+pub(super) use follow::Follower;
 pub(super) use wire::Entry;
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ impl Replicas {
     }
 
     /// How much is held.
+    #[cfg(test)]
     pub(super) fn held(&self) -> Amount {
         self.held
     }
@@ -96,7 +97,8 @@ impl Replicas {
 
     /// Asks anew where an answer did not come, or there is room again for what was left out. To be called now and then.
     pub(super) fn tick(&mut self) -> Vec<Effect> {
-        let has_room = Amount { members: self.held.members / 3 * 4, bytes: self.held.bytes / 3 * 4 }.is_within(self.most);
+        let most = Amount { members: self.most.members / 4 * 3, bytes: self.most.bytes / 4 * 3 };
+        let has_room = self.held.is_within(most);
         let mut effects = Vec::new();
         for (node, replica) in &mut self.nodes {
             match replica.knowledge {

@@ -73,13 +73,13 @@ pub(super) enum News {
 
 /// How it stands with a channel of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(in crate::realtime) struct Entry {
     /// The channel.
-    pub(super) channel: u64,
+    pub(in crate::realtime) channel: u64,
     /// Its topic.
-    pub(super) topic: Topic,
+    pub(in crate::realtime) topic: Topic,
     /// What it says of itself; none where it is not present.
-    pub(super) presence: Option<Arc<Presence>>,
+    pub(in crate::realtime) presence: Option<Arc<Presence>>,
 }
 
 impl Entry {
@@ -204,7 +204,8 @@ pub(super) struct Sent {
 /// Writes a broadcast on a topic; none where a part is longer than its length can say, which no client can send.
 pub(super) fn encode_broadcast(topic: &Topic, broadcast: &UserBroadcast) -> Option<Bytes> {
     let parts = broadcast.parts();
-    let (event, metadata) = (u16::try_from(parts.event.len()).ok()?, u16::try_from(parts.metadata.len()).ok()?);
+    let (event, metadata) =
+        (u16::try_from(parts.event.len()).ok()?, u16::try_from(parts.metadata.len()).ok()?);
     let mut to = BytesMut::with_capacity(
         topic.name().len() + parts.event.len() + parts.metadata.len() + parts.payload.len() + 7,
     );
@@ -233,7 +234,8 @@ impl Sent {
         let metadata_length = usize::from(from.try_get_u16().map_err(|_| Malformed)?);
         let event = text(&mut from, event_length)?;
         let metadata = text(&mut from, metadata_length)?;
-        let parts = BroadcastParts { event: &event, metadata: &metadata, is_json: self.is_json, payload: &from };
+        let parts =
+            BroadcastParts { event: &event, metadata: &metadata, is_json: self.is_json, payload: &from };
         UserBroadcast::from_parts(parts).ok_or(Malformed)
     }
 }
@@ -310,8 +312,11 @@ mod tests {
     }
 
     fn entries() -> impl Strategy<Value = Entry> {
-        (any::<u64>(), topics(), presences())
-            .prop_map(|(channel, topic, presence)| Entry { channel, topic, presence: Some(presence) })
+        (any::<u64>(), topics(), presences()).prop_map(|(channel, topic, presence)| Entry {
+            channel,
+            topic,
+            presence: Some(presence),
+        })
     }
 
     fn messages() -> impl Strategy<Value = PresenceMessage> {
@@ -336,8 +341,7 @@ mod tests {
         let id = prop::option::of("[0-9a-f-]{1,36}");
         ("\\PC{0,60}", prop::collection::vec(any::<u8>(), 0..200), any::<bool>(), id).prop_map(
             |(event, payload, is_json, id)| {
-                let payload =
-                    if is_json { serde_json::to_vec(&payload).unwrap() } else { payload };
+                let payload = if is_json { serde_json::to_vec(&payload).unwrap() } else { payload };
                 let broadcast = if is_json {
                     UserBroadcast::json(event, payload.into())
                 } else {

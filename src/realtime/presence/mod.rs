@@ -37,9 +37,6 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// The longest key, in bytes.
-    pub(super) const LONGEST_KEY: usize = 255;
-
     /// What it counts as.
     pub(super) fn amount(&self) -> Amount {
         Amount { members: 1, bytes: self.key.len() + self.payload.as_str().len() }

@@ -55,7 +55,10 @@ mod tests {
 
     #[test]
     fn a_client_says_anything_but_the_server_s_names() {
-        assert_eq!(said(r#"{"phx_ref":"mine","a":{"phx_ref":1},"phx_ref_prev":2}"#).as_str(), r#"{"a":{"phx_ref":1}}"#);
+        assert_eq!(
+            said(r#"{"phx_ref":"mine","a":{"phx_ref":1},"phx_ref_prev":2}"#).as_str(),
+            r#"{"a":{"phx_ref":1}}"#
+        );
         assert_eq!(said(r#"{"phx_ref":"mine"}"#).as_str(), "{}");
         assert_eq!(said(r#"{"a": "ä}"}"#).as_str(), r#"{"a":"ä}"}"#);
     }
@@ -65,7 +68,9 @@ mod tests {
         for text in ["{}", r#"{"a":{"phx_ref":1}}"#, r#"{"a":"}"}"#] {
             assert_eq!(Payload::parse(text).unwrap().as_str(), text);
         }
-        for text in ["", "[]", "1", "{", r#"{"a":1} x"#, r#"{"phx_ref":"F1"}"#, r#"{"\u0070hx_ref":"F1"}"#, " {}"] {
+        for text in
+            ["", "[]", "1", "{", r#"{"a":1} x"#, r#"{"phx_ref":"F1"}"#, r#"{"\u0070hx_ref":"F1"}"#, " {}"]
+        {
             assert_eq!(Payload::parse(text), None, "{text}");
         }
     }

@@ -1,20 +1,22 @@
 //! Presence: who is there, and what changes.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::start;
-use crate::harness::{Socket, TestApp};
+use crate::harness::{Event, Socket, TestApp};
 
 const TOPIC: &str = "realtime:room";
 
-async fn track(socket: &mut Socket, who: Value) {
+pub async fn track(socket: &mut Socket, who: Value) {
     let reply =
         socket.ask(TOPIC, "presence", json!({"type": "presence", "event": "track", "payload": who})).await;
     assert!(reply.is_ok(), "{reply:?}");
 }
 
 /// Without the references, which are new every time.
-fn people(payload: &Value) -> Value {
+pub fn people(payload: &Value) -> Value {
     let mut payload = payload.clone();
     for entry in payload.as_object_mut().unwrap().values_mut() {
         for meta in entry["metas"].as_array_mut().unwrap() {
@@ -23,6 +25,50 @@ fn people(payload: &Value) -> Value {
         }
     }
     payload
+}
+
+/// Who is present, as a client knows by state and changes. Several channels of one key count as one.
+#[derive(Default)]
+pub struct People {
+    references: BTreeSet<(String, String)>,
+}
+
+impl People {
+    /// Takes what a socket is told until exactly these keys are present.
+    pub async fn until(&mut self, socket: &mut Socket, keys: &[String]) {
+        while !self.keys().eq(keys.iter().cloned().collect()) {
+            let event = socket.wait_for(|event| event.name.starts_with("presence_")).await;
+            self.take(&event);
+        }
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.references.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    fn take(&mut self, event: &Event) {
+        if event.name == "presence_state" {
+            self.references = references(&event.payload);
+        } else {
+            for joined in references(&event.payload["joins"]) {
+                assert!(self.references.insert(joined), "joined twice: {event:?}");
+            }
+            for left in references(&event.payload["leaves"]) {
+                assert!(self.references.remove(&left), "left, but was not there: {event:?}");
+            }
+        }
+    }
+}
+
+fn references(people: &Value) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for (key, entry) in people.as_object().unwrap() {
+        for meta in entry["metas"].as_array().unwrap() {
+            found.insert((key.clone(), meta["phx_ref"].as_str().unwrap().to_owned()));
+        }
+    }
+    found
 }
 
 #[tokio::test]

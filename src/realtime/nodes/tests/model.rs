@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::replica::{Effect, Replicas};
-use super::wire::{Entry, News, PresenceMessage};
+use super::super::replica::{Effect, Replicas};
+use super::super::wire::{Entry, News, PresenceMessage};
 use crate::kernel::bus::NodeId;
 use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Amount, Member, Payload, Presence};
@@ -117,26 +117,60 @@ impl Node {
 /// What can happen. Nodes are named by their place.
 #[derive(Clone, Debug)]
 enum Step {
-    Change { at: usize, channel: u64, is_present: bool },
-    Tell { at: usize },
-    Beat { at: usize },
-    Tick { at: usize },
-    Gap { at: usize },
-    Deliver { from: usize, to: usize },
-    Lose { from: usize, to: usize },
-    Double { from: usize, to: usize },
-    Swap { from: usize, to: usize },
-    Hear { at: usize },
-    Restart { at: usize },
+    Change {
+        at: usize,
+        channel: u64,
+        is_present: bool,
+    },
+    Tell {
+        at: usize,
+    },
+    Beat {
+        at: usize,
+    },
+    Tick {
+        at: usize,
+    },
+    Gap {
+        at: usize,
+    },
+    Deliver {
+        from: usize,
+        to: usize,
+    },
+    Lose {
+        from: usize,
+        to: usize,
+    },
+    Double {
+        from: usize,
+        to: usize,
+    },
+    Swap {
+        from: usize,
+        to: usize,
+    },
+    Hear {
+        at: usize,
+    },
+    Restart {
+        at: usize,
+    },
     /// One does not hear another any more, and takes it for gone; then it does again.
-    Part { at: usize, of: usize },
+    Part {
+        at: usize,
+        of: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let node = || 0..NODES;
     let change = || {
-        (node(), 0_u64..6, any::<bool>())
-            .prop_map(|(at, channel, is_present)| Step::Change { at, channel, is_present })
+        (node(), 0_u64..6, any::<bool>()).prop_map(|(at, channel, is_present)| Step::Change {
+            at,
+            channel,
+            is_present,
+        })
     };
     let step = prop_oneof![
         4 => change(),
@@ -171,12 +205,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut world = Self {
-            nodes: Vec::new(),
-            ways: BTreeMap::new(),
-            arrivals: Default::default(),
-            started: 0,
-        };
+        let mut world =
+            Self { nodes: Vec::new(), ways: BTreeMap::new(), arrivals: Default::default(), started: 0 };
         for at in 0..NODES {
             let node = world.start();
             world.nodes.push(node);
@@ -346,7 +376,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn once_it_is_quiet_every_node_knows_the_same(steps in steps()) {

@@ -1,0 +1,209 @@
+//! Three servers behind a balancer, as clients meet them: what one client says reaches those who are on other servers.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::presence::{People, people, track};
+use crate::harness::{Balancer, Client, Database, Options, Server, Socket, eventually};
+
+const TOPIC: &str = "realtime:room";
+const SERVERS: usize = 3;
+
+/// Servers on one database, and a balancer in front of them. The first client is on the first server, and so on in turn.
+struct Nodes {
+    servers: Vec<Server>,
+    balancer: Balancer,
+    key: String,
+    database: Database,
+}
+
+impl Nodes {
+    /// Starts them, and waits until each knows of the others.
+    async fn start(options: impl Fn() -> Options) -> Self {
+        let database = Database::create().await;
+        database
+            .run(
+                "create table dishes (id int primary key, name text);
+                      grant select on dishes to anon; alter table dishes enable row level security;
+                      create policy everybody on dishes for select using (true);
+                      alter publication supabase_realtime add table dishes",
+            )
+            .await;
+        let starts = (0..SERVERS).map(|_| Server::start(options().database(&database.url())));
+        let servers: Vec<Server> = join_all(starts).await;
+        let balancer = Balancer::start(servers.iter().map(Server::port).collect()).await;
+        let key = servers[0].keys().anon_key;
+        let nodes = Self { servers, balancer, key, database };
+        nodes.know_of(SERVERS - 1).await;
+        nodes
+    }
+
+    /// Waits until every server that answers knows of so many others.
+    async fn know_of(&self, others: usize) {
+        eventually("every node knows of the others", async || {
+            for server in &self.servers {
+                let metrics = Client::new(server.url()).try_get("/metrics").await;
+                let peers = metrics.and_then(|metrics| gauge(&metrics.text(), "goforward_bus_peers"));
+                if peers.is_some_and(|peers| peers != others) {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
+    /// A socket on the next server.
+    async fn socket(&self) -> Socket {
+        Socket::connect(self.balancer.port(), "2.0.0", &self.key).await.unwrap()
+    }
+
+    /// Sockets on all servers, joined.
+    async fn sockets(&self, config: impl Fn(usize) -> Value) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        for place in 0..SERVERS {
+            let mut socket = self.socket().await;
+            socket.join(TOPIC, config(place)).await;
+            sockets.push(socket);
+        }
+        sockets
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.balancer.url()).apikey(&self.key).bearer(&self.key)
+    }
+}
+
+/// The sum of a metric's values, whatever their labels.
+fn gauge(metrics: &str, name: &str) -> Option<usize> {
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = rest.split_ascii_whitespace().last().filter(|_| rest.starts_with(['{', ' ']))?;
+        value.parse::<usize>().ok()
+    });
+    values.reduce(|sum, value| sum + value)
+}
+
+/// What a socket has heard once these last messages, one of each server, have come: nothing said before can come later.
+async fn heard_until_marked(socket: &mut Socket, marks: usize) -> Vec<String> {
+    let (mut heard, mut marked) = (Vec::new(), 0);
+    while marked < marks {
+        let event = socket.try_next().await.expect("a message");
+        match event.name.as_str() {
+            "broadcast" if event.payload["event"] == "mark" => marked += 1,
+            "broadcast" => heard.push(event.payload["event"].as_str().unwrap().to_owned()),
+            "postgres_changes" => heard.push(format!("row {}", event.payload["data"]["record"]["id"])),
+            _ => {}
+        }
+    }
+    heard.sort_unstable();
+    heard
+}
+
+fn gone(event: &crate::harness::Event, key: &str) -> bool {
+    event.name == "presence_diff" && event.payload["leaves"].get(key).is_some()
+}
+
+async fn everything_crosses_once(nodes: &Nodes) {
+    let wish = json!([{"event": "*", "schema": "public", "table": "dishes"}]);
+    let mut sockets = nodes.sockets(|_| json!({"postgres_changes": wish, "broadcast": {"self": true}})).await;
+    for socket in &mut sockets {
+        socket.event("system").await;
+    }
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        socket.broadcast(TOPIC, &format!("socket {place}"), json!({})).await;
+    }
+    let client = nodes.client();
+    for place in 0..SERVERS {
+        let messages = json!([{"topic": "room", "event": format!("batch {place}"), "payload": {}}]);
+        client.post("/realtime/v1/api/broadcast", json!({ "messages": messages })).await.expect_status(202);
+        let path = format!("/realtime/v1/api/broadcast/room/events/one{place}");
+        client.post(&path, json!({})).await.expect_status(202);
+    }
+    let sql = "insert into dishes values (7, 'soup');
+               select realtime.send('{}', 'sql', 'room', false);
+               select realtime.send('{}', 'secret', 'room', true)";
+    nodes.database.run(sql).await;
+    // The database is read by each server for itself: wait for what it says before the marks are set.
+    for socket in &mut sockets {
+        let row = socket.wait_for(|event| event.name == "postgres_changes").await;
+        assert_eq!(row.payload["data"]["record"]["id"], 7);
+        socket.wait_for(|event| event.payload["event"] == "sql").await;
+    }
+    let last = "insert into dishes values (8, 'last'); select realtime.send('{}', 'last', 'room', false)";
+    nodes.database.run(last).await;
+    for socket in &mut sockets {
+        socket.wait_for(|event| event.payload["event"] == "last").await;
+    }
+
+    for socket in &mut sockets {
+        socket.broadcast(TOPIC, "mark", json!({})).await;
+    }
+    let mut expected: Vec<String> = ["socket", "batch"]
+        .iter()
+        .flat_map(|kind| (0..SERVERS).map(move |place| format!("{kind} {place}")))
+        .chain((0..SERVERS).map(|place| format!("one{place}")))
+        .chain(["row 8".to_owned()])
+        .collect();
+    expected.sort_unstable();
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        assert_eq!(heard_until_marked(socket, SERVERS).await, expected, "on server {place}");
+    }
+}
+
+/// Everybody tracks; everybody sees everybody, and so does who comes later, on whichever server.
+async fn present_on_all(nodes: &Nodes) -> Vec<Socket> {
+    let key = |place: usize| format!("key {place}");
+    let mut sockets = nodes.sockets(|place| json!({"presence": {"key": key(place), "enabled": true}})).await;
+    for socket in &mut sockets {
+        track(socket, json!({"at": "desk"})).await;
+    }
+    let all: Vec<String> = (0..SERVERS).map(key).collect();
+    for socket in &mut sockets {
+        let mut seen = People::default();
+        seen.until(socket, &all).await;
+    }
+    sockets
+}
+
+#[tokio::test]
+async fn gf_rt_09_what_is_said_reaches_every_server_exactly_once() {
+    let nodes = Nodes::start(super::options).await;
+    everything_crosses_once(&nodes).await;
+}
+
+#[tokio::test]
+async fn gf_rt_09_presence_is_one_on_all_servers() {
+    let mut nodes = Nodes::start(super::options).await;
+    let mut sockets = present_on_all(&nodes).await;
+    for place in 0..SERVERS {
+        let mut late = nodes.socket().await;
+        late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
+        let state = people(&late.event("presence_state").await.payload);
+        let keys: Vec<&String> = state.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["key 0", "key 1", "key 2"], "on server {place}");
+        late.drop_connection();
+    }
+
+    track(&mut sockets[0], json!({"at": "door"})).await;
+    for socket in &mut sockets[1..] {
+        let moved = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        let (joins, leaves) = (&moved["joins"]["key 0"]["metas"][0], &moved["leaves"]["key 0"]["metas"][0]);
+        assert_eq!((&joins["at"], &leaves["at"]), (&json!("door"), &json!("desk")));
+        assert_eq!(joins["phx_ref_prev"], leaves["phx_ref"]);
+    }
+    let reply = sockets[0].ask(TOPIC, "presence", json!({"event": "untrack"})).await;
+    assert!(reply.is_ok());
+    for socket in &mut sockets[1..] {
+        let left = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        assert_eq!(left["joins"], json!({}));
+    }
+
+    // A server that is stopped says so.
+    let stopped_at = Instant::now();
+    nodes.servers[1].stop().await;
+    sockets[2].wait_for(|event| gone(event, "key 1")).await;
+    assert!(stopped_at.elapsed() < Duration::from_secs(10), "after {:?}", stopped_at.elapsed());
+}
