@@ -5,6 +5,7 @@ use std::time::Instant;
 use sqlx::Connection;
 
 use crate::app::address;
+use crate::app::bus::open;
 use crate::app::error::AppError;
 use crate::app::key_rotation;
 use crate::app::policy_commands::{carry_out, owner_of};
@@ -21,6 +22,7 @@ use crate::cli::{
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
 use crate::kernel::db::embedded;
+use crate::kernel::db::login::Login;
 use crate::kernel::random::Random;
 
 /// The commands of the goforward executable.
@@ -88,6 +90,7 @@ impl Actions for Commands {
         let mut findings = strengths(&capabilities);
         findings.extend(missing.into_iter().map(finding));
         findings.extend(without_factor(unsafe_admins));
+        findings.extend(redis(&loaded.config, &owner).await);
         Ok(findings)
     }
 
@@ -162,6 +165,31 @@ fn strengths(capabilities: &Capabilities) -> Vec<Finding> {
         findings.push(good("service_role has BYPASSRLS".to_owned(), "the service key sees all rows"));
     }
     findings
+}
+
+/// Whether the configured Redis answers.
+async fn redis(config: &Config, database: &Login) -> Option<Finding> {
+    let redis = match open(&config.redis, database).await.transpose()? {
+        Ok(redis) => redis,
+        Err(error) => return Some(unusable("Redis can be used".to_owned(), error.to_string())),
+    };
+    let place = redis.description();
+    Some(match redis.version().await {
+        Ok(version) => Finding {
+            severity: Severity::Good,
+            title: format!("Redis {version} at {place}"),
+            meaning: "nodes share messages and rate limits".to_owned(),
+            sql: None,
+        },
+        Err(error) => unusable(
+            format!("Redis at {place} answers"),
+            format!("{error}; until it does, each node is for itself"),
+        ),
+    })
+}
+
+fn unusable(title: String, meaning: String) -> Finding {
+    Finding { severity: Severity::Problem, title, meaning, sql: None }
 }
 
 /// In production whoever may do everything needs more than a password.

@@ -38,6 +38,9 @@ pub enum AppError {
     /// Realtime cannot be served as configured.
     #[error("realtime: {0}")]
     Realtime(String),
+    /// Redis cannot be used as configured.
+    #[error("redis: {0}")]
+    Redis(String),
     /// The lanes cannot be set up.
     #[error("database: {0}")]
     Lanes(String),

@@ -9,13 +9,14 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::app::database::Database;
 use crate::app::rest::Rest;
 use crate::catalog::reload::CatalogHandle;
+use crate::gateway::health::Details;
 use crate::gateway::server::App;
 use crate::gateway::{ErrorShape, Gateway, Health, not_yet};
 use crate::kernel::db::embedded::{EmbeddedPostgres, State};
@@ -65,7 +66,7 @@ async fn unavailable(request: Request<Body>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, headers, body.to_string()).into_response()
 }
 
-/// What readiness depends on, once it is there.
+/// What readiness depends on, once it is there, and what else the operator may want to know.
 #[derive(Clone, Default)]
 pub(super) struct Readiness(Arc<OnceLock<Parts>>);
 
@@ -73,23 +74,31 @@ struct Parts {
     catalog: CatalogHandle,
     lanes: Lanes,
     embedded: Option<tokio::sync::watch::Receiver<State>>,
+    details: Details,
 }
 
 impl Readiness {
     /// The parts are there.
-    pub(super) fn follow(&self, rest: &Rest, database: &Database) {
+    pub(super) fn follow(
+        &self,
+        rest: &Rest,
+        database: &Database,
+        details: impl Fn() -> Value + Send + Sync + 'static,
+    ) {
         let parts = Parts {
             catalog: rest.catalog.clone(),
             lanes: rest.lanes.clone(),
             embedded: database.embedded.as_ref().map(EmbeddedPostgres::state),
+            details: Arc::new(details),
         };
         let _ = self.0.set(parts);
     }
 
     /// The probes' check.
     pub(super) fn health(&self, stopping: CancellationToken) -> Health {
-        let readiness = self.clone();
-        Health::new(Arc::new(move || Box::pin(std::future::ready(readiness.check()))), stopping)
+        let (readiness, told) = (self.clone(), self.clone());
+        let details = Arc::new(move || told.0.get().map_or(Value::Null, |parts| (parts.details)()));
+        Health::new(Arc::new(move || Box::pin(std::future::ready(readiness.check()))), stopping, details)
     }
 
     fn check(&self) -> Result<(), String> {

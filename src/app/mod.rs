@@ -4,6 +4,7 @@
 mod address;
 mod audit;
 mod auth;
+mod bus;
 mod commands;
 mod database;
 mod edge;
@@ -42,12 +43,13 @@ use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::Identity;
-use crate::kernel::limits::{Limiter, MemoryLimiter};
+use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
 use auth::Auth;
+use bus::SharedParts;
 use database::{Database, Opening};
 use front::{Front, Readiness};
 use listeners::{Listeners, Place};
@@ -162,11 +164,13 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let most = config.server.rate_limits.max_tracked;
-        let limiter: Arc<dyn Limiter> = Arc::new(MemoryLimiter::new(most, self.clock.clone()));
+        let drawn = (&self.clock, &self.random);
+        let hears_clients = self.runs(Service::Realtime);
+        let tasks = (&stop.tracker, &stop.services);
+        let shared = SharedParts::start(config, &database, drawn, hears_clients, tasks).await?;
+        let limiter = Arc::clone(&shared.limiter);
         let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
-        let tasks = (&stop.tracker, &stop.services);
         let with = (audit, Arc::clone(&limiter));
         let rest = Rest::start(&merged, &database, port, with, tasks).await?;
         let identity =
@@ -213,7 +217,7 @@ impl Goforward {
                 .start(&stop.tracker, stop.services.clone());
         }
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
-        readiness.follow(&rest, &database);
+        readiness.follow(&rest, &database, shared.status());
         let parts =
             Services { database: &database, rest: &rest, auth: auth.as_ref(), realtime: realtime.as_ref() };
         front.open(self.gateway(&merged.config, identity, limiter, parts, (&health, metrics.clone())));

@@ -37,6 +37,9 @@ const CONNECTIONS_NOW_AND_THEN: u32 = 5;
 /// The reader of changes, capture, and one for everything else; those who catch up have one now and then.
 const CONNECTIONS_OF_REALTIME: u32 = 3;
 
+/// That of the bus.
+const CONNECTIONS_OF_THE_BUS: u32 = 1;
+
 /// How the connections that we may have are divided.
 #[derive(Clone, Copy)]
 struct Budget {
@@ -60,7 +63,7 @@ impl Budget {
             );
         }
         let accounts = (all / 5).clamp(1, 5);
-        let beside = CONNECTIONS_NOW_AND_THEN + CONNECTIONS_OF_REALTIME + accounts;
+        let beside = CONNECTIONS_NOW_AND_THEN + CONNECTIONS_OF_REALTIME + CONNECTIONS_OF_THE_BUS + accounts;
         Self { lanes: all.saturating_sub(beside).max(1), accounts }
     }
 }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A check of everything that serving needs; the text says what is missing.
 pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// What else the operator may want to know, by name; none of it decides whether requests can be served.
+pub type Details = Arc<dyn Fn() -> Value + Send + Sync>;
 /// Renders all metrics in Prometheus' text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -34,6 +36,7 @@ pub struct Health(Arc<Inner>);
 struct Inner {
     check: Check,
     stopping: CancellationToken,
+    details: Details,
     last: ArcSwapOption<(Instant, Result<(), String>)>,
     checking: Mutex<()>,
 }
@@ -53,8 +56,9 @@ struct Probes {
 
 impl Health {
     /// Health by this check; not ready once `stopping` is cancelled.
-    pub fn new(check: Check, stopping: CancellationToken) -> Self {
-        Self(Arc::new(Inner { check, stopping, last: ArcSwapOption::empty(), checking: Mutex::new(()) }))
+    pub fn new(check: Check, stopping: CancellationToken, details: Details) -> Self {
+        let (last, checking) = (ArcSwapOption::empty(), Mutex::new(()));
+        Self(Arc::new(Inner { check, stopping, details, last, checking }))
     }
 
     /// Whether requests can be served, as found out within the last second.
@@ -107,13 +111,19 @@ async fn live() -> Response {
 }
 
 async fn ready(State(probes): State<Probes>) -> Response {
-    match probes.health.ready().await {
-        Ok(()) => answer(StatusCode::OK, &json!({"status": "ok"})),
+    let (status, mut body) = match probes.health.ready().await {
+        Ok(()) => (StatusCode::OK, json!({"status": "ok"})),
         Err(reason) if probes.details => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable", "reason": reason}))
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable", "reason": reason}))
         }
-        Err(_) => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable"})),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable"})),
+    };
+    if probes.details
+        && let (Value::Object(body), Value::Object(details)) = (&mut body, (probes.health.0.details)())
+    {
+        body.extend(details);
     }
+    answer(status, &body)
 }
 
 async fn metrics(State(probes): State<Probes>) -> Response {
@@ -138,6 +148,10 @@ mod tests {
 
     use super::*;
 
+    fn nothing() -> Details {
+        Arc::new(|| Value::Null)
+    }
+
     async fn get(router: Router, path: &str) -> (u16, String) {
         let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
@@ -156,7 +170,7 @@ mod tests {
                 Ok(())
             })
         });
-        let health = Health::new(check, CancellationToken::new());
+        let health = Health::new(check, CancellationToken::new(), nothing());
 
         let probes = (0..1000).map(|_| {
             let health = health.clone();
@@ -171,13 +185,14 @@ mod tests {
     #[tokio::test]
     async fn the_public_probe_gives_no_reason_and_no_metrics() {
         let check: Check = Arc::new(|| Box::pin(async { Err("database at 10.0.0.1 refused".to_owned()) }));
-        let health = Health::new(check, CancellationToken::new());
+        let details: Details = Arc::new(|| json!({"bus": {"connected": true}}));
+        let health = Health::new(check, CancellationToken::new(), details);
 
         let public = get(health.public_routes(), "/health/ready").await;
         let admin = get(health.admin_routes(Arc::new(|| "m 1\n".to_owned())), "/health/ready").await;
 
         assert_eq!(public, (503, "{\"status\":\"unavailable\"}".to_owned()));
-        assert!(admin.1.contains("10.0.0.1"));
+        assert!(admin.1.contains("10.0.0.1") && admin.1.contains(r#""connected":true"#), "{}", admin.1);
         assert_eq!(get(health.public_routes(), "/metrics").await.0, 404);
         assert_eq!(get(health.public_routes(), "/health/live").await.0, 200);
         let metrics = get(health.admin_routes(Arc::new(|| "m 1\n".to_owned())), "/metrics").await;
@@ -187,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopping_server_is_alive_but_not_ready() {
         let stopping = CancellationToken::new();
-        let health = Health::new(Arc::new(|| Box::pin(async { Ok(()) })), stopping.clone());
+        let health = Health::new(Arc::new(|| Box::pin(async { Ok(()) })), stopping.clone(), nothing());
         assert_eq!(get(health.public_routes(), "/health/ready").await.0, 200);
 
         stopping.cancel();

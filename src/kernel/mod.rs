@@ -12,6 +12,7 @@ pub mod limits;
 pub mod mail;
 pub mod outbound;
 pub mod random;
+pub mod redis;
 pub mod sanitise;
 pub mod secret;
 pub mod sms;

@@ -4,11 +4,14 @@
 //! a receiver that must not miss anything asks anew. Everything is bounded: who publishes never waits, and a receiver
 //! that is too slow gets a gap. Nothing relies on the bus for being right; it makes news travel faster.
 
+mod carrier;
 mod frame;
 mod inbox;
 mod local;
 mod metrics;
 mod peers;
+pub mod postgres;
+pub mod redis;
 mod station;
 
 pub use inbox::Subscription;

@@ -1,4 +1,4 @@
-//! The other nodes: when each was heard last, and up to which message of each subject. Pure apart from telling watchers.
+//! The other nodes: when each was heard last, and up to which message of each subject.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -144,10 +144,9 @@ impl Station {
 
     /// Something came out of the channel.
     pub(super) fn hear(&self, bytes: Bytes, now: Instant) {
-        let Some((from, said)) = frame::decode(bytes) else { return metrics::ignored() };
+        let Some((from, said)) = frame::decode(bytes) else { return self.ignore() };
         if from == self.node {
-            self.lock_outgoing().unheard_since = None;
-            return;
+            return self.hear_itself();
         }
         let mut hearing = self.lock_hearing();
         if said == Said::Bye {
@@ -156,7 +155,7 @@ impl Station {
             }
             return;
         }
-        let Some(is_new) = hearing.peers.heard(from, now) else { return metrics::ignored() };
+        let Some(is_new) = hearing.peers.heard(from, now) else { return self.ignore() };
         let answers = matches!(said, Said::Hello(_)) || (is_new && !matches!(said, Said::Here(_)));
         if is_new {
             self.tell_watchers(&hearing);
@@ -175,6 +174,22 @@ impl Station {
         if answers {
             self.answer(now);
         }
+    }
+
+    /// What this node said came out of the channel.
+    pub(super) fn hear_itself(&self) {
+        self.lock_outgoing().unheard_since = None;
+    }
+
+    /// Something came out of the channel that is none of ours.
+    pub(super) fn ignore(&self) {
+        metrics::ignored();
+    }
+
+    /// Whether all that this node said has come back to it.
+    pub(super) fn hears_itself(&self) -> bool {
+        let outgoing = self.lock_outgoing();
+        outgoing.connected && outgoing.unheard_since.is_none()
     }
 
     /// Lets time pass: forgets silent nodes, and says that this one is there.

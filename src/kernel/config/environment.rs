@@ -1,5 +1,5 @@
-//! Environment variables as a source: `GOFORWARD_SERVER__PORT` for `server.port`, `DATABASE_URL`, and for a
-//! secret also a variable with `_FILE` that names a file with it (for a list of secrets one a line). Takes the variables as data.
+//! Environment variables as a source: `GOFORWARD_SERVER__PORT` for `server.port`, `DATABASE_URL`, `REDIS_URL`, and for
+//! a secret also a variable with `_FILE` that names a file with it (for a list of secrets one a line). Takes the variables as data.
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,8 @@ pub(super) fn read(
         let path = match name.as_str() {
             "DATABASE_URL" => "database.url".to_owned(),
             "DATABASE_URL_FILE" => "database.url_file".to_owned(),
+            "REDIS_URL" => "redis.url".to_owned(),
+            "REDIS_URL_FILE" => "redis.url_file".to_owned(),
             _ => match name.strip_prefix(PREFIX) {
                 Some(rest) if !NOT_KEYS.contains(&name.as_str()) => rest.to_lowercase().replace("__", "."),
                 _ => continue,

@@ -15,6 +15,7 @@ mod outbound;
 mod postgrest;
 mod print;
 mod realtime;
+mod redis;
 #[cfg(test)]
 mod reference;
 mod rest;
@@ -43,6 +44,7 @@ pub use outbound::OutboundConfig;
 pub use postgrest::DATABASE_SETTINGS;
 pub use print::{PrintedValue, printed_json, printed_text};
 pub use realtime::RealtimeConfig;
+pub use redis::RedisConfig;
 pub use rest::{
     ErrorVerbosity, OpenApiConfig, OpenApiMode, Permission, RestConfig, RestProfile, TransactionEnd,
 };
@@ -85,6 +87,8 @@ section! {
         pub rest: RestConfig = RestConfig::default();
         /// Broadcast, presence and changes of tables over WebSockets.
         pub realtime: RealtimeConfig = RealtimeConfig::default();
+        /// What several nodes share.
+        pub redis: RedisConfig = RedisConfig::default();
         /// Rules about tables.
         pub security: SecurityConfig = SecurityConfig::default();
         /// Requests that leave the server.

@@ -10,6 +10,7 @@ use super::schema::json;
 use super::source::Source;
 use super::{AuthConfig, Config, Environment, RestProfile};
 use crate::kernel::identity::VerifiedClaim;
+use crate::kernel::redis::is_redis_url;
 use crate::kernel::vault::RootSecrets;
 
 /// Fewest bytes of a secret for HS256, as RFC 7518 has it.
@@ -59,6 +60,7 @@ impl Config {
     fn refusal(&self) -> Option<Refusal> {
         self.listener_refusal()
             .or_else(|| self.database_refusal())
+            .or_else(|| self.redis_refusal())
             .or_else(|| self.rest_refusal())
             .or_else(|| self.security_refusal())
             .or_else(|| self.secret_refusal())
@@ -91,6 +93,18 @@ impl Config {
                 format!("holds `{text}`, which is not like `https://app.example.com`"),
             )
         })
+    }
+
+    fn redis_refusal(&self) -> Option<Refusal> {
+        let redis = &self.redis;
+        if redis.url.as_ref().is_some_and(|url| !is_redis_url(url)) {
+            let reason = "must be like `redis://user:password@host:6379/0`, `rediss://…` or `unix:///path`";
+            return Some(("redis.url", reason.to_owned()));
+        }
+        let name = redis.prefix.as_deref().unwrap_or("-");
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        (name.is_empty() || name.len() > 64 || !name.chars().all(fits))
+            .then(|| ("redis.prefix", "must be 1 to 64 letters, digits, `-`, `_` and `.`".to_owned()))
     }
 
     fn database_refusal(&self) -> Option<Refusal> {

@@ -6,11 +6,13 @@
 
 pub mod audit_log;
 pub mod bootstrap;
+pub mod bus;
 pub mod embedded;
 pub mod jobs;
 pub mod lanes;
 pub mod login;
 pub mod pool;
+pub mod project;
 pub mod target;
 pub mod tls;
 pub mod wire;

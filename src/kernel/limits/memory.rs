@@ -39,8 +39,7 @@ impl MemoryLimiter {
     pub fn decide(&self, key: &LimitKey, quota: Quota) -> Decision {
         let hash = self.hasher.hash_one(key);
         let now = self.clock.unix_millis().saturating_mul(1000);
-        let step = micros(quota.per) / i64::from(quota.requests.max(1));
-        let tolerance = step.saturating_mul(i64::from(quota.burst.max(1)));
+        let (step, tolerance) = quota.step_and_tolerance();
         let place = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         let mut shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
         // No count runs out later than the tolerance allows, unless the clock was set back: then it starts anew.
@@ -61,7 +60,7 @@ impl MemoryLimiter {
     /// Counts one request less; see [`Limiter::give_back`].
     pub fn forget_one(&self, key: &LimitKey, quota: Quota) {
         let hash = self.hasher.hash_one(key);
-        let step = micros(quota.per) / i64::from(quota.requests.max(1));
+        let (step, _) = quota.step_and_tolerance();
         let place = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         let mut shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runs_out) = shard.get_mut(&hash) {
@@ -99,10 +98,6 @@ fn make_room(shard: &mut HashMap<u64, i64>, now: i64) {
     {
         shard.remove(&nearest);
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
-//! Rate limits: a port for shared counters, and the one that lives in this process's memory.
+//! Rate limits: a port for shared counters, one that lives in this process's memory, and one that all nodes
+//! share in Redis.
 //!
 //! Services say what they count ([`LimitKey`]) and how much is allowed ([`Quota`]); who keeps the count is the operator's
 //! choice. A counter that cannot be reached must decide locally and never simply let everything pass.
 
 mod memory;
+mod redis;
 
 pub use memory::MemoryLimiter;
+pub use redis::RedisLimiter;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -32,6 +35,15 @@ impl Quota {
     /// So many requests per minute, all of which may come at once.
     pub fn per_minute(requests: u32) -> Self {
         Self { requests, per: Duration::from_mins(1), burst: requests }
+    }
+}
+
+impl Quota {
+    /// From one request to the next at the allowed rate, and how far ahead of it a burst may run, in microseconds.
+    fn step_and_tolerance(self) -> (i64, i64) {
+        let per = i64::try_from(self.per.as_micros()).unwrap_or(i64::MAX);
+        let step = per / i64::from(self.requests.max(1));
+        (step, step.saturating_mul(i64::from(self.burst.max(1))))
     }
 }
 

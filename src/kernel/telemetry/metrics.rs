@@ -132,6 +132,8 @@ metric_table! {
         "Messages between nodes that were lost here (reason: disconnected, queue_full, too_large, slow_reader).";
     BUS_IGNORED = "goforward_bus_ignored_total", Counter, [],
         "What came over the bus without being a message of a node.";
+    LIMITS_SHARED = "goforward_limits_shared", Gauge, [],
+        "1 while rate limits are counted in Redis for all nodes, 0 while each counts for itself although Redis is configured.";
     JOBS = "goforward_jobs_total", Counter, ["kind", "result"],
         "Attempts at jobs (result: done, retry, dead, lost where the job was somebody else's by then).";
     JOB_SECONDS = "goforward_job_seconds", Histogram, ["kind"], "Time of one attempt at a job.";

@@ -47,6 +47,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127001100_realtime_changes",
     "20261127001200_goforward_channels",
     "20261127001300_goforward_cron_schedules",
+    "20261127001400_goforward_bus_messages",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

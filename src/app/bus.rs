@@ -1,0 +1,89 @@
+//! What this node shares with the others of its project: the bus, and the counters of rate limits.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::auth::service_login;
+use crate::app::database::Database;
+use crate::app::error::AppError;
+use crate::kernel::bus::{Bus, LocalBus, Subject, postgres, redis};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::{Config, RedisConfig};
+use crate::kernel::db::login::Login;
+use crate::kernel::db::project;
+use crate::kernel::limits::{Limiter, MemoryLimiter, RedisLimiter};
+use crate::kernel::random::Random;
+use crate::kernel::redis::Redis;
+
+/// The bus, and who counts.
+pub(super) struct SharedParts {
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) limiter: Arc<dyn Limiter>,
+    /// The counters in Redis, where that is configured.
+    redis: Option<Arc<RedisLimiter>>,
+}
+
+impl SharedParts {
+    /// Starts both: by Redis where it is configured, whether it answers or not; else the bus of the database, if this server
+    /// has prepared it, and counters of its own. `hears_clients` says whether what clients tell each other is of interest.
+    pub(super) async fn start(
+        config: &Config,
+        database: &Database,
+        (clock, random): (&Clock, &Random),
+        hears_clients: bool,
+        tasks: (&TaskTracker, &CancellationToken),
+    ) -> Result<Self, AppError> {
+        let (tracker, stop) = tasks;
+        let local = MemoryLimiter::new(config.server.rate_limits.max_tracked, clock.clone());
+        let redis = open(&config.redis, &Login::from(&database.authenticator)).await?;
+        let bus: Arc<dyn Bus> = match &redis {
+            // Without accounts and realtime there is nothing to tell.
+            _ if database.owner.is_none() => Arc::new(LocalBus::alone(random)),
+            Some(redis) => {
+                let subjects = if hears_clients { &Subject::ALL[..] } else { &[Subject::Sessions] };
+                redis::start(redis.clone(), subjects, random, (tracker, stop.clone()))
+            }
+            None => match service_login(database).await? {
+                Some(login) if config.database.channel_enabled => {
+                    postgres::start(login, random, (tracker, stop.clone()))
+                }
+                _ => Arc::new(LocalBus::alone(random)),
+            },
+        };
+        let Some(redis) = redis else { return Ok(Self { bus, limiter: Arc::new(local), redis: None }) };
+        let redis = Arc::new(RedisLimiter::start(redis, local, (tracker, stop.clone())));
+        Ok(Self { bus, limiter: Arc::clone(&redis) as _, redis: Some(redis) })
+    }
+
+    /// How they are doing, for the operator.
+    pub(super) fn status(&self) -> impl Fn() -> Value + Send + Sync + use<> {
+        let (bus, redis) = (Arc::clone(&self.bus), self.redis.clone());
+        move || {
+            let status = bus.status();
+            let limits = match &redis {
+                None => "own",
+                Some(redis) if redis.is_shared() => "shared",
+                Some(_) => "own, as Redis does not answer",
+            };
+            json!({
+                "bus": {"carrier": status.carrier, "connected": status.connected, "peers": status.peers},
+                "rate_limits": limits,
+            })
+        }
+    }
+}
+
+/// The configured Redis, and the names of this project in it.
+pub(super) async fn open(config: &RedisConfig, database: &Login) -> Result<Option<Redis>, AppError> {
+    let Some(url) = &config.url else { return Ok(None) };
+    let wrong = |error: &dyn std::fmt::Display| AppError::Redis(error.to_string());
+    let project = match &config.prefix {
+        Some(prefix) => prefix.clone(),
+        None => project::name(database).await.map_err(|error| wrong(&error))?,
+    };
+    let redis = Redis::new(url, &project, config.ssl_root_cert.as_deref());
+    redis.map(Some).map_err(|error| wrong(&error))
+}

@@ -1,0 +1,199 @@
+//! Keeps a node connected to what carries the bus: connects again and again, sends what waits, hears what comes, and lets
+//! time pass.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{self, Said};
+use super::{Bus, Station};
+use crate::kernel::random::Random;
+
+/// The longest that connecting, or sending a batch, may take; then the connection counts as lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that what waits is sent for at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The first and the longest pause between two attempts to connect.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How often the station looks at the clock.
+const TICK: Duration = Duration::from_secs(1);
+/// Most frames, and about the most bytes, that are sent at once.
+const BATCH: (usize, usize) = (512, 1024 * 1024);
+
+/// How to connect to what carries messages.
+pub(super) trait Carrier: Send + Sync + 'static {
+    /// A connection.
+    type Link: Link;
+
+    /// Connects, so that everything that is said by others from then on is heard.
+    fn connect(
+        &self,
+        station: &Arc<Station>,
+    ) -> impl Future<Output = Result<Self::Link, <Self::Link as Link>::Error>> + Send;
+}
+
+/// A connection that carries messages.
+pub(super) trait Link: Send {
+    /// Why it is lost. Says no secret.
+    type Error: Display + Send;
+    /// What comes.
+    type Notice: Send;
+
+    /// The next thing that comes. Dropping the future loses nothing.
+    fn next(&mut self) -> impl Future<Output = Result<Self::Notice, Self::Error>> + Send;
+
+    /// Hands what came to the station.
+    fn take(&mut self, notice: Self::Notice) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Sends frames in their order.
+    fn send(&mut self, frames: Vec<Said>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Once a second, while nothing else is done.
+    fn tidy(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Ends it in order.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a connection ended.
+enum End<E> {
+    Stopped,
+    Lost(E),
+    /// Sending or connecting took too long, or the node does not hear itself.
+    Silent,
+}
+
+impl<E> From<E> for End<E> {
+    fn from(error: E) -> Self {
+        Self::Lost(error)
+    }
+}
+
+/// Carries messages until `stop`, then says good-bye.
+pub(super) async fn run<C: Carrier>(
+    station: Arc<Station>,
+    carrier: C,
+    random: Random,
+    stop: CancellationToken,
+) {
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        let end = attend(&station, &carrier, &mut failures, &stop).await;
+        station.disconnected();
+        let name = station.status().carrier;
+        let why = match end {
+            End::Stopped => break,
+            End::Lost(error) => error.to_string(),
+            End::Silent => "no answer in time".to_owned(),
+        };
+        failures = failures.saturating_add(1);
+        if failures == 1 {
+            tracing::warn!(
+                carrier = name,
+                "messages to other nodes are held up until it answers again: {why}"
+            );
+        }
+        let pause = PAUSES.0.saturating_mul(1 << failures.min(10)).min(PAUSES.1);
+        let jitter = pause.mul_f64(f64::from(random.bytes::<1>()[0]) / 512.0);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = wait(&station, pause / 2 + jitter) => {}
+        }
+    }
+    station.close();
+}
+
+/// Sits out a pause, in which silent nodes are forgotten all the same.
+async fn wait(station: &Station, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    station.tick(Instant::now());
+}
+
+/// Connects and carries until that ends.
+async fn attend<C: Carrier>(
+    station: &Arc<Station>,
+    carrier: &C,
+    failures: &mut u32,
+    stop: &CancellationToken,
+) -> End<<C::Link as Link>::Error> {
+    let connecting = timeout(PATIENCE, carrier.connect(station));
+    let connected = tokio::select! {
+        () = stop.cancelled() => return End::Stopped,
+        connected = connecting => connected,
+    };
+    let mut link = match connected {
+        Ok(Ok(link)) => link,
+        Ok(Err(error)) => return End::Lost(error),
+        Err(_) => return End::Silent,
+    };
+    station.connected(Instant::now());
+    let end = match carry(station, &mut link, failures, stop).await {
+        Ok(()) => End::Stopped,
+        Err(end) => end,
+    };
+    if matches!(end, End::Stopped) {
+        station.say_bye();
+        let farewell = async {
+            while send(station, &mut link).await? {}
+            link.close().await;
+            Ok::<(), End<<C::Link as Link>::Error>>(())
+        };
+        // Whoever does not hear it notices by the silence.
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+    end
+}
+
+async fn carry<L: Link>(
+    station: &Arc<Station>,
+    link: &mut L,
+    failures: &mut u32,
+    stop: &CancellationToken,
+) -> Result<(), End<L::Error>> {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {
+                let now = Instant::now();
+                station.tick(now);
+                if station.is_deaf(now) {
+                    return Err(End::Silent);
+                }
+                if *failures > 0 && station.hears_itself() {
+                    *failures = 0;
+                    tracing::info!(carrier = station.status().carrier, "messages to other nodes go on");
+                }
+                timeout(PATIENCE, link.tidy()).await.map_err(|_| End::Silent)??;
+            }
+            notice = link.next() => {
+                timeout(PATIENCE, link.take(notice?)).await.map_err(|_| End::Silent)??;
+            }
+            () = station.something_waits() => {
+                send(station, link).await?;
+            }
+        }
+    }
+}
+
+/// Sends a batch; says whether there was one.
+async fn send<L: Link>(station: &Station, link: &mut L) -> Result<bool, End<L::Error>> {
+    let frames = station.outgoing(BATCH.0, BATCH.1);
+    if frames.is_empty() {
+        return Ok(false);
+    }
+    timeout(PATIENCE, link.send(frames)).await.map_err(|_| End::Silent)??;
+    Ok(true)
+}
+
+/// A frame as bytes.
+pub(super) fn encoded(station: &Station, said: &Said) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(said.bytes());
+    frame::encode(station.node(), said, &mut bytes);
+    bytes
+}
