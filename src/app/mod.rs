@@ -202,7 +202,7 @@ impl Goforward {
                 held_keys: auth.as_ref().map(Auth::held_keys),
                 sessions: auth.as_ref().and_then(|auth| auth.sessions.clone()),
                 limiter: Arc::clone(&limiter),
-                bus: Arc::new(crate::kernel::bus::LocalBus::alone(&self.random)),
+                bus: Arc::clone(&shared.bus),
                 clock: &self.clock,
                 random: &self.random,
                 tasks: (&stop.tracker, &stop.services),

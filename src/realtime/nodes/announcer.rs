@@ -9,6 +9,9 @@ use crate::kernel::bus::{Bus, NodeId, Subject};
 use crate::realtime::channel::Topic;
 use crate::realtime::protocol::UserBroadcast;
 
+/// What may wait to go out before what can wait is added.
+const MOST_BACKLOG: usize = 256 * 1024;
+
 /// The way to the other nodes.
 pub(in crate::realtime) struct Announcer {
     bus: Arc<dyn Bus>,
@@ -67,6 +70,11 @@ impl Announcer {
     /// Asks a node for its presences, of which all up to a number are known.
     pub(super) fn ask(&self, of: NodeId, known: u64) {
         self.bus.publish(Subject::Presence, PresenceMessage::Ask { of, known }.encode());
+    }
+
+    /// Whether the bus has much to send already.
+    pub(super) fn is_busy(&self) -> bool {
+        self.bus.backlog() > MOST_BACKLOG
     }
 
     /// The number of the latest numbered message.

@@ -14,7 +14,7 @@ use crate::realtime::metrics;
 
 /// How long questions are gathered, as several nodes ask at the same time.
 const GATHER: Duration = Duration::from_millis(50);
-/// Between two parts, so that the bus keeps up.
+/// Between two parts, and between two looks whether the bus keeps up.
 const PACE: Duration = Duration::from_millis(10);
 /// About how large a part is.
 const PART_BYTES: usize = 32 * 1024;
@@ -58,6 +58,7 @@ impl Telling {
     /// Tells the next part.
     pub(super) fn step(&mut self, hub: &Hub) {
         let pause = match &mut self.under_way {
+            Some(_) if hub.announcer().is_busy() => Some(PACE),
             None => {
                 self.is_wanted = false;
                 metrics::presences_retold();

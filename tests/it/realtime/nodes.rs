@@ -154,18 +154,20 @@ async fn everything_crosses_once(nodes: &Nodes) {
 }
 
 /// Everybody tracks; everybody sees everybody, and so does who comes later, on whichever server.
-async fn present_on_all(nodes: &Nodes) -> Vec<Socket> {
+async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
     let key = |place: usize| format!("key {place}");
     let mut sockets = nodes.sockets(|place| json!({"presence": {"key": key(place), "enabled": true}})).await;
     for socket in &mut sockets {
         track(socket, json!({"at": "desk"})).await;
     }
     let all: Vec<String> = (0..SERVERS).map(key).collect();
+    let mut seen = Vec::new();
     for socket in &mut sockets {
-        let mut seen = People::default();
-        seen.until(socket, &all).await;
+        let mut people = People::default();
+        people.until(socket, &all).await;
+        seen.push(people);
     }
-    sockets
+    (sockets, seen)
 }
 
 #[tokio::test]
@@ -177,7 +179,7 @@ async fn gf_rt_09_what_is_said_reaches_every_server_exactly_once() {
 #[tokio::test]
 async fn gf_rt_09_presence_is_one_on_all_servers() {
     let mut nodes = Nodes::start(super::options).await;
-    let mut sockets = present_on_all(&nodes).await;
+    let (mut sockets, _) = present_on_all(&nodes).await;
     for place in 0..SERVERS {
         let mut late = nodes.socket().await;
         late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
@@ -206,4 +208,48 @@ async fn gf_rt_09_presence_is_one_on_all_servers() {
     nodes.servers[1].stop().await;
     sockets[2].wait_for(|event| gone(event, "key 1")).await;
     assert!(stopped_at.elapsed() < Duration::from_secs(10), "after {:?}", stopped_at.elapsed());
+    nodes.know_of(SERVERS - 2).await;
+}
+
+#[tokio::test]
+async fn gf_rt_05_a_server_that_dies_takes_its_members_along() {
+    let mut nodes = Nodes::start(|| super::options().set("server.node_timeout", "5s")).await;
+    let (mut sockets, _) = present_on_all(&nodes).await;
+
+    nodes.servers[0].kill().await;
+    for socket in &mut sockets[1..] {
+        let left = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        assert_eq!(left["joins"], json!({}));
+    }
+    // The balancer passes it by; whoever comes finds the others.
+    let mut late = nodes.socket().await;
+    late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
+    let state = people(&late.event("presence_state").await.payload);
+    assert_eq!(state.as_object().unwrap().keys().collect::<Vec<_>>(), ["key 1", "key 2"]);
+}
+
+#[tokio::test]
+async fn connections_between_servers_that_break_heal_and_presence_is_made_up_for() {
+    let nodes = Nodes::start(super::options).await;
+    let (mut sockets, mut seen) = present_on_all(&nodes).await;
+    for round in 0..3 {
+        let broken = "select pg_terminate_backend(pid) from pg_stat_activity
+                      where datname = current_database() and application_name = 'goforward bus'";
+        nodes.database.run_as_superuser(broken).await;
+        // While they are away: one comes, one moves and one goes.
+        track(&mut sockets[round], json!({"at": round})).await;
+        let (mut came, key) = (nodes.socket().await, format!("came {round}"));
+        came.join(TOPIC, json!({"presence": {"key": key, "enabled": true}})).await;
+        track(&mut came, json!({})).await;
+        for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+            let mut expected: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).collect();
+            expected.push(key.clone());
+            seen.until(socket, &expected).await;
+        }
+        came.drop_connection();
+        for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+            let expected: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).collect();
+            seen.until(socket, &expected).await;
+        }
+    }
 }
