@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::presence::{People, people, track};
-use crate::harness::{Balancer, Client, Database, Options, Server, Socket, eventually};
+use crate::harness::{Balancer, Client, Database, Event, Options, RedisServer, Server, Socket, eventually};
 
 const TOPIC: &str = "realtime:room";
 const SERVERS: usize = 3;
@@ -102,7 +102,7 @@ async fn heard_until_marked(socket: &mut Socket, marks: usize) -> Vec<String> {
     heard
 }
 
-fn gone(event: &crate::harness::Event, key: &str) -> bool {
+fn gone(event: &Event, key: &str) -> bool {
     event.name == "presence_diff" && event.payload["leaves"].get(key).is_some()
 }
 
@@ -153,6 +153,44 @@ async fn everything_crosses_once(nodes: &Nodes) {
     }
 }
 
+/// A private topic and the public one of the same name on all servers: nothing gets from one to the other.
+async fn topics_of_one_name_stay_two(nodes: &Nodes) {
+    let service = nodes.servers[0].keys().service_role_key;
+    let mut sockets = Vec::new();
+    for key in [&nodes.key, &service] {
+        for _ in 0..SERVERS {
+            let mut socket = Socket::connect(nodes.balancer.port(), "2.0.0", key).await.unwrap();
+            let is_private = *key == service;
+            socket.join(TOPIC, json!({"private": is_private, "broadcast": {"self": true}})).await;
+            sockets.push(socket);
+        }
+    }
+    let client = Client::new(nodes.balancer.url()).apikey(&service).bearer(&service);
+    for name in ["public", "private"] {
+        for place in 0..SERVERS {
+            let event = format!("{name} {place}");
+            let message =
+                json!({"topic": "room", "event": event, "payload": {}, "private": name == "private"});
+            let batch = json!({ "messages": [message] });
+            client.post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
+        }
+    }
+    let sql = "select realtime.send('{}', 'private sql', 'room', true);
+               select realtime.send('{}', 'public sql', 'room', false)";
+    nodes.database.run(sql).await;
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        let name = if place < SERVERS { "public" } else { "private" };
+        let sent = socket.wait_for(|event| event.payload["event"] == format!("{name} sql")).await;
+        assert!(sent.payload["meta"]["id"].is_string());
+        socket.broadcast(TOPIC, "mark", json!({})).await;
+    }
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        let name = if place < SERVERS { "public" } else { "private" };
+        let expected: Vec<String> = (0..SERVERS).map(|place| format!("{name} {place}")).collect();
+        assert_eq!(heard_until_marked(socket, SERVERS).await, expected);
+    }
+}
+
 /// Everybody tracks; everybody sees everybody, and so does who comes later, on whichever server.
 async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
     let key = |place: usize| format!("key {place}");
@@ -174,6 +212,7 @@ async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
 async fn gf_rt_09_what_is_said_reaches_every_server_exactly_once() {
     let nodes = Nodes::start(super::options).await;
     everything_crosses_once(&nodes).await;
+    topics_of_one_name_stay_two(&nodes).await;
 }
 
 #[tokio::test]
@@ -250,6 +289,62 @@ async fn connections_between_servers_that_break_heal_and_presence_is_made_up_for
         for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
             let expected: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).collect();
             seen.until(socket, &expected).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn gf_rt_09_over_redis_what_is_said_reaches_every_server_exactly_once() {
+    let redis = RedisServer::start().await;
+    let nodes = Nodes::start(|| super::options().environment("REDIS_URL", &redis.url())).await;
+    everything_crosses_once(&nodes).await;
+    topics_of_one_name_stay_two(&nodes).await;
+}
+
+#[tokio::test]
+async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_when_it_is_back() {
+    let mut redis = RedisServer::start().await;
+    let url = redis.url();
+    let options =
+        || super::options().environment("REDIS_URL", &url).set("server.node_timeout", "4s");
+    let nodes = Nodes::start(options).await;
+    let (mut sockets, mut seen) = present_on_all(&nodes).await;
+    let mut neighbours = Vec::new();
+    for _ in 0..SERVERS {
+        let mut neighbour = nodes.socket().await;
+        neighbour.join(TOPIC, json!({})).await;
+        neighbours.push(neighbour);
+    }
+
+    redis.kill();
+    let client = nodes.client();
+    for place in 0..SERVERS {
+        // Each server for its own clients.
+        sockets[place].broadcast(TOPIC, "near", json!({ "from": place })).await;
+        let near = neighbours[place].wait_for(|event| event.payload["event"] == "near").await;
+        assert_eq!(near.payload["payload"]["from"], place);
+        let body = json!({"messages": [{"topic": "room", "event": "posted", "payload": {}}]});
+        client.post("/realtime/v1/api/broadcast", body).await.expect_status(202);
+        track(&mut sockets[place], json!({"at": "door"})).await;
+        seen[place].until(&mut sockets[place], &[format!("key {place}")]).await;
+    }
+    // Who comes meanwhile is known to its neighbours at once, and to the others later.
+    let mut new = nodes.socket().await;
+    new.join(TOPIC, json!({"presence": {"key": "new", "enabled": true}})).await;
+    track(&mut new, json!({})).await;
+    seen[0].until(&mut sockets[0], &["key 0".to_owned(), "new".to_owned()]).await;
+
+    redis.begin().await;
+    let all: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).chain(["new".to_owned()]).collect();
+    for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+        seen.until(socket, &all).await;
+    }
+    // Whoever knows of each other's presences hears each other.
+    for place in 0..SERVERS {
+        sockets[place].broadcast(TOPIC, "far", json!({ "from": place })).await;
+        for neighbour in &mut neighbours {
+            let far = neighbour.wait_for(|event| event.payload["event"] == "far").await;
+            assert_eq!(far.payload["payload"]["from"], place);
         }
     }
 }

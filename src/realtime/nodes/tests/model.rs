@@ -115,7 +115,7 @@ impl Node {
 }
 
 /// What can happen. Nodes are named by their place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Change {
         at: usize,
