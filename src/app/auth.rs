@@ -25,12 +25,13 @@ use crate::auth::token::one_time::OneTimeMac;
 use crate::auth::token::refresh::RefreshMac;
 use crate::auth::{
     AuthLimits, AuthSettings, AuthState, CLEAN_UP, Captcha, CleanUp, KeyCache, Parts, Providers,
-    RelyingParty, SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail, metadata_router,
-    router,
+    RelyingParty, Revocations, SendMail, SendSms, SessionCache, TellOfUser, convert_imported, dev_mail,
+    metadata_router, router,
 };
 use crate::gateway::{ErrorShape, Mount, ServiceLimits};
 use crate::jobs::{JobSettings, Jobs};
 use crate::kernel::audit::AuditLog;
+use crate::kernel::bus::Bus;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{
     AuthConfig, Config, Environment, MfaConfig, PasswordAlgorithm, SmsProvider, SmtpConfig as MailConfig,
@@ -72,6 +73,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) identity: Arc<Identity>,
     pub(super) limiter: Arc<dyn Limiter>,
     pub(super) audit: Arc<dyn AuditLog>,
+    /// Tells other nodes whose sessions have ended.
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) clock: &'a Clock,
     pub(super) random: &'a Random,
     /// How many connections it and the jobs may have.
@@ -110,8 +113,13 @@ impl Auth {
         start_jobs(&around, &parts, (pool, bell), captured.as_ref())?;
         let sessions = (!config.sessions.stateless).then(|| {
             let rules = (parts.settings.issuer.clone(), config.mfa.required_for_login);
-            let cache =
-                SessionCache::start(session_pool, around.clock.clone(), rules, (tracker, stop.clone()));
+            let cache = SessionCache::start(
+                session_pool,
+                around.clock.clone(),
+                rules,
+                parts.revocations.clone(),
+                (tracker, stop.clone()),
+            );
             Arc::new(cache) as Arc<dyn Sessions>
         });
         Ok(Some(Self { state: AuthState::new(parts), captured, sessions, signer }))
@@ -204,6 +212,7 @@ fn parts(
         one_time: OneTimeMac::new(&roots),
         api_keys: ApiKeyMac::new(&roots),
         key_cache: KeyCache::default(),
+        revocations: Revocations::start(Arc::clone(&around.bus), (around.tasks.0, around.tasks.1.clone())),
         vault: Arc::new(vault),
         roots,
         settings,

@@ -183,6 +183,7 @@ impl Goforward {
             identity: Arc::clone(&identity),
             limiter: Arc::clone(&limiter),
             audit: audit_log,
+            bus: Arc::clone(&shared.bus),
             clock: &self.clock,
             random: &self.random,
             connections: rest.connections_of_accounts,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::flow::api_key;
+use super::revocation::Revocations;
 use super::state::AuthState;
 use super::token::api_key::ApiKey;
 use crate::kernel::identity::{Caller, HeldKeys, IdentityError, Recognising};
@@ -46,9 +47,17 @@ impl Default for KeyCache {
 
 impl KeyCache {
     /// The place of an answer that counts now, given or to be given by whoever is first.
-    fn place(&self, of: Use) -> Arc<Remembered> {
+    fn place(&self, of: Use, revocations: &Revocations) -> Arc<Remembered> {
+        let is_outdated = |known: &Remembered| match known.answer.get() {
+            Some(Ok(caller)) => revocations.outdate(caller, known.asked_at),
+            _ => false,
+        };
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = remembered.get(&of).filter(|known| known.asked_at.elapsed() < LIFETIME) {
+        if let Some(known) = remembered
+            .get(&of)
+            .filter(|known| known.asked_at.elapsed() < LIFETIME)
+            .filter(|known| !is_outdated(known))
+        {
             return Arc::clone(known);
         }
         if remembered.len() >= MOST_REMEMBERED {
@@ -67,7 +76,8 @@ impl HeldKeys for AuthState {
     fn caller<'a>(&'a self, key: &'a str, address: IpAddr) -> Recognising<'a> {
         Box::pin(async move {
             let key = ApiKey::parse(key).map_err(|_| IdentityError::KeyNotAccepted)?;
-            let place = self.key_cache.place((self.api_keys.digest(&key), address.to_canonical()));
+            let place =
+                self.key_cache.place((self.api_keys.digest(&key), address.to_canonical()), &self.revocations);
             let ask = || async {
                 let _turn = self.key_cache.turns.acquire().await;
                 api_key::caller(self, &key, address).await

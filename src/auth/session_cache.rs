@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::revocation::Revocations;
 use super::store::sessions::{self, Question};
 use crate::kernel::clock::Clock;
 use crate::kernel::identity::sessions::LookingUp;
@@ -48,15 +49,18 @@ pub struct SessionCache {
     remembered: Arc<Mutex<HashMap<Question, Remembered>>>,
     queue: mpsc::Sender<Asked>,
     issuer: String,
+    revocations: Revocations,
 }
 
 impl SessionCache {
     /// Starts the task that asks. `issuer` tells tokens of ours that have no session (exchanged keys) from those of others;
-    /// with `requires_factor` a session of a user with a second factor counts once it was given.
+    /// with `requires_factor` a session of a user with a second factor counts once it was given. Answers from before one of
+    /// the `revocations` count no more.
     pub fn start(
         pool: PgPool,
         clock: Clock,
         (issuer, requires_factor): (String, bool),
+        revocations: Revocations,
         (tracker, stop): (&TaskTracker, CancellationToken),
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MOST_WAITING);
@@ -68,7 +72,7 @@ impl SessionCache {
                 () = task.run(waiting) => {}
             }
         });
-        Self { remembered, queue, issuer }
+        Self { remembered, queue, issuer, revocations }
     }
 
     fn question(&self, caller: &Caller) -> Option<Question> {
@@ -82,7 +86,7 @@ impl Sessions for SessionCache {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let known = remembered.get_mut(&question)?;
         let age = known.asked_at.elapsed();
-        if age >= LIFETIME {
+        if age >= LIFETIME || self.revocations.outdate(caller, known.asked_at) {
             return None;
         }
         if age >= STALE && !known.is_asked_again {
@@ -103,6 +107,10 @@ impl Sessions for SessionCache {
             let answer = tokio::time::timeout(PATIENCE, asking).await;
             answer.ok().flatten().ok_or(SessionRefusal::Unavailable)
         })
+    }
+
+    fn watch(&self, caller: &Caller, watcher: &Arc<Notify>) {
+        self.revocations.watch(caller, watcher);
     }
 }
 

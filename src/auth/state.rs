@@ -22,6 +22,7 @@ use super::oauth::Providers;
 use super::password::{PasswordError, PasswordHasher, PasswordPolicy, PasswordRefusal, Reason, Verdict};
 use super::redirect::RedirectPolicy;
 use super::refusal::Refusal;
+use super::revocation::Revocations;
 use super::settings::AuthSettings;
 use super::token::api_key::ApiKeyMac;
 use super::token::one_time::OneTimeMac;
@@ -69,6 +70,8 @@ pub struct Parts {
     pub api_keys: ApiKeyMac,
     /// Whom API keys spoke for a moment ago.
     pub key_cache: KeyCache,
+    /// What has ended a moment ago, here and on other nodes.
+    pub revocations: Revocations,
     /// What the keys of everything else derive from.
     pub roots: RootSecrets,
     /// Encrypts what must be read again.

@@ -13,6 +13,7 @@
 mod architecture;
 mod audit;
 mod auth;
+mod bus;
 mod embedding;
 mod external;
 mod gateway;

@@ -73,6 +73,7 @@ pub(crate) async fn refresh(state: &Parts, token: &str, origin: &Origin) -> Resu
             let theft = SecurityEvent::RefreshTokenReused { session: session.id };
             event::raise(&mut transaction, theft, Some(session.user_id), origin).await?;
             transaction.commit().await?;
+            state.revocations.tell(session.id);
             return Err(Refusal::RefreshTokenUsed.into());
         }
     };

@@ -22,6 +22,8 @@ pub(crate) struct Grant {
     identities: Vec<Identity>,
     factors: Vec<Factor>,
     api_key: Option<Secret>,
+    /// Whether other sessions of the user have ended for this one.
+    ends_others: bool,
 }
 
 impl Grant {
@@ -60,7 +62,8 @@ pub(crate) async fn begin(
     }
     users::signed_in(connection, user, now).await?;
     let api_key = api_key::of_session(state, connection, (user, new.id), origin).await?;
-    Ok(Grant { api_key, ..grant(connection, user, (new.id, new.chain)).await? })
+    let ends_others = state.settings.config.sessions.single_per_user;
+    Ok(Grant { api_key, ends_others, ..grant(connection, user, (new.id, new.chain)).await? })
 }
 
 /// What the tokens of a session are to say now.
@@ -79,11 +82,15 @@ pub(crate) async fn grant(
         identities: identities::of_user(connection, user).await?,
         factors: factors::of_user(connection, user).await?,
         api_key: None,
+        ends_others: false,
     })
 }
 
-/// Signs the tokens.
+/// Signs the tokens, once what was granted is committed.
 pub(crate) async fn redeem(state: &Parts, grant: Grant) -> Result<NewTokens, AuthError> {
+    if grant.ends_others {
+        state.revocations.tell(grant.account.id);
+    }
     let issued_at = state.clock.unix_seconds();
     let expires_in = state.settings.access_token_lifetime.num_seconds();
     let expires_at = issued_at + expires_in;
@@ -158,5 +165,6 @@ pub(crate) async fn elevate(
     sessions::advance(connection, session.id, chain, AssuranceLevel::Aal2, at).await?;
     sessions::remove_below(connection, session.user_id, AssuranceLevel::Aal2).await?;
     let api_key = api_key::of_session(state, connection, (session.user_id, session.id), origin).await?;
-    Ok(Grant { api_key, ..grant(connection, session.user_id, (session.id, chain)).await? })
+    let ends_others = true;
+    Ok(Grant { api_key, ends_others, ..grant(connection, session.user_id, (session.id, chain)).await? })
 }

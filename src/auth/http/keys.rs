@@ -251,6 +251,7 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, AuthError> {
     let id = Uuid::parse_str(&id).map_err(|_| Refusal::PathIdNotUuid)?;
     if keys::remove(&mut *state.connection().await?, id, owner.user()).await? {
+        state.revocations.tell(id);
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Refusal::KeyNotFound.into())
@@ -270,6 +271,7 @@ pub(super) async fn rotate(
     let (kept, key) = api_key::rotate(&state, &mut transaction, id, owner.user()).await?;
     about(&asker, &kept, "new_key");
     transaction.commit().await?;
+    state.revocations.tell(id);
     Ok(made(&kept, &key))
 }
 

@@ -48,6 +48,7 @@ pub(super) async fn log_out(
         Scope::Others => drop(sessions::remove_all(&mut connection, id, Some(session)).await?),
         Scope::Local => drop(sessions::remove(&mut connection, id, session).await?),
     }
+    state.revocations.tell(if matches!(ending.scope, Scope::Local) { session } else { id });
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -67,6 +68,7 @@ pub(super) async fn end(
     let id = Uuid::parse_str(&id).map_err(|_| Refusal::PathIdNotUuid)?;
     let mut connection = state.connection().await?;
     if sessions::remove(&mut connection, user.account.id, id).await? {
+        state.revocations.tell(id);
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Refusal::NoSuchSession.into())

@@ -153,6 +153,7 @@ async fn ask_hook(state: &AuthState, user: Uuid, valid: bool) -> Result<(), Auth
     let Some(rejection) = state.hooks.password_attempt(user.to_string(), valid).await? else { return Ok(()) };
     if rejection.should_logout_user {
         sessions::remove_all(&mut *state.connection().await?, user, None).await?;
+        state.revocations.tell(user);
     }
     let message = rejection.message.unwrap_or_else(|| "Further attempts are rejected".to_owned());
     Err(HookError::Rejected { http_code: 400, message }.into())

@@ -112,6 +112,7 @@ pub(super) async fn change(
     let account = users::by_id(&mut transaction, account.id).await?.ok_or(Refusal::UserGone)?;
     let body = shown(&mut transaction, &account).await?;
     state.commit(transaction).await?;
+    state.revocations.tell(account.id);
     Ok(body)
 }
 

@@ -24,6 +24,7 @@ pub(crate) async fn remove_own(state: &Parts, session: &Session, factor: Uuid) -
     }
     let removed = remove(state, &mut transaction, &account, factor).await?;
     state.commit(transaction).await?;
+    state.revocations.tell(user);
     Ok(removed)
 }
 

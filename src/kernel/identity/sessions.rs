@@ -5,6 +5,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::caller::Caller;
 
@@ -81,6 +84,9 @@ pub trait Sessions: Send + Sync {
 
     /// What the database says. Fails with [`SessionRefusal::Unavailable`] within a bounded time.
     fn look_up<'a>(&'a self, caller: &'a Caller) -> LookingUp<'a>;
+
+    /// Tells `watcher` when it is worth asking again before the answer has run out. A hint only.
+    fn watch(&self, _caller: &Caller, _watcher: &Arc<Notify>) {}
 }
 
 /// Tokens count for what they say until they expire.

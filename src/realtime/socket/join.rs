@@ -115,7 +115,7 @@ impl Socket {
 
     async fn who_joins(&self, request: &JoinRequest) -> Result<Credentials, CredentialsError> {
         if let Some(token) = request.access_token.as_deref().filter(|token| !keeps_the_key(token)) {
-            return self.state.credentials(Some(token), self.address).await;
+            return self.caller(token).await;
         }
         let now = self.state.clock.unix_seconds();
         match self.key.expires_at.filter(|end| *end <= now) {

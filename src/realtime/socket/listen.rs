@@ -122,7 +122,7 @@ impl Socket {
         if !self.joins.take(Instant::now()) {
             return self.end(topic, "Too many messages per second");
         }
-        let who = match self.state.credentials(Some(&token), self.address).await {
+        let who = match self.caller(&token).await {
             Ok(who) => who,
             Err(error) if error.is_temporary() => return self.give_up(topic, &error.reason()),
             Err(error) => return self.end(topic, &error.reason()),

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WireError};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
@@ -23,7 +24,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use self::bucket::Bucket;
 use self::channel::Channel;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, CredentialsError};
 use super::hub::Outbox;
 use super::metrics;
 use super::protocol::{Frame, Version};
@@ -52,6 +53,8 @@ pub(super) struct Socket {
     joins: Bucket,
     /// Where the client is.
     address: IpAddr,
+    /// Notified when something that a token here names has ended, so that it is looked at before its time.
+    ended: Arc<Notify>,
 }
 
 /// Why a socket ends, with what its client is told.
@@ -67,7 +70,16 @@ impl Socket {
     pub(super) fn new(state: RealtimeState, version: Version, (key, address): (Credentials, IpAddr)) -> Self {
         let outbox = Arc::new(Outbox::new(state.config.max_queue.as_usize()));
         let joins = Bucket::new(state.config.joins_per_second, Duration::from_secs(1), Instant::now());
-        Self { state, version, key, outbox, channels: HashMap::new(), joins, address }
+        let ended = Arc::new(Notify::new());
+        state.sessions.watch(&key.caller, &ended);
+        Self { state, version, key, outbox, channels: HashMap::new(), joins, address, ended }
+    }
+
+    /// The caller behind a token of a channel, whose end this socket is told of from now on.
+    async fn caller(&self, token: &str) -> Result<Credentials, CredentialsError> {
+        let who = self.state.credentials(Some(token), self.address).await?;
+        self.state.sessions.watch(&who.caller, &self.ended);
+        Ok(who)
     }
 
     /// Serves the socket until it ends.
@@ -85,7 +97,8 @@ impl Socket {
     }
 
     async fn serve(&mut self, stream: &mut Stream) -> End {
-        let (outbox, stop) = (Arc::clone(&self.outbox), self.state.stop.clone());
+        let (outbox, stop, ended) =
+            (Arc::clone(&self.outbox), self.state.stop.clone(), Arc::clone(&self.ended));
         let mut heard_at = Instant::now();
         let mut check_at = heard_at + CHECK_EVERY;
         loop {
@@ -99,6 +112,10 @@ impl Socket {
                 () = tokio::time::sleep_until(silent_at.into()) => Err(End::Close(CloseCode::Normal, "idle")),
                 () = tokio::time::sleep_until(check_at.into()) => {
                     check_at = Instant::now() + CHECK_EVERY;
+                    self.check().await;
+                    Ok(())
+                }
+                () = ended.notified() => {
                     self.check().await;
                     Ok(())
                 }

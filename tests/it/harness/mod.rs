@@ -3,7 +3,8 @@
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
 //! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
-//! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, `oidc.rs` an identity provider; `said.rs` keeps what is scanned for secrets in the end.
+//! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, `oidc.rs` is an identity
+//! provider, `redis.rs` a Redis; `said.rs` keeps what is scanned for secrets in the end.
 //! Nothing here asserts a rule of the product.
 
 mod balancer;
@@ -13,6 +14,7 @@ mod database;
 mod oidc;
 mod process;
 mod random_walk;
+mod redis;
 mod said;
 mod server;
 mod smtp;
@@ -28,6 +30,7 @@ pub use database::Database;
 pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
 pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
+pub use redis::RedisServer;
 pub use server::{Options, Server, free_port, run as run_command, spawn as spawn_command};
 pub use smtp::{SmtpRules, SmtpSink, SmtpTls};
 pub use socket::{Event, Socket};

@@ -29,5 +29,6 @@ pub(super) async fn log_out(
     let mut connection = state.connection().await?;
     let account = super::account(&mut connection, &id).await?;
     sessions::remove_all(&mut connection, account.id, None).await?;
+    state.revocations.tell(account.id);
     Ok(StatusCode::NO_CONTENT)
 }

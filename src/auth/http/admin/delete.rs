@@ -37,6 +37,7 @@ pub(super) async fn delete(
         return Err(Refusal::UserNotFound.into());
     }
     transaction.commit().await?;
+    state.revocations.tell(id);
     Ok(Json(json!({})))
 }
 

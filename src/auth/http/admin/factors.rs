@@ -67,6 +67,7 @@ pub(super) async fn remove(
     let account = super::lock(&mut transaction, &user).await?;
     let removed = removal::remove(&state, &mut transaction, &account, id(&factor)?).await?;
     state.commit(transaction).await?;
+    state.revocations.tell(account.id);
     Ok(Json(removed.shown()))
 }
 

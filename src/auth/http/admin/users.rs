@@ -102,6 +102,7 @@ pub(super) async fn change(
     }
     let body = shown(&mut transaction, &account).await?;
     state.commit(transaction).await?;
+    state.revocations.tell(account.id);
     Ok(body)
 }
 

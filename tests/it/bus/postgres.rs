@@ -1,0 +1,152 @@
+//! The bus over PostgreSQL.
+
+use bytes::Bytes;
+use goforward::kernel::bus::{Bus, Delivery, Subject, postgres};
+use goforward::kernel::db::login::Login;
+use goforward::kernel::random::Random;
+use sqlx::postgres::PgConnectOptions;
+
+use super::{Node, acquainted, counted, message, messages_cross_in_order, next, nodes_come_and_go, quiet};
+use crate::harness::{Database, eventually};
+
+fn node(database: &Database) -> Node {
+    let login: PgConnectOptions = database.url().parse().unwrap();
+    Node::new(|tasks| postgres::start(Login::from(login), &Random::system(), tasks))
+}
+
+const END_CONNECTIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and application_name = 'goforward bus'";
+
+#[tokio::test]
+async fn messages_cross() {
+    let database = Database::create().await;
+    messages_cross_in_order([(); 3].map(|()| node(&database))).await;
+}
+
+#[tokio::test]
+async fn nodes_know_who_is_there() {
+    let database = Database::create().await;
+    nodes_come_and_go(|| node(&database)).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_a_gap_and_another_is_made() {
+    let database = Database::create().await;
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    let (mut at_one, mut at_two) = (one.listen(), two.listen());
+    quiet(&[&one, &two], &mut [&mut at_one, &mut at_two]).await;
+
+    database.run_as_superuser(END_CONNECTIONS).await;
+
+    assert_eq!(next(&mut at_one).await, Some(Delivery::Gap));
+    assert_eq!(next(&mut at_two).await, Some(Delivery::Gap));
+    acquainted(&[&one, &two]).await;
+    eventually("both to be connected", async || one.bus.status().connected && two.bus.status().connected)
+        .await;
+    one.say("after");
+    assert_eq!(message(&mut at_two).await, "after");
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_ours_is_ignored_and_counted() {
+    let database = Database::create().await;
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    let mut at_two = two.listen();
+    quiet(&[&one], &mut [&mut one.listen(), &mut at_two]).await;
+    let before = counted("goforward_bus_ignored_total");
+
+    database
+        .run(
+            "select pg_notify('goforward_bus', said)
+             from unnest(array['', '{}', '#', '#0/1x', 'AQ==', repeat('A', 7996), 'é']) as said",
+        )
+        .await;
+    // A row that is gone is a loss, as any other.
+    database.run("select pg_notify('goforward_bus', '#00000000000000ff/1')").await;
+
+    one.say("still there");
+    assert_eq!(next(&mut at_two).await.map(|delivery| matches!(delivery, Delivery::Message(_))), Some(true));
+    assert!(counted("goforward_bus_ignored_total") >= before + 14.0);
+}
+
+#[tokio::test]
+async fn large_messages_leave_nothing_behind() {
+    let database = Database::create().await;
+    database
+        .run("insert into goforward.bus_messages values (1, 1, 'x', now() - interval '2 minutes'), (1, 2, 'x', now())")
+        .await;
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    let kept =
+        "select string_agg(number::text, ',' order by number) from goforward.bus_messages where sender = 1";
+    assert_eq!(database.value(kept).await, "2", "old rows go when a node comes");
+    let mut at_two = two.listen();
+    one.bus.publish(Subject::Broadcast, Bytes::from(vec![1; 6_000]));
+    assert_eq!(message(&mut at_two).await.len(), 6_000);
+    assert_eq!(database.value("select count(*) from goforward.bus_messages where sender <> 1").await, "1");
+    one.bus.publish(Subject::Broadcast, Bytes::from(vec![1; 5_900]));
+    assert_eq!(message(&mut at_two).await.len(), 5_900);
+    assert_eq!(database.value("select count(*) from goforward.bus_messages where sender <> 1").await, "1");
+}
+
+#[tokio::test]
+async fn more_than_it_carries_is_dropped_and_the_receiver_knows() {
+    let database = Database::create().await;
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    let mut at_two = two.listen();
+    quiet(&[&one], &mut [&mut one.listen(), &mut at_two]).await;
+    for number in 0..50_000_u32 {
+        one.say(&number.to_string());
+    }
+    let (mut last, mut received, mut gaps) = (None, 0, 0);
+    // What was published last may be among the lost: the next sign of life tells.
+    while last != Some(49_999) && gaps == 0 {
+        match next(&mut at_two).await.unwrap() {
+            Delivery::Message(message) => {
+                let number: u32 = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
+                assert!(last.is_none_or(|last| last < number));
+                assert!(last.map_or(number == 0, |last| number == last + 1), "a loss without a gap");
+                (last, received) = (Some(number), received + 1);
+            }
+            Delivery::Gap => gaps += 1,
+        }
+    }
+    assert!(received >= 8_000, "{received}");
+    assert!(gaps == 1 || received == 50_000, "{gaps} gaps, {received} received");
+}
+
+#[tokio::test]
+async fn zz_measure() {
+    let database = Database::create().await;
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    for size in [100_usize, 1_000, 5_000, 20_000] {
+        let mut at_two = two.listen();
+        next(&mut at_two).await;
+        let payload = Bytes::from(vec![1; size]);
+        let started = std::time::Instant::now();
+        let total = if size > 5_990 { 500 } else { 5_000 };
+        for _ in 0..total {
+            one.bus.publish(Subject::Broadcast, payload.clone());
+        }
+        for _ in 0..total {
+            message(&mut at_two).await;
+        }
+        eprintln!("MEASURE pg {size} bytes: {:.0}/s", f64::from(total) / started.elapsed().as_secs_f64());
+    }
+    let mut at_two = two.listen();
+    next(&mut at_two).await;
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let started = std::time::Instant::now();
+        one.say("x");
+        message(&mut at_two).await;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    eprintln!("MEASURE pg latency p50 {:?} p99 {:?}", times[100], times[198]);
+}

@@ -1,0 +1,231 @@
+//! Several servers on one database: what ends on one is seen by the others at once, limits are shared, and nothing fails
+//! where Redis does (threats I10 and L08, features GF-AUTH-11 and GF-GW-03).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::auth::{client, options, sign_in, signed_in, user};
+use crate::harness::{
+    Client, Options, RedisServer, Server, Socket, TestApp, eventually, free_port, run_command,
+};
+
+/// Much less than the time after which answers run out by themselves.
+const AT_ONCE: Duration = Duration::from_millis(350);
+
+/// Servers on one database, each with an admin listener.
+struct Nodes {
+    app: TestApp,
+    others: Vec<Server>,
+    admins: Vec<Client>,
+}
+
+impl Nodes {
+    async fn start(count: usize, options: impl Fn() -> Options) -> Self {
+        let mut admins = Vec::new();
+        let mut with_admin = || {
+            let port = free_port();
+            admins.push(Client::new(format!("http://127.0.0.1:{port}")));
+            options().admin(port)
+        };
+        let app = TestApp::with(with_admin()).await;
+        app.database
+            .run(
+                "create table notes (id int); alter table notes enable row level security;
+                 grant select on notes to anon, authenticated",
+            )
+            .await;
+        let mut others = Vec::new();
+        for _ in 1..count {
+            others.push(Server::start(with_admin().database(&app.database.url())).await);
+        }
+        Self { app, others, admins }
+    }
+
+    /// What the operator is told of each.
+    async fn health(&self) -> Vec<Value> {
+        let asked = self.admins.iter().map(async |admin| admin.get("/health/ready").await.json());
+        futures_util::future::join_all(asked).await
+    }
+
+    async fn acquainted(&self, carrier: &str) {
+        let bus = json!({"carrier": carrier, "connected": true, "peers": self.others.len()});
+        eventually("the nodes to know each other", async || {
+            self.health().await.iter().all(|health| health["bus"] == bus)
+        })
+        .await;
+    }
+
+    /// A client without a user for each node.
+    fn anons(&self) -> Vec<Client> {
+        let urls = [self.app.server.url()].into_iter().chain(self.others.iter().map(Server::url));
+        let key = self.app.server.keys().anon_key;
+        urls.map(|url| Client::new(url).apikey(&key).bearer(&key)).collect()
+    }
+}
+
+fn with_redis(redis: &RedisServer) -> impl Fn() -> Options {
+    let url = redis.url();
+    move || options().environment("REDIS_URL", &url)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Logs out on one node; returns how long after that another node's REST and realtime have known it.
+async fn logout_crosses(nodes: &Nodes) -> (Duration, Duration) {
+    let session = sign_in(&client(&nodes.app), "ada@example.com", crate::auth::PASSWORD)
+        .await
+        .expect_status(200)
+        .json();
+    let token = session["access_token"].as_str().unwrap();
+    let key = nodes.app.server.keys().anon_key;
+    let elsewhere = Client::new(nodes.others[0].url()).apikey(&key).bearer(token);
+    let mut socket = Socket::connect(nodes.others[0].port(), "2.0.0", &key).await.unwrap();
+    assert!(socket.try_join("realtime:a", json!({"access_token": token})).await.is_ok());
+    elsewhere.get("/rest/v1/notes").await.expect_status(200);
+
+    signed_in(&nodes.app, &session).post("/auth/v1/logout?scope=local", Value::Null).await.expect_status(204);
+
+    let since = Instant::now();
+    let rest = async {
+        while elsewhere.get("/rest/v1/notes").await.status != 401 {
+            assert!(since.elapsed() < Duration::from_secs(1), "REST has not heard of it");
+        }
+        since.elapsed()
+    };
+    let realtime = async {
+        socket.event("phx_close").await;
+        since.elapsed()
+    };
+    tokio::join!(rest, realtime)
+}
+
+async fn logouts_cross_at_once(nodes: Nodes) {
+    user(&nodes.app, "ada@example.com").await;
+    let (mut rest, mut realtime) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        let (by_rest, by_realtime) = logout_crosses(&nodes).await;
+        rest.push(by_rest);
+        realtime.push(by_realtime);
+    }
+    assert!(median(rest.clone()) < AT_ONCE, "{rest:?}");
+    assert!(median(realtime.clone()) < AT_ONCE, "{realtime:?}");
+}
+
+#[tokio::test]
+async fn a_logout_is_known_everywhere_at_once_by_postgres() {
+    let nodes = Nodes::start(2, options).await;
+    nodes.acquainted("postgres").await;
+    assert_eq!(nodes.health().await[0]["rate_limits"], "own");
+    logouts_cross_at_once(nodes).await;
+}
+
+#[tokio::test]
+async fn a_logout_is_known_everywhere_at_once_by_redis() {
+    let redis = RedisServer::start().await;
+    let nodes = Nodes::start(2, with_redis(&redis)).await;
+    nodes.acquainted("redis").await;
+    logouts_cross_at_once(nodes).await;
+}
+
+#[tokio::test]
+async fn i10_a_limit_holds_over_three_nodes() {
+    let redis = RedisServer::start().await;
+    let limit = "server:\n  rate_limits:\n    per_ip:\n      requests: 100\n      period: 600s\n";
+    let nodes = Nodes::start(3, || with_redis(&redis)().config(limit)).await;
+    nodes.acquainted("redis").await;
+    eventually("the limits to be shared", async || {
+        nodes.health().await.iter().all(|health| health["rate_limits"] == "shared")
+    })
+    .await;
+    redis.ask(&[b"FLUSHALL"]).await;
+    let asked = nodes.anons().into_iter().map(async |client| {
+        let mut passed = 0;
+        for _ in 0..60 {
+            match client.get("/rest/v1/notes").await.status {
+                200 => passed += 1,
+                status => assert_eq!(status, 429),
+            }
+        }
+        passed
+    });
+    let passed: Vec<u32> = futures_util::future::join_all(asked).await;
+    assert!((90..=110).contains(&passed.iter().sum::<u32>()), "{passed:?}");
+}
+
+#[tokio::test]
+async fn l08_nothing_fails_where_redis_does() {
+    let mut redis = RedisServer::start().await;
+    let limit = "server:\n  rate_limits:\n    per_ip:\n      requests: 100000\n      period: 60s\n";
+    let nodes = Nodes::start(2, || with_redis(&redis)().config(limit)).await;
+    nodes.acquainted("redis").await;
+    let session = user(&nodes.app, "ada@example.com").await;
+    let me = signed_in(&nodes.app, &session);
+    let works = async |what: &str| {
+        for _ in 0..20 {
+            me.get("/rest/v1/notes").await.expect_status(200);
+            me.get("/auth/v1/user").await.expect_status(200);
+            let started = Instant::now();
+            for anon in nodes.anons() {
+                anon.get("/rest/v1/notes").await.expect_status(200);
+            }
+            assert!(started.elapsed() < Duration::from_secs(2), "{what}: {:?}", started.elapsed());
+        }
+        sign_in(&client(&nodes.app), "ada@example.com", crate::auth::PASSWORD).await.expect_status(200);
+    };
+    works("while it answers").await;
+    redis.ask(&[b"FLUSHALL"]).await;
+    works("flushed").await;
+    redis.hang();
+    works("while it hangs").await;
+    redis.go_on();
+    works("after that").await;
+    redis.kill();
+    works("killed").await;
+    eventually("the loss to be shown", async || {
+        nodes.health().await.iter().all(|health| {
+            health["bus"]["connected"] == false && health["rate_limits"] == "own, as Redis does not answer"
+        })
+    })
+    .await;
+    assert!(nodes.health().await.iter().all(|health| health["status"] == "ok"));
+    redis.begin().await;
+    nodes.acquainted("redis").await;
+    works("started again").await;
+    assert!(!nodes.app.server.log().contains("ERROR"), "{}", nodes.app.server.log());
+}
+
+#[tokio::test]
+async fn a_server_starts_without_its_redis() {
+    let redis = RedisServer::down();
+    let nodes = Nodes::start(1, with_redis(&redis)).await;
+    nodes.anons()[0].get("/rest/v1/notes").await.expect_status(200);
+    assert_eq!(nodes.health().await[0]["bus"], json!({"carrier": "redis", "connected": false, "peers": 0}));
+}
+
+#[tokio::test]
+async fn the_doctor_says_whether_redis_answers() {
+    let mut redis = RedisServer::start().await;
+    let app = TestApp::start().await;
+    let (database, url) = (app.database.url(), redis.url());
+    let findings = || {
+        let environment = [("DATABASE_URL", database.as_str()), ("REDIS_URL", url.as_str())];
+        let output = run_command(&["doctor", "--json"], &environment);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(findings().contains("nodes share messages and rate limits"), "{}", findings());
+    redis.kill();
+    assert!(findings().contains("until it does, each node is for itself"), "{}", findings());
+}
+
+#[tokio::test]
+async fn a_wrong_address_is_refused_and_not_shown() {
+    let environment = [("REDIS_URL", "http://user:hunter2@host")];
+    let output = run_command(&["config", "print"], &environment);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("redis.url"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}

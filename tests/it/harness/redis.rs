@@ -1,0 +1,113 @@
+//! A Redis of a test's own, on a Unix socket in a temporary folder: nothing is kept, and it can be killed, stopped and
+//! started again.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use goforward::kernel::redis::Redis;
+use goforward::kernel::secret::Secret;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// A Redis; killed when dropped.
+pub struct RedisServer {
+    folder: TempDir,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl RedisServer {
+    /// A running one.
+    pub async fn start() -> Self {
+        let mut server = Self::down();
+        server.begin().await;
+        server
+    }
+
+    /// The same with more arguments.
+    pub async fn with(arguments: &[&str]) -> Self {
+        let mut server = Self::down();
+        server.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        server.begin().await;
+        server
+    }
+
+    /// One that does not run yet.
+    pub fn down() -> Self {
+        let folder = tempfile::Builder::new().prefix("goforward-redis-").tempdir().unwrap();
+        Self { folder, arguments: Vec::new(), child: None }
+    }
+
+    /// Starts it, or starts it again; it knows nothing of before.
+    pub async fn begin(&mut self) {
+        self.kill();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--appendonly", "no"]);
+        command.arg("--unixsocket").arg(self.socket()).arg("--dir").arg(self.folder.path());
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("install Debian's package redis-server"));
+        eventually("Redis to listen", async || {
+            std::os::unix::net::UnixStream::connect(self.socket()).is_ok()
+        })
+        .await;
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// It answers nothing from now on, but its sockets stay.
+    pub fn hang(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The settings of a node for it.
+    pub fn settings(&self) -> Redis {
+        Redis::new(&Secret::new(self.url()), "test", None).unwrap()
+    }
+
+    /// What it answers to a command, as text.
+    pub async fn ask(&self, command: &[&[u8]]) -> String {
+        let client = redis::Client::open(self.url()).unwrap();
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.unwrap();
+        let mut sent = redis::Cmd::new();
+        for part in command {
+            sent.arg(*part);
+        }
+        let answer: redis::Value = sent.query_async(&mut connection).await.unwrap();
+        format!("{answer:?}")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.as_ref().unwrap().id();
+        kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
