@@ -153,9 +153,7 @@ pub trait Bus: Send + Sync {
     fn peers(&self) -> usize;
 
     /// How many bytes wait to go out: who has much to send that can wait sends it little by little.
-    fn backlog(&self) -> usize {
-        0
-    }
+    fn backlog(&self) -> usize;
 
     /// Who comes and goes, beginning with those that are there. None is missed, however slowly it is read: who left
     /// and came back meanwhile is told as both.

@@ -71,6 +71,7 @@ impl Nodes {
         sockets
     }
 
+    /// A client with a connection of its own, to the next server.
     fn client(&self) -> Client {
         Client::new(self.balancer.url()).apikey(&self.key).bearer(&self.key)
     }
@@ -115,12 +116,12 @@ async fn everything_crosses_once(nodes: &Nodes) {
     for (place, socket) in sockets.iter_mut().enumerate() {
         socket.broadcast(TOPIC, &format!("socket {place}"), json!({})).await;
     }
-    let client = nodes.client();
     for place in 0..SERVERS {
         let messages = json!([{"topic": "room", "event": format!("batch {place}"), "payload": {}}]);
-        client.post("/realtime/v1/api/broadcast", json!({ "messages": messages })).await.expect_status(202);
+        let batch = json!({ "messages": messages });
+        nodes.client().post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
         let path = format!("/realtime/v1/api/broadcast/room/events/one{place}");
-        client.post(&path, json!({})).await.expect_status(202);
+        nodes.client().post(&path, json!({})).await.expect_status(202);
     }
     let sql = "insert into dishes values (7, 'soup');
                select realtime.send('{}', 'sql', 'room', false);
@@ -165,13 +166,13 @@ async fn topics_of_one_name_stay_two(nodes: &Nodes) {
             sockets.push(socket);
         }
     }
-    let client = Client::new(nodes.balancer.url()).apikey(&service).bearer(&service);
     for name in ["public", "private"] {
         for place in 0..SERVERS {
             let event = format!("{name} {place}");
             let message =
                 json!({"topic": "room", "event": event, "payload": {}, "private": name == "private"});
             let batch = json!({ "messages": [message] });
+            let client = Client::new(nodes.balancer.url()).apikey(&service).bearer(&service);
             client.post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
         }
     }
@@ -305,8 +306,7 @@ async fn gf_rt_09_over_redis_what_is_said_reaches_every_server_exactly_once() {
 async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_when_it_is_back() {
     let mut redis = RedisServer::start().await;
     let url = redis.url();
-    let options =
-        || super::options().environment("REDIS_URL", &url).set("server.node_timeout", "4s");
+    let options = || super::options().environment("REDIS_URL", &url).set("server.node_timeout", "4s");
     let nodes = Nodes::start(options).await;
     let (mut sockets, mut seen) = present_on_all(&nodes).await;
     let mut neighbours = Vec::new();
@@ -317,31 +317,31 @@ async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_wh
     }
 
     redis.kill();
-    let client = nodes.client();
     for place in 0..SERVERS {
         // Each server for its own clients.
         sockets[place].broadcast(TOPIC, "near", json!({ "from": place })).await;
         let near = neighbours[place].wait_for(|event| event.payload["event"] == "near").await;
         assert_eq!(near.payload["payload"]["from"], place);
         let body = json!({"messages": [{"topic": "room", "event": "posted", "payload": {}}]});
-        client.post("/realtime/v1/api/broadcast", body).await.expect_status(202);
+        nodes.client().post("/realtime/v1/api/broadcast", body).await.expect_status(202);
         track(&mut sockets[place], json!({"at": "door"})).await;
         seen[place].until(&mut sockets[place], &[format!("key {place}")]).await;
     }
     // Who comes meanwhile is known to its neighbours at once, and to the others later.
-    let mut new = nodes.socket().await;
+    let mut new = Socket::connect(nodes.servers[0].port(), "2.0.0", &nodes.key).await.unwrap();
     new.join(TOPIC, json!({"presence": {"key": "new", "enabled": true}})).await;
     track(&mut new, json!({})).await;
     seen[0].until(&mut sockets[0], &["key 0".to_owned(), "new".to_owned()]).await;
 
     redis.begin().await;
-    let all: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).chain(["new".to_owned()]).collect();
+    let all: Vec<String> =
+        (0..SERVERS).map(|place| format!("key {place}")).chain(["new".to_owned()]).collect();
     for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
         seen.until(socket, &all).await;
     }
     // Whoever knows of each other's presences hears each other.
-    for place in 0..SERVERS {
-        sockets[place].broadcast(TOPIC, "far", json!({ "from": place })).await;
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        socket.broadcast(TOPIC, "far", json!({ "from": place })).await;
         for neighbour in &mut neighbours {
             let far = neighbour.wait_for(|event| event.payload["event"] == "far").await;
             assert_eq!(far.payload["payload"]["from"], place);
