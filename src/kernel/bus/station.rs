@@ -404,3 +404,6 @@ impl Hearing {
         self.inboxes[subject.place()].iter().for_each(|inbox| inbox.gap());
     }
 }
+
+#[cfg(test)]
+mod tests;

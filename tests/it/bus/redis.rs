@@ -152,6 +152,20 @@ async fn a_password_is_given_and_a_wrong_one_shows_nowhere() {
 }
 
 #[tokio::test]
+async fn tls_is_checked_against_the_authority() {
+    let (_server, port, authority) = RedisServer::with_tls().await;
+    let url = Secret::new(format!("rediss://localhost:{port}"));
+    let trusting = Redis::new(&url, "test", Some(&authority)).unwrap();
+    let (one, two) = (node(trusting.clone()), node(trusting.clone()));
+    acquainted(&[&one, &two]).await;
+    assert!(trusting.version().await.is_ok());
+    let error = Redis::new(&url, "test", None).unwrap().version().await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    let by_address = Secret::new(format!("rediss://127.0.0.1:{port}"));
+    assert!(Redis::new(&by_address, "test", Some(&authority)).unwrap().version().await.is_err());
+}
+
+#[tokio::test]
 async fn zz_measure() {
     let server = RedisServer::start().await;
     let (one, two) = (node(server.settings()), node(server.settings()));

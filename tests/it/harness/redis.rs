@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use goforward::kernel::redis::Redis;
 use goforward::kernel::secret::Secret;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, free_port};
 
 /// A Redis; killed when dropped.
 pub struct RedisServer {
@@ -33,6 +34,34 @@ impl RedisServer {
         server.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         server.begin().await;
         server
+    }
+
+    /// One for the name `localhost` that speaks TLS only; with its port and the file of the authority to trust.
+    pub async fn with_tls() -> (Self, u16, PathBuf) {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = parameters.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::new(parameters, authority_key);
+        let key = KeyPair::generate().unwrap();
+        let names = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = names.signed_by(&key, &issuer).unwrap().pem();
+        let mut server = Self::down();
+        let port = free_port();
+        let files = [("authority", authority), ("certificate", certificate), ("key", key.serialize_pem())];
+        let paths = files.map(|(name, text)| {
+            let path = server.folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let [authority, certificate, key] = paths.map(|path| path.display().to_string());
+        let port_text = port.to_string();
+        let arguments = ["--bind", "127.0.0.1", "--tls-port", &port_text, "--tls-cert-file", &certificate]
+            .into_iter()
+            .chain(["--tls-key-file", &key, "--tls-auth-clients", "no"]);
+        server.arguments = arguments.map(str::to_owned).collect();
+        server.begin().await;
+        (server, port, authority.into())
     }
 
     /// One that does not run yet.
