@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +21,6 @@ use crate::realtime::presence::{Amount, Member, Presence};
 const TICK: Duration = Duration::from_secs(1);
 /// After so many ticks the number of the latest message is told, so that a lost one is missed.
 const BEAT_TICKS: u32 = 5;
-/// After so many topics sockets get their turn.
-const TOPICS_AT_ONCE: usize = 64;
 /// Between two warnings about messages that cannot be read.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
@@ -91,6 +90,8 @@ impl Follower {
                 () = self.telling.due() => self.telling.step(&self.hub),
                 () = stop.cancelled() => return,
             }
+            // What comes in a flood must not keep sockets from their turn.
+            consume_budget().await;
         }
     }
 
@@ -153,11 +154,9 @@ impl Follower {
                 Effect::Ask(node, known) => self.hub.announcer().ask(node, known),
             }
         }
-        for (done, (topic, changes)) in topics.into_iter().enumerate() {
+        for (topic, changes) in topics {
             self.hub.set_remote(&topic, changes);
-            if done % TOPICS_AT_ONCE == TOPICS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
+            consume_budget().await;
         }
     }
 
