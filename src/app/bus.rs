@@ -37,6 +37,7 @@ impl SharedParts {
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
+        let silence = config.server.node_timeout.get();
         let local = MemoryLimiter::new(config.server.rate_limits.max_tracked, clock.clone());
         let redis = open(&config.redis, &Login::from(&database.authenticator)).await?;
         let bus: Arc<dyn Bus> = match &redis {
@@ -44,11 +45,15 @@ impl SharedParts {
             _ if database.owner.is_none() => Arc::new(LocalBus::alone(random)),
             Some(redis) => {
                 let subjects = if hears_clients { &Subject::ALL[..] } else { &[Subject::Sessions] };
-                redis::start(redis.clone(), subjects, random, (tracker, stop.clone()))
+                let station = redis::start(redis.clone(), subjects, random, (tracker, stop.clone()));
+                station.set_silence(silence);
+                station
             }
             None => match service_login(database).await? {
                 Some(login) if config.database.channel_enabled => {
-                    postgres::start(login, random, (tracker, stop.clone()))
+                    let station = postgres::start(login, random, (tracker, stop.clone()));
+                    station.set_silence(silence);
+                    station
                 }
                 _ => Arc::new(LocalBus::alone(random)),
             },

@@ -200,7 +200,7 @@ impl Goforward {
                 identity: Arc::clone(&identity),
                 held_keys: auth.as_ref().map(Auth::held_keys),
                 sessions: auth.as_ref().and_then(|auth| auth.sessions.clone()),
-                limiter: Arc::clone(&limiter),
+                shared: &shared,
                 clock: &self.clock,
                 random: &self.random,
                 tasks: (&stop.tracker, &stop.services),

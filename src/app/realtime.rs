@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::auth::service_login;
+use crate::app::bus::SharedParts;
 use crate::app::database::Database;
 use crate::app::edge::{self, SERVICE_ROLE};
 use crate::app::error::AppError;
@@ -18,7 +19,6 @@ use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::pool;
 use crate::kernel::identity::{HeldKeys, Identity, NoHeldKeys, ServersOnly, Sessions, Stateless};
-use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::policy::access::AccessSettings;
@@ -49,7 +49,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) identity: Arc<Identity>,
     pub(super) held_keys: Option<Arc<dyn HeldKeys>>,
     pub(super) sessions: Option<Arc<dyn Sessions>>,
-    pub(super) limiter: Arc<dyn Limiter>,
+    pub(super) shared: &'a SharedParts,
     pub(super) clock: &'a Clock,
     pub(super) random: &'a Random,
     /// Who owns the sockets' tasks, and what ends them: before the services, while the database is there.
@@ -87,11 +87,12 @@ impl Realtime {
             held_keys: around.held_keys.unwrap_or_else(|| Arc::new(NoHeldKeys)),
             sessions: around.sessions.unwrap_or_else(|| Arc::new(Stateless)),
             authority: Arc::new(ServersOnly { service_role: Arc::from(SERVICE_ROLE) }),
-            limiter: around.limiter,
+            limiter: Arc::clone(&around.shared.limiter),
             catalog: around.catalog,
             policies: around.policies,
             access: around.access,
             wake: around.written,
+            bus: Arc::clone(&around.shared.bus),
             clock: around.clock.clone(),
             random: around.random.clone(),
             tracker: tracker.clone(),

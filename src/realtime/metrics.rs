@@ -17,6 +17,21 @@ pub(super) fn channel_left() {
     gauge!("goforward_realtime_channels").decrement(1);
 }
 
+/// How many are present, on all nodes.
+pub(super) fn presences(present: usize) {
+    gauge!("goforward_realtime_presences").set(u32::try_from(present).unwrap_or(u32::MAX));
+}
+
+/// A message of another node was taken, or refused as malformed.
+pub(super) fn of_other_nodes(kind: &'static str) {
+    counter!("goforward_realtime_node_messages_total", "kind" => kind).increment(1);
+}
+
+/// The presences of this node are told anew to others.
+pub(super) fn presences_retold() {
+    counter!("goforward_realtime_presences_retold_total").increment(1);
+}
+
 /// A message of a client was taken.
 pub(super) fn received(kind: &'static str) {
     counter!("goforward_realtime_messages_received_total", "kind" => kind).increment(1);

@@ -2,7 +2,7 @@
 //! Supabase speak (Phoenix Channels).
 //!
 //! `protocol`, `channel` and `presence` are pure: frames, what a client asks for, who is there. `hub` hands messages to the
-//! sockets of this node, `socket` is one connection, `http` what is asked without one. `access` decides who may do what on a
+//! sockets of this node, `nodes` exchanges them with other nodes, `socket` is one connection, `http` what is asked without one. `access` decides who may do what on a
 //! private topic, by the policies of `realtime.messages`. `changes` is what happens in tables, from where it is written down to
 //! those who may see it; `store` is the SQL on our own tables.
 
@@ -14,6 +14,7 @@ mod credentials;
 mod http;
 mod hub;
 mod metrics;
+mod nodes;
 mod presence;
 mod protocol;
 mod socket;

@@ -12,8 +12,11 @@ use tokio_util::task::TaskTracker;
 use super::access::TopicAccess;
 use super::caller_query::CallerQueries;
 use super::changes::{Changes, ChangesParts};
-use super::hub::Hub;
+use super::hub::{Hub, PresenceLimits};
+use super::nodes::{Announcer, Follower};
+use super::presence::Amount;
 use crate::catalog::reload::CatalogHandle;
+use crate::kernel::bus::Bus;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::RealtimeConfig;
 use crate::kernel::db::lanes::Lanes;
@@ -51,6 +54,8 @@ pub struct Parts {
     pub access: Arc<ArcSwap<AccessSettings>>,
     /// Rouses the reader of changes when this server has written something.
     pub wake: Arc<Notify>,
+    /// The way to the other nodes.
+    pub bus: Arc<dyn Bus>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -106,7 +111,10 @@ impl RealtimeState {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let node = uuid::Builder::from_random_bytes(parts.random.bytes()).into_uuid();
-        let hub = Arc::new(Hub::new(node.as_u64_pair().1));
+        let limits = presence_limits(&parts.config);
+        let hub = Arc::new(Hub::new(Announcer::new(Arc::clone(&parts.bus)), limits));
+        let follower = Follower::new(Arc::clone(&hub), parts.bus, limits.total);
+        parts.tracker.spawn(follower.run(parts.stop.clone()));
         let queries = CallerQueries::new(parts.lanes, parts.search_path);
         let changes = ChangesParts {
             pool: parts.pool.clone(),
@@ -154,5 +162,15 @@ impl RealtimeState {
         let before = admitted.ok()?;
         super::metrics::sockets(before + 1);
         Some(SocketPermit(self.clone()))
+    }
+}
+
+fn presence_limits(config: &RealtimeConfig) -> PresenceLimits {
+    PresenceLimits {
+        topic: Amount {
+            members: config.max_topic_presences,
+            bytes: config.max_topic_presence_bytes.as_usize(),
+        },
+        total: Amount { members: config.max_presences, bytes: config.max_presence_bytes.as_usize() },
     }
 }

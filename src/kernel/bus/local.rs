@@ -145,6 +145,10 @@ impl Bus for LocalNode {
         self.station.peers()
     }
 
+    fn backlog(&self) -> usize {
+        self.station.backlog()
+    }
+
     fn peer_events(&self) -> PeerEvents {
         self.station.peer_events()
     }

@@ -120,7 +120,7 @@ pub enum Delivery {
 pub enum PeerEvent {
     /// Another node is there. What is published from now on reaches it.
     Joined(NodeId),
-    /// It has stopped, or has not been heard for 20 seconds.
+    /// It has stopped, or has not been heard for 20 seconds (`server.node_timeout`).
     Left(NodeId),
 }
 
@@ -151,6 +151,9 @@ pub trait Bus: Send + Sync {
 
     /// How many other nodes there are.
     fn peers(&self) -> usize;
+
+    /// How many bytes wait to go out: who has much to send that can wait sends it little by little.
+    fn backlog(&self) -> usize;
 
     /// Who comes and goes, beginning with those that are there. None is missed, however slowly it is read: who left
     /// and came back meanwhile is told as both.

@@ -10,9 +10,6 @@ use tokio::time::Instant;
 use super::frame::{SUBJECTS, Sent};
 use super::{NodeId, PeerEvent, Subject};
 
-/// After so long a silence a node is gone.
-pub(super) const SILENCE: Duration = Duration::from_secs(20);
-
 /// Most other nodes; further ones are not heard.
 const MOST_PEERS: usize = 1_024;
 
@@ -91,10 +88,10 @@ impl Peers {
         self.known.remove(&node).is_some()
     }
 
-    /// Forgets the nodes that have been silent too long; says whether there were any.
-    pub(super) fn forget_silent(&mut self, now: Instant) -> bool {
+    /// Forgets the nodes that have been silent for so long; says whether there were any.
+    pub(super) fn forget_silent(&mut self, now: Instant, silence: Duration) -> bool {
         let before = self.known.len();
-        self.known.retain(|_, peer| now.saturating_duration_since(peer.heard_at) < SILENCE);
+        self.known.retain(|_, peer| now.saturating_duration_since(peer.heard_at) < silence);
         self.known.len() < before
     }
 
@@ -149,6 +146,8 @@ impl PeerEvents {
 mod tests {
     use super::*;
 
+    const SILENCE: Duration = Duration::from_secs(20);
+
     fn node(number: u64) -> NodeId {
         NodeId::new(number).unwrap()
     }
@@ -160,8 +159,8 @@ mod tests {
         assert_eq!(peers.heard(node(2), start), Some(true));
         assert_eq!(peers.heard(node(1), start + SILENCE / 2), Some(false));
 
-        assert!(!peers.forget_silent(start + SILENCE - Duration::from_millis(1)));
-        assert!(peers.forget_silent(start + SILENCE));
+        assert!(!peers.forget_silent(start + SILENCE - Duration::from_millis(1), SILENCE));
+        assert!(peers.forget_silent(start + SILENCE, SILENCE));
 
         assert_eq!(peers.present().keys().copied().collect::<Vec<_>>(), [node(1)]);
     }

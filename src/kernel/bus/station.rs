@@ -5,7 +5,7 @@
 //! [`Station::tick`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,12 +24,15 @@ pub(super) const MOST_WAITING: usize = 8_192;
 /// About how much waits to go out.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// How often a node says that it is there: to others, and while it knows of none (which only shows that all works).
-const BEAT: Duration = Duration::from_secs(5);
-const LONELY_BEAT: Duration = Duration::from_secs(30);
+/// After so long a silence a node is gone, unless [`Station::set_silence`] says otherwise.
+const SILENCE: Duration = Duration::from_secs(20);
 
-/// After so long what this node said should have come back to it.
-const ECHO: Duration = Duration::from_secs(10);
+/// So often within that time a node says that it is there, and within this part of it hears what it said.
+const BEATS: u32 = 4;
+const ECHO: u32 = 2;
+
+/// How often a node says that it is there while it knows of none, which only shows that all works.
+const LONELY_BEAT: Duration = Duration::from_secs(30);
 
 /// One node's end of the bus.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct Station {
     filled: Notify,
     /// Never locked while `outgoing` is.
     hearing: Mutex<Hearing>,
+    /// In milliseconds.
+    silence: AtomicU64,
     peers: AtomicUsize,
     /// None once the bus has stopped.
     present: watch::Sender<Option<Present>>,
@@ -48,6 +53,8 @@ pub struct Station {
 #[derive(Debug)]
 struct Outgoing {
     connected: bool,
+    /// Whether good-bye was said: nothing follows it, or others would take this node for back.
+    has_left: bool,
     waiting: VecDeque<Said>,
     bytes: usize,
     sent: Sent,
@@ -76,6 +83,7 @@ impl Station {
             carrier,
             outgoing: Mutex::new(Outgoing {
                 connected: false,
+                has_left: false,
                 waiting: VecDeque::new(),
                 bytes: 0,
                 sent: Sent::default(),
@@ -85,9 +93,20 @@ impl Station {
             }),
             filled: Notify::new(),
             hearing: Mutex::default(),
+            silence: AtomicU64::new(millis(SILENCE)),
             peers: AtomicUsize::new(0),
             present: watch::Sender::new(Some(Present::default())),
         }
+    }
+
+    /// Takes a node for gone after so long a silence, and says accordingly often that this one is there: the same on all
+    /// nodes.
+    pub fn set_silence(&self, silence: Duration) {
+        self.silence.store(millis(silence), Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(self.silence.load(Ordering::Relaxed))
     }
 
     /// There is a connection: others are greeted, and whoever reads is told of a gap.
@@ -191,11 +210,11 @@ impl Station {
     /// Lets time pass: forgets silent nodes, and says that this one is there.
     pub(super) fn tick(&self, now: Instant) {
         let mut hearing = self.lock_hearing();
-        let lost = hearing.peers.forget_silent(now);
+        let lost = hearing.peers.forget_silent(now, self.silence());
         if lost {
             self.tell_watchers(&hearing);
         }
-        let interval = if hearing.peers.len() == 0 { LONELY_BEAT } else { BEAT };
+        let interval = if hearing.peers.len() == 0 { LONELY_BEAT } else { self.silence() / BEATS };
         drop(hearing);
         let mut outgoing = self.lock_outgoing();
         if !outgoing.connected {
@@ -216,7 +235,7 @@ impl Station {
     /// Whether what this node said has not come back for so long that its connection must be dead.
     pub(super) fn is_deaf(&self, now: Instant) -> bool {
         let unheard_since = self.lock_outgoing().unheard_since;
-        unheard_since.is_some_and(|since| now.saturating_duration_since(since) > ECHO)
+        unheard_since.is_some_and(|since| now.saturating_duration_since(since) > self.silence() / ECHO)
     }
 
     /// Says good-bye, after what waits.
@@ -224,6 +243,7 @@ impl Station {
         let mut outgoing = self.lock_outgoing();
         if outgoing.connected {
             outgoing.push(Said::Bye);
+            outgoing.has_left = true;
         }
         drop(outgoing);
         self.filled.notify_one();
@@ -266,6 +286,10 @@ impl Station {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Bus for Station {
     fn node(&self) -> NodeId {
         self.node
@@ -300,6 +324,10 @@ impl Bus for Station {
 
     fn peers(&self) -> usize {
         self.peers.load(Ordering::Relaxed)
+    }
+
+    fn backlog(&self) -> usize {
+        self.lock_outgoing().bytes
     }
 
     fn peer_events(&self) -> PeerEvents {
@@ -338,6 +366,9 @@ impl Outgoing {
     }
 
     fn push(&mut self, said: Said) {
+        if self.has_left {
+            return;
+        }
         self.bytes += said.bytes();
         self.waiting.push_back(said);
     }

@@ -38,6 +38,14 @@ section! {
         pub max_payload: ByteSize = ByteSize::bytes(3_000_500), in ByteSize::kib(1), ByteSize::mib(4);
         /// Largest payload of one presence: it is kept, and sent to everybody who joins.
         pub max_presence: ByteSize = ByteSize::kib(16), in ByteSize::bytes(256), ByteSize::mib(3);
+        /// Most channels that are present on one topic, on all nodes; a further one gets an error.
+        pub max_topic_presences: usize = 5_000, in 1, 1_000_000;
+        /// Largest sum of their keys and payloads: everybody who joins is sent it.
+        pub max_topic_presence_bytes: ByteSize = ByteSize::mib(1), in ByteSize::kib(1), ByteSize::mib(256);
+        /// Most channels that are present on all topics, on all nodes: every node knows all of them.
+        pub max_presences: usize = 100_000, in 1, 10_000_000;
+        /// Largest sum of their keys and payloads.
+        pub max_presence_bytes: ByteSize = ByteSize::mib(64), in ByteSize::kib(1), ByteSize::mib(16 * 1024);
         /// What may wait to be written to one socket; one that reads more slowly is closed.
         pub max_queue: ByteSize = ByteSize::mib(1), in ByteSize::kib(16), ByteSize::mib(256);
         /// Time without a message after which a socket is closed.

@@ -34,6 +34,9 @@ section! {
         pub request_timeout: TimeSpan = TimeSpan::seconds(60), in TimeSpan::seconds(0), TimeSpan::seconds(86400);
         /// Time for running requests to end once a stop was asked for.
         pub shutdown_timeout: TimeSpan = TimeSpan::seconds(30), in TimeSpan::seconds(0), TimeSpan::seconds(3600);
+        /// Silence after which another server on the same database counts as gone, and who was present by it leaves. The same on
+        /// all of them; each says four times within it that it is there.
+        pub node_timeout: TimeSpan = TimeSpan::seconds(20), in TimeSpan::seconds(2), TimeSpan::seconds(600);
         /// Sockets open at the same time; further ones wait to be accepted.
         pub max_connections: usize = 10_000, in 1, 1_000_000;
         /// Longest request target (path and query).

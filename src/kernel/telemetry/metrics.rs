@@ -105,6 +105,12 @@ metric_table! {
         "What looked wrong in the fields of accounts.";
     REALTIME_SOCKETS = "goforward_realtime_sockets", Gauge, [], "Open WebSockets.";
     REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
+    REALTIME_PRESENCES = "goforward_realtime_presences", Gauge, [],
+        "Channels that say who they are, on all nodes, as this one knows them.";
+    REALTIME_NODE_MESSAGES = "goforward_realtime_node_messages_total", Counter, ["kind"],
+        "Messages of other nodes (kind: broadcast, presence, malformed).";
+    REALTIME_RETOLD = "goforward_realtime_presences_retold_total", Counter, [],
+        "Times that this node told others all of its presences, as they are new or missed something.";
     REALTIME_RECEIVED = "goforward_realtime_messages_received_total", Counter, ["kind"],
         "Messages of clients (kind: heartbeat, join, leave, access_token, broadcast, presence).";
     REALTIME_REFUSED = "goforward_realtime_refused_total", Counter, ["reason"],

@@ -278,7 +278,7 @@ impl Delivery {
                 metrics::refused("payload");
                 return;
             }
-            self.hub.broadcast(&topic, broadcast, (None, Some(&id)));
+            self.hub.deliver(&topic, broadcast, Some(&id));
         }
     }
 

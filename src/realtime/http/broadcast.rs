@@ -117,7 +117,7 @@ pub(super) async fn batch(
     for (topic, broadcast, id) in ready {
         if may_say(&state, &caller, &topic).await? {
             let id = id.filter(|id| Uuid::parse_str(id).is_ok()).unwrap_or_else(|| new_id(&state));
-            state.hub.broadcast(&topic, broadcast.with_id(&id, false), (None, None));
+            state.hub.broadcast(&topic, broadcast.with_id(&id, false), None);
         } else {
             metrics::refused("broadcast");
         }
@@ -143,7 +143,7 @@ pub(super) async fn one(
         return Err(Refusal::Forbidden);
     }
     let id = new_id(&state);
-    state.hub.broadcast(&topic, broadcast.with_id(&id, false), (None, None));
+    state.hub.broadcast(&topic, broadcast.with_id(&id, false), None);
     Ok(StatusCode::ACCEPTED)
 }
 

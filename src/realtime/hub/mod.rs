@@ -1,25 +1,30 @@
-//! Who listens to which topic on this node, and handing messages to them.
+//! Who listens to which topic on this node, and handing messages to them. What they say goes to other nodes too.
 //!
 //! A topic has a room with a lock of its own: what is sent to one topic reaches everybody in the same order, and topics do not
 //! wait for each other. Nothing waits while a lock is held.
 
+mod ledger;
 mod outbox;
 mod room;
 mod seat;
 
+pub(super) use ledger::{PresenceFull, PresenceLimits};
 pub(super) use outbox::Outbox;
 pub(super) use seat::{Rights, Seat};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
+use self::ledger::Ledger;
 use self::room::Room;
 use super::channel::Topic;
-use super::presence::Member;
+use super::nodes::{Announcer, Entry};
+use super::presence::{Member, Payload, Presence};
 use super::protocol::{Encoded, Frame, UserBroadcast};
 
 /// How many parts the directory of rooms has, so that joins of different topics seldom meet.
@@ -28,9 +33,9 @@ const SHARDS: usize = 64;
 type Directory = HashMap<Topic, Arc<Mutex<Room>>>;
 
 /// All topics of this node.
-#[derive(Debug)]
 pub(super) struct Hub {
-    node: u64,
+    announcer: Announcer,
+    ledger: Ledger,
     last_id: AtomicU64,
     hasher: RandomState,
     shards: [Mutex<Directory>; SHARDS],
@@ -42,14 +47,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    /// A hub without topics. `node` tells its members from those of other nodes.
-    pub(super) fn new(node: u64) -> Self {
+    /// A hub without topics. What is said on it is announced to other nodes.
+    pub(super) fn new(announcer: Announcer, limits: PresenceLimits) -> Self {
         Self {
-            node,
+            announcer,
+            ledger: Ledger::new(limits),
             last_id: AtomicU64::new(0),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
         }
+    }
+
+    /// The way to the other nodes.
+    pub(super) fn announcer(&self) -> &Announcer {
+        &self.announcer
     }
 
     /// A number that no other channel, subscription or presence of this node has.
@@ -107,45 +118,127 @@ impl Hub {
     pub(super) fn leave(&self, topic: &Topic, seat: &Arc<Seat>) {
         let Some(room) = self.room(topic) else { return };
         let mut open = lock(&room);
-        open.leave(topic, self.member(seat), seat);
+        open.leave(seat);
+        self.take_away(topic, seat, &mut open);
+        self.close_if_empty(topic, &room, open);
+    }
+
+    fn close_if_empty(&self, topic: &Topic, room: &Arc<Mutex<Room>>, mut open: MutexGuard<'_, Room>) {
         let is_closed = open.close_if_empty();
         drop(open);
         if is_closed {
-            self.forget(topic, &room);
+            self.forget(topic, room);
         }
     }
 
-    /// Hands a broadcast to everybody on the topic but, as a rule, its sender. `id` is that of a stored message.
-    pub(super) fn broadcast(
-        &self,
-        topic: &Topic,
-        broadcast: UserBroadcast,
-        (except, id): (Option<u64>, Option<&str>),
-    ) {
-        let Some(room) = self.room(topic) else { return };
+    /// Hands a client's broadcast to everybody on the topic but, as a rule, its sender; here and on other nodes.
+    pub(super) fn broadcast(&self, topic: &Topic, broadcast: UserBroadcast, except: Option<u64>) {
+        let announcement = self.announcer.prepare(topic, &broadcast);
         let message = Encoded::broadcast(topic.wire().to_owned(), broadcast);
-        lock(&room).broadcast(&message, except, id);
+        let room = self.room(topic);
+        let room = room.as_deref().map(lock);
+        if let Some(room) = &room {
+            room.broadcast(&message, except, None);
+        }
+        // Other nodes get what is said in the order in which it was heard here, as long as the room is locked.
+        self.announcer.broadcast(announcement);
     }
 
-    /// Says that a seat's channel is present with this payload.
-    pub(super) fn track(&self, topic: &Topic, seat: &Arc<Seat>, key: &str, payload: &Map<String, Value>) {
-        let reference = format!("F{:x}.{:x}", self.node, self.next_id());
-        let member = self.member(seat);
-        self.in_room(topic, |room| room.track(topic, member, key, payload.clone(), reference.clone()));
+    /// Hands a broadcast to everybody on the topic on this node: one of another node, or of the database, which every node
+    /// reads. `id` is that of a stored message.
+    pub(super) fn deliver(&self, topic: &Topic, broadcast: UserBroadcast, id: Option<&str>) {
+        let Some(room) = self.room(topic) else { return };
+        let message = Encoded::broadcast(topic.wire().to_owned(), broadcast);
+        lock(&room).broadcast(&message, None, id);
+    }
+
+    /// Whether somebody on this node is on the topic.
+    pub(super) fn has_seats(&self, topic: &Topic) -> bool {
+        self.room(topic).is_some_and(|room| lock(&room).seats() > 0)
+    }
+
+    /// Says that a seat's channel is present with this payload, if there is room.
+    pub(super) fn track(
+        &self,
+        topic: &Topic,
+        seat: &Arc<Seat>,
+        key: &str,
+        payload: &Map<String, Value>,
+    ) -> Result<(), PresenceFull> {
+        let (member, payload) = (self.member(seat), Payload::of(payload));
+        let reference = NonZeroU64::MIN.saturating_add(self.next_id());
+        self.in_room(topic, |room| {
+            let entry = room.track((topic, member), (key, &payload), reference, &self.ledger)?;
+            if let Some(presence) = entry {
+                self.announce(topic, member, Some(presence));
+            }
+            Ok(())
+        })
     }
 
     /// Says that a seat's channel is not present any more.
     pub(super) fn untrack(&self, topic: &Topic, seat: &Arc<Seat>) {
         if let Some(room) = self.room(topic) {
-            lock(&room).untrack(topic, self.member(seat));
+            self.take_away(topic, seat, &mut lock(&room));
         }
     }
 
-    fn member(&self, seat: &Seat) -> Member {
-        Member { node: self.node, channel: seat.id() }
+    fn take_away(&self, topic: &Topic, seat: &Seat, room: &mut Room) {
+        let member = self.member(seat);
+        if room.untrack(topic, member, &self.ledger) {
+            self.announce(topic, member, None);
+        }
     }
 
-    /// The topics and how many are on each, for those who watch the server; at most `most`, by name.
+    /// Tells other nodes how it stands with a channel of this node. While the room is locked, so that they get its changes in
+    /// their order.
+    fn announce(&self, topic: &Topic, member: Member, presence: Option<Arc<Presence>>) {
+        self.announcer.change(Entry { channel: member.channel, topic: topic.clone(), presence });
+    }
+
+    /// Sets how it stands with members of other nodes on a topic.
+    pub(super) fn set_remote(&self, topic: &Topic, changes: Vec<(Member, Option<Arc<Presence>>)>) {
+        if changes.iter().any(|(_, presence)| presence.is_some()) {
+            let mut changes = Some(changes);
+            self.in_room(topic, |room| room.set(topic, changes.take().unwrap_or_default(), &self.ledger));
+        } else if let Some(room) = self.room(topic) {
+            lock(&room).set(topic, changes, &self.ledger);
+        }
+        if let Some(room) = self.room(topic) {
+            self.close_if_empty(topic, &room, lock(&room));
+        }
+    }
+
+    /// The presences of this node on a topic.
+    pub(super) fn own_presences(&self, topic: &Topic) -> Vec<Entry> {
+        let Some(room) = self.room(topic) else { return Vec::new() };
+        let room = lock(&room);
+        let own = room.of_node(self.announcer.node());
+        own.map(|(channel, presence)| Entry {
+            channel,
+            topic: topic.clone(),
+            presence: Some(Arc::clone(presence)),
+        })
+        .collect()
+    }
+
+    /// How many are present on a topic, on all nodes.
+    #[cfg(test)]
+    pub(super) fn present(&self, topic: &Topic) -> usize {
+        self.room(topic).map_or(0, |room| lock(&room).present())
+    }
+
+    fn member(&self, seat: &Seat) -> Member {
+        Member { node: self.announcer.node(), channel: seat.id() }
+    }
+
+    /// All topics that somebody is on or present on, here or elsewhere.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        self.shards.iter().flat_map(|shard| lock(shard).keys().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// The topics that somebody on this node is on, how many that are, and how many are present on all nodes; for those who
+    /// watch the server. At most `most`, by name.
     pub(super) fn census(&self, most: usize) -> Vec<(Topic, usize, usize)> {
         let rooms: Vec<(Topic, Arc<Mutex<Room>>)> = self
             .shards
@@ -160,6 +253,7 @@ impl Hub {
                 let room = lock(&room);
                 (topic, room.seats(), room.present())
             })
+            .filter(|(_, seats, _)| *seats > 0)
             .collect();
         census.sort_by(|(left, ..), (right, ..)| left.wire().cmp(right.wire()));
         census.truncate(most);

@@ -23,6 +23,8 @@ pub(in crate::realtime) struct Waiting {
 struct Queue {
     waiting: Waiting,
     bytes: usize,
+    /// The size of the largest frame.
+    largest: usize,
     /// Whether it was waited for in vain.
     is_strained: bool,
 }
@@ -37,7 +39,7 @@ pub(in crate::realtime) struct Outbox {
 }
 
 impl Outbox {
-    /// A queue of at most `limit` bytes and one frame.
+    /// A queue of at most `limit` bytes beside the largest frame and the latest one.
     pub(in crate::realtime) fn new(limit: usize) -> Self {
         Self { queue: Mutex::default(), ready: Notify::new(), taken: Notify::new(), limit }
     }
@@ -48,10 +50,12 @@ impl Outbox {
         if queue.waiting.is_too_slow {
             return;
         }
-        if queue.bytes > self.limit {
+        // One large frame, such as who is present on a busy topic, is no sign of a slow client.
+        if queue.bytes - queue.largest > self.limit {
             queue.give_up();
         } else {
             queue.bytes += frame.len();
+            queue.largest = queue.largest.max(frame.len());
             queue.waiting.frames.push_back(frame);
         }
         drop(queue);
@@ -100,7 +104,7 @@ impl Outbox {
     /// Takes what has gathered.
     pub(in crate::realtime) fn take(&self) -> Waiting {
         let mut queue = lock(&self.queue);
-        queue.bytes = 0;
+        (queue.bytes, queue.largest) = (0, 0);
         queue.is_strained = false;
         self.taken.notify_waiters();
         std::mem::take(&mut queue.waiting)
@@ -118,6 +122,6 @@ impl Queue {
     /// What could not be sent is not sent later either: the client joins again and is told what it missed.
     fn give_up(&mut self) {
         self.waiting = Waiting { frames: VecDeque::new(), is_too_slow: true };
-        self.bytes = 0;
+        (self.bytes, self.largest) = (0, 0);
     }
 }

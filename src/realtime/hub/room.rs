@@ -1,13 +1,14 @@
 //! One topic: its seats, and who is present. All of it happens under the room's lock, which makes the order.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
+use super::ledger::{Ledger, PresenceFull};
 use super::seat::Seat;
+use crate::kernel::bus::NodeId;
 use crate::realtime::channel::Topic;
-use crate::realtime::presence::{Diff, Member, Presences};
+use crate::realtime::presence::{Amount, Diff, Member, Payload, Presence, Presences};
 use crate::realtime::protocol::{Encoded, Frame, push};
 
 /// A topic on this node.
@@ -24,20 +25,25 @@ impl Room {
         self.is_closed
     }
 
-    /// Closes it if nobody is in it.
+    /// Closes it if nobody is in it, here or on other nodes.
     pub(super) fn close_if_empty(&mut self) -> bool {
         self.is_closed = self.seats.is_empty() && self.presences.is_empty();
         self.is_closed
     }
 
-    /// How many channels are on the topic.
+    /// How many channels of this node are on the topic.
     pub(super) fn seats(&self) -> usize {
         self.seats.len()
     }
 
-    /// How many are present.
+    /// How many are present, on all nodes.
     pub(super) fn present(&self) -> usize {
-        self.presences.len()
+        self.presences.amount().members
+    }
+
+    /// The channels of a node that are present.
+    pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = (u64, &Arc<Presence>)> {
+        self.presences.of_node(node)
     }
 
     pub(super) fn enter(&mut self, seat: &Arc<Seat>) {
@@ -60,12 +66,11 @@ impl Room {
     }
 
     fn state(&self, topic: &Topic, seat: &Seat) -> Frame {
-        push(seat.version(), topic.wire(), None, "presence_state", &self.presences.state().to_string())
+        push(seat.version(), topic.wire(), None, "presence_state", &self.presences.state())
     }
 
-    pub(super) fn leave(&mut self, topic: &Topic, member: Member, seat: &Seat) {
+    pub(super) fn leave(&mut self, seat: &Seat) {
         self.seats.remove(&seat.id());
-        self.untrack(topic, member);
     }
 
     pub(super) fn broadcast(&self, message: &Encoded, except: Option<u64>, id: Option<&str>) {
@@ -76,28 +81,60 @@ impl Room {
         }
     }
 
+    /// Sets what a channel of this node says of itself, if there is room; gives its entry, or nothing where it is the same.
     pub(super) fn track(
         &mut self,
-        topic: &Topic,
-        member: Member,
-        key: &str,
-        payload: Map<String, Value>,
-        reference: String,
-    ) {
-        if let Some(diff) = self.presences.track(member, key, payload, reference) {
-            self.tell(topic, diff);
+        (topic, member): (&Topic, Member),
+        (key, payload): (&str, &Payload),
+        reference: NonZeroU64,
+        ledger: &Ledger,
+    ) -> Result<Option<Arc<Presence>>, PresenceFull> {
+        let old = self.presences.get(member);
+        if old.is_some_and(|old| *old.key == *key && old.payload == *payload) {
+            return Ok(None);
         }
+        let previous = old.map(|old| old.reference);
+        let presence = Presence { key: key.into(), payload: payload.clone(), reference, previous };
+        let before = old.map(|old| old.amount()).unwrap_or_default();
+        ledger.admit(self.presences.amount(), before, presence.amount())?;
+        let (presence, mut diff) = (Arc::new(presence), Diff::default());
+        self.presences.put(member, Arc::clone(&presence), &mut diff);
+        self.tell(topic, diff);
+        Ok(Some(presence))
     }
 
-    pub(super) fn untrack(&mut self, topic: &Topic, member: Member) {
-        if let Some(diff) = self.presences.untrack(member) {
-            self.tell(topic, diff);
+    /// Takes a channel's presence away; `false` where it has none.
+    pub(super) fn untrack(&mut self, topic: &Topic, member: Member, ledger: &Ledger) -> bool {
+        let is_present = self.presences.get(member).is_some();
+        self.set(topic, [(member, None)], ledger);
+        is_present
+    }
+
+    /// Sets how it stands with members, and tells all of it at once.
+    pub(super) fn set(
+        &mut self,
+        topic: &Topic,
+        changes: impl IntoIterator<Item = (Member, Option<Arc<Presence>>)>,
+        ledger: &Ledger,
+    ) {
+        let (before, mut diff): (Amount, _) = (self.presences.amount(), Diff::default());
+        for (member, presence) in changes {
+            match presence {
+                Some(presence) => self.presences.put(member, presence, &mut diff),
+                None => self.presences.remove(member, &mut diff),
+            }
         }
+        ledger.exchange(before, self.presences.amount());
+        self.tell(topic, diff);
     }
 
     fn tell(&self, topic: &Topic, diff: Diff) {
-        let message = Encoded::event(topic.wire().to_owned(), "presence_diff", diff.payload().to_string());
-        for seat in self.seats.values().filter(|seat| seat.hears_presence()) {
+        let mut listeners = self.seats.values().filter(|seat| seat.hears_presence()).peekable();
+        if diff.is_empty() || listeners.peek().is_none() {
+            return;
+        }
+        let message = Encoded::event(topic.wire().to_owned(), "presence_diff", diff.payload());
+        for seat in listeners {
             seat.send_encoded(&message, None);
         }
     }

@@ -4,7 +4,17 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
+use crate::kernel::bus::LocalBus;
+use crate::kernel::random::Random;
+use crate::realtime::presence::Amount;
 use crate::realtime::protocol::Version;
+
+/// A hub of a node that is alone.
+fn hub() -> Hub {
+    let most = Amount { members: 2, bytes: 1000 };
+    let bus = LocalBus::alone(&Random::seeded(1));
+    Hub::new(Announcer::new(Arc::new(bus)), PresenceLimits { topic: most, total: most })
+}
 
 struct Client {
     seat: Arc<Seat>,
@@ -53,12 +63,12 @@ fn joined(hub: &Hub, name: &str, wishes: Rights) -> Client {
 
 #[test]
 fn a_broadcast_reaches_everybody_on_the_topic_but_its_sender() {
-    let hub = Hub::new(1);
+    let hub = hub();
     let [ann, bob] = [(); 2].map(|()| joined(&hub, "a", Rights { broadcast: true, presence: false }));
     let eve = joined(&hub, "b", Rights { broadcast: true, presence: false });
 
-    hub.broadcast(&topic("a"), shout("hi"), (Some(ann.seat.id()), None));
-    hub.broadcast(&Topic::named("a", true).unwrap(), shout("secret"), (None, None));
+    hub.broadcast(&topic("a"), shout("hi"), Some(ann.seat.id()));
+    hub.broadcast(&Topic::named("a", true).unwrap(), shout("secret"), None);
 
     assert_eq!(said(&bob), [heard("hi")]);
     assert!(said(&ann).is_empty() && said(&eve).is_empty());
@@ -66,28 +76,28 @@ fn a_broadcast_reaches_everybody_on_the_topic_but_its_sender() {
 
 #[test]
 fn what_comes_while_a_channel_is_set_up_follows_the_reply() {
-    let hub = Hub::new(1);
+    let hub = hub();
     let ann = client(&hub, Rights { broadcast: true, presence: false });
     hub.enter(&topic("a"), &ann.seat);
-    hub.broadcast(&topic("a"), shout("stored"), (None, Some("7")));
-    hub.broadcast(&topic("a"), shout("live"), (None, None));
+    hub.deliver(&topic("a"), shout("stored"), Some("7"));
+    hub.broadcast(&topic("a"), shout("live"), None);
     assert!(said(&ann).is_empty());
 
     let reply = Frame::Text(r#"{"event":"phx_reply","payload":{}}"#.into());
     ann.seat.replays(vec!["7".to_owned()]);
     hub.admit(&topic("a"), &ann.seat, &[reply]);
-    hub.broadcast(&topic("a"), shout("stored"), (None, Some("7")));
+    hub.deliver(&topic("a"), shout("stored"), Some("7"));
 
     assert_eq!(said(&ann), ["phx_reply {}".to_owned(), heard("live")]);
 }
 
 #[test]
 fn who_is_present_is_told_before_what_changes() {
-    let hub = Hub::new(1);
+    let hub = hub();
     let ann = joined(&hub, "a", Rights::ALL);
     assert_eq!(said(&ann), ["presence_state {}"]);
     let payload = json!({"n": 1}).as_object().unwrap().clone();
-    hub.track(&topic("a"), &ann.seat, "ann", &payload);
+    hub.track(&topic("a"), &ann.seat, "ann", &payload).unwrap();
     let diff = said(&ann);
     assert!(diff[0].starts_with(r#"presence_diff {"joins":{"ann":{"metas":[{"n":1,"#), "{diff:?}");
 
@@ -100,23 +110,41 @@ fn who_is_present_is_told_before_what_changes() {
 
 #[test]
 fn a_topic_that_everybody_left_is_forgotten() {
-    let hub = Hub::new(1);
+    let hub = hub();
     let ann = joined(&hub, "a", Rights::ALL);
-    hub.track(&topic("a"), &ann.seat, "ann", &Map::new());
+    hub.track(&topic("a"), &ann.seat, "ann", &Map::new()).unwrap();
     assert_eq!(hub.census(10), [(topic("a"), 1, 1)]);
     hub.leave(&topic("a"), &ann.seat);
     hub.leave(&topic("a"), &ann.seat);
     assert_eq!(hub.census(10), []);
+    assert_eq!(hub.topics(), []);
     let again = joined(&hub, "a", Rights::ALL);
     assert_eq!(said(&again), ["presence_state {}"]);
 }
 
 #[test]
+fn a_presence_that_there_is_no_room_for_is_refused_and_changes_nothing() {
+    let hub = hub();
+    let [ann, bob, eve] = [(); 3].map(|()| joined(&hub, "a", Rights::ALL));
+    for (seat, key) in [(&ann.seat, "ann"), (&bob.seat, "bob")] {
+        hub.track(&topic("a"), seat, key, &Map::new()).unwrap();
+    }
+    said(&ann);
+
+    assert_eq!(hub.track(&topic("a"), &eve.seat, "eve", &Map::new()), Err(PresenceFull::Topic));
+    assert_eq!(hub.track(&topic("b"), &eve.seat, "eve", &Map::new()), Err(PresenceFull::Total));
+    assert!(said(&ann).is_empty());
+
+    hub.untrack(&topic("a"), &ann.seat);
+    assert_eq!(hub.track(&topic("a"), &eve.seat, "eve", &Map::new()), Ok(()));
+}
+
+#[test]
 fn who_does_not_read_is_disconnected_and_its_queue_freed() {
-    let hub = Hub::new(1);
+    let hub = hub();
     let slow = joined(&hub, "a", Rights { broadcast: true, presence: false });
     for _ in 0..100 {
-        hub.broadcast(&topic("a"), shout(&"x".repeat(100)), (None, None));
+        hub.broadcast(&topic("a"), shout(&"x".repeat(100)), None);
     }
     let waiting = slow.outbox.take();
     assert!(waiting.is_too_slow && waiting.frames.is_empty());
@@ -125,7 +153,13 @@ fn who_does_not_read_is_disconnected_and_its_queue_freed() {
 #[test]
 fn one_frame_fits_however_large() {
     let outbox = Outbox::new(10);
-    outbox.push(Frame::Binary(Bytes::from(vec![0; 100])));
+    for size in [5, 100, 5, 1] {
+        outbox.push(Frame::Binary(Bytes::from(vec![0; size])));
+    }
     let waiting = outbox.take();
-    assert!(waiting.frames.len() == 1 && !waiting.is_too_slow);
+    assert!(waiting.frames.len() == 4 && !waiting.is_too_slow);
+    for size in [5, 100, 5, 1, 1] {
+        outbox.push(Frame::Binary(Bytes::from(vec![0; size])));
+    }
+    assert!(outbox.take().is_too_slow);
 }

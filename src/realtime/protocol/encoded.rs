@@ -32,6 +32,19 @@ enum Content {
     Bytes(Bytes),
 }
 
+/// What a broadcast consists of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::realtime) struct BroadcastParts<'a> {
+    /// The event that its sender named.
+    pub(in crate::realtime) event: &'a str,
+    /// A JSON object, or empty.
+    pub(in crate::realtime) metadata: &'a str,
+    /// Whether the payload is JSON.
+    pub(in crate::realtime) is_json: bool,
+    /// The payload.
+    pub(in crate::realtime) payload: &'a [u8],
+}
+
 impl UserBroadcast {
     /// One whose payload is JSON text; none if it is not, or the event's name is too long.
     pub(in crate::realtime) fn json(event: String, payload: Bytes) -> Option<Self> {
@@ -87,6 +100,25 @@ impl UserBroadcast {
         let again = if replayed { r#","replayed":true"# } else { "" };
         self.metadata = format!(r#"{{"id":{}{again}}}"#, quoted(id));
         self
+    }
+
+    /// What it consists of, for another node.
+    pub(in crate::realtime) fn parts(&self) -> BroadcastParts<'_> {
+        let (is_json, payload) = match &self.content {
+            Content::Json(text) => (true, text.as_bytes()),
+            Content::Bytes(bytes) => (false, &**bytes),
+        };
+        BroadcastParts { event: &self.event, metadata: &self.metadata, is_json, payload }
+    }
+
+    /// The broadcast of another node; none where it is not one.
+    pub(in crate::realtime) fn from_parts(parts: BroadcastParts<'_>) -> Option<Self> {
+        let (event, payload) = (parts.event.to_owned(), Bytes::copy_from_slice(parts.payload));
+        let broadcast =
+            if parts.is_json { Self::json(event, payload)? } else { Self::bytes(event, payload)? };
+        let has_metadata =
+            parts.metadata.is_empty() || serde_json::from_str::<Map<String, Value>>(parts.metadata).is_ok();
+        has_metadata.then(|| Self { metadata: parts.metadata.to_owned(), ..broadcast })
     }
 
     /// The size that limits speak of: of event and payload.

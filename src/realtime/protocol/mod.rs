@@ -7,7 +7,8 @@ mod binary;
 mod encoded;
 mod text;
 
-pub(super) use encoded::{Encoded, UserBroadcast};
+pub(super) use encoded::{BroadcastParts, Encoded, UserBroadcast};
+pub(super) use text::quoted;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

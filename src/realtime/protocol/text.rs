@@ -73,7 +73,7 @@ pub(super) fn event(name: &str, payload: &RawValue) -> Event {
 }
 
 /// A JSON string with its quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::realtime) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -179,7 +179,7 @@ impl Socket {
                     return;
                 }
                 let except = (!channel.echoes).then(|| channel.seat.id());
-                self.state.hub.broadcast(&channel.topic, broadcast, (except, None));
+                self.state.hub.broadcast(&channel.topic, broadcast, except);
                 None
             }
         };
@@ -219,17 +219,17 @@ impl Socket {
             "track" => match wish.payload {
                 Value::Object(who) => track(&self.state, channel, &who).await,
                 Value::Null => track(&self.state, channel, &Map::new()).await,
-                _ => Err("Presence track payload must be a map"),
+                _ => Err("Presence track payload must be a map".to_owned()),
             },
             "untrack" => {
                 self.state.hub.untrack(&channel.topic, &channel.seat);
                 Ok(())
             }
-            _ => Err("unknown presence event"),
+            _ => Err("unknown presence event".to_owned()),
         };
         match outcome {
             Ok(()) => self.reply(message, Status::Ok, NOTHING),
-            Err(reason) => self.refuse(message, reason),
+            Err(reason) => self.refuse(message, &reason),
         }
     }
 
@@ -262,17 +262,15 @@ impl Socket {
     }
 }
 
-async fn track(
-    state: &RealtimeState,
-    channel: &mut Channel,
-    who: &Map<String, Value>,
-) -> Result<(), &'static str> {
+async fn track(state: &RealtimeState, channel: &mut Channel, who: &Map<String, Value>) -> Result<(), String> {
     if !channel.may_say(state).await.presence {
-        return Err(no_longer::TRACK);
+        return Err(no_longer::TRACK.to_owned());
     }
     if channel.rights.presence {
         state.hub.watch_presence(&channel.topic, &channel.seat);
     }
-    state.hub.track(&channel.topic, &channel.seat, &channel.presence_key, who);
-    Ok(())
+    state.hub.track(&channel.topic, &channel.seat, &channel.presence_key, who).map_err(|full| {
+        metrics::refused("presence");
+        full.to_string()
+    })
 }

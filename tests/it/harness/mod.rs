@@ -3,9 +3,11 @@
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
 //! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
-//! server, `socket.rs` a client of realtime, `oidc.rs` an identity provider, `redis.rs` a Redis; `said.rs` keeps what is scanned for secrets in the end.
+//! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, `oidc.rs` is an identity
+//! provider, `redis.rs` a Redis; `said.rs` keeps what is scanned for secrets in the end.
 //! Nothing here asserts a rule of the product.
 
+mod balancer;
 mod client;
 mod cluster;
 mod database;
@@ -21,6 +23,7 @@ mod tokens;
 
 use std::time::Duration;
 
+pub use balancer::Balancer;
 pub use client::{Answer, Client, raw_request};
 pub use cluster::{account, as_account, binaries};
 pub use database::Database;

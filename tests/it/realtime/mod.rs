@@ -4,6 +4,7 @@ mod broadcast;
 mod catching_up;
 mod changes;
 mod joining;
+mod nodes;
 mod outbox;
 mod predicates;
 mod presence;

@@ -1,20 +1,22 @@
 //! Presence: who is there, and what changes.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::start;
-use crate::harness::{Socket, TestApp};
+use crate::harness::{Event, Socket, TestApp};
 
 const TOPIC: &str = "realtime:room";
 
-async fn track(socket: &mut Socket, who: Value) {
+pub async fn track(socket: &mut Socket, who: Value) {
     let reply =
         socket.ask(TOPIC, "presence", json!({"type": "presence", "event": "track", "payload": who})).await;
     assert!(reply.is_ok(), "{reply:?}");
 }
 
 /// Without the references, which are new every time.
-fn people(payload: &Value) -> Value {
+pub fn people(payload: &Value) -> Value {
     let mut payload = payload.clone();
     for entry in payload.as_object_mut().unwrap().values_mut() {
         for meta in entry["metas"].as_array_mut().unwrap() {
@@ -23,6 +25,50 @@ fn people(payload: &Value) -> Value {
         }
     }
     payload
+}
+
+/// Who is present, as a client knows by state and changes. Several channels of one key count as one.
+#[derive(Default)]
+pub struct People {
+    references: BTreeSet<(String, String)>,
+}
+
+impl People {
+    /// Takes what a socket is told until exactly these keys are present.
+    pub async fn until(&mut self, socket: &mut Socket, keys: &[String]) {
+        while self.keys() != keys.iter().cloned().collect() {
+            let event = socket.wait_for(|event| event.name.starts_with("presence_")).await;
+            self.take(&event);
+        }
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.references.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    fn take(&mut self, event: &Event) {
+        if event.name == "presence_state" {
+            self.references = references(&event.payload);
+        } else {
+            for joined in references(&event.payload["joins"]) {
+                assert!(self.references.insert(joined), "joined twice: {event:?}");
+            }
+            for left in references(&event.payload["leaves"]) {
+                assert!(self.references.remove(&left), "left, but was not there: {event:?}");
+            }
+        }
+    }
+}
+
+fn references(people: &Value) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for (key, entry) in people.as_object().unwrap() {
+        for meta in entry["metas"].as_array().unwrap() {
+            found.insert((key.clone(), meta["phx_ref"].as_str().unwrap().to_owned()));
+        }
+    }
+    found
 }
 
 #[tokio::test]
@@ -115,4 +161,32 @@ async fn g13_a_presence_key_is_the_user_s_own_where_that_is_configured() {
     assert!(socket.ask("realtime:other", "presence", track).await.is_ok());
     let joined = socket.event("presence_diff").await.payload;
     assert!(joined["joins"].get("11111111-1111-4111-8111-111111111111").is_some(), "{joined}");
+}
+
+#[tokio::test]
+async fn a_presence_beyond_what_a_topic_or_all_may_hold_is_refused() {
+    let options =
+        super::options().set("realtime.max_topic_presences", "2").set("realtime.max_presences", "3");
+    let app = TestApp::with(options).await;
+    let mut socket = app.socket(&app.server.keys().anon_key).await;
+    let (mut others, key) = (Vec::new(), app.server.keys().anon_key);
+    socket.join(TOPIC, json!({"presence": {"key": "ann", "enabled": true}})).await;
+    track(&mut socket, json!({})).await;
+    let mut outcomes = Vec::new();
+    for topic in [TOPIC, TOPIC, "realtime:hall", "realtime:hall"] {
+        let mut other = app.socket(&key).await;
+        other.join(topic, json!({})).await;
+        let reply = other.ask(topic, "presence", json!({"event": "track", "payload": {}})).await;
+        outcomes.push(reply.reason().to_owned());
+        others.push(other);
+    }
+    let [topic, all] = ["Too many presences on this channel", "Too many presences"]
+        .map(|reason| format!("PresenceLimitReached: {reason}"));
+    assert_eq!(outcomes, ["", &*topic, "", &*all]);
+
+    // Who is there may say something else, and whoever leaves makes room.
+    track(&mut socket, json!({"at": "door"})).await;
+    let reply = socket.ask(TOPIC, "presence", json!({"event": "untrack"})).await;
+    assert!(reply.is_ok());
+    track(&mut others[1], json!({})).await;
 }

@@ -1,0 +1,350 @@
+//! Three servers behind a balancer, as clients meet them: what one client says reaches those who are on other servers.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::presence::{People, people, track};
+use crate::harness::{Balancer, Client, Database, Event, Options, RedisServer, Server, Socket, eventually};
+
+const TOPIC: &str = "realtime:room";
+const SERVERS: usize = 3;
+
+/// Servers on one database, and a balancer in front of them. The first client is on the first server, and so on in turn.
+struct Nodes {
+    servers: Vec<Server>,
+    balancer: Balancer,
+    key: String,
+    database: Database,
+}
+
+impl Nodes {
+    /// Starts them, and waits until each knows of the others.
+    async fn start(options: impl Fn() -> Options) -> Self {
+        let database = Database::create().await;
+        database
+            .run(
+                "create table dishes (id int primary key, name text);
+                      grant select on dishes to anon; alter table dishes enable row level security;
+                      create policy everybody on dishes for select using (true);
+                      alter publication supabase_realtime add table dishes",
+            )
+            .await;
+        let starts = (0..SERVERS).map(|_| Server::start(options().database(&database.url())));
+        let servers: Vec<Server> = join_all(starts).await;
+        let balancer = Balancer::start(servers.iter().map(Server::port).collect()).await;
+        let key = servers[0].keys().anon_key;
+        let nodes = Self { servers, balancer, key, database };
+        nodes.know_of(SERVERS - 1).await;
+        nodes
+    }
+
+    /// Waits until every server that answers knows of so many others.
+    async fn know_of(&self, others: usize) {
+        eventually("every node knows of the others", async || {
+            for server in &self.servers {
+                let metrics = Client::new(server.url()).try_get("/metrics").await;
+                let peers = metrics.and_then(|metrics| gauge(&metrics.text(), "goforward_bus_peers"));
+                if peers.is_some_and(|peers| peers != others) {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+
+    /// A socket on the next server.
+    async fn socket(&self) -> Socket {
+        Socket::connect(self.balancer.port(), "2.0.0", &self.key).await.unwrap()
+    }
+
+    /// Sockets on all servers, joined.
+    async fn sockets(&self, config: impl Fn(usize) -> Value) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        for place in 0..SERVERS {
+            let mut socket = self.socket().await;
+            socket.join(TOPIC, config(place)).await;
+            sockets.push(socket);
+        }
+        sockets
+    }
+
+    /// A client with a connection of its own, to the next server.
+    fn client(&self) -> Client {
+        Client::new(self.balancer.url()).apikey(&self.key).bearer(&self.key)
+    }
+}
+
+/// The sum of a metric's values, whatever their labels.
+fn gauge(metrics: &str, name: &str) -> Option<usize> {
+    let values = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = rest.split_ascii_whitespace().last().filter(|_| rest.starts_with(['{', ' ']))?;
+        value.parse::<usize>().ok()
+    });
+    values.reduce(|sum, value| sum + value)
+}
+
+/// What a socket has heard once these last messages, one of each server, have come: nothing said before can come later.
+async fn heard_until_marked(socket: &mut Socket, marks: usize) -> Vec<String> {
+    let (mut heard, mut marked) = (Vec::new(), 0);
+    while marked < marks {
+        let event = socket.try_next().await.expect("a message");
+        match event.name.as_str() {
+            "broadcast" if event.payload["event"] == "mark" => marked += 1,
+            "broadcast" => heard.push(event.payload["event"].as_str().unwrap().to_owned()),
+            "postgres_changes" => heard.push(format!("row {}", event.payload["data"]["record"]["id"])),
+            _ => {}
+        }
+    }
+    heard.sort_unstable();
+    heard
+}
+
+fn gone(event: &Event, key: &str) -> bool {
+    event.name == "presence_diff" && event.payload["leaves"].get(key).is_some()
+}
+
+async fn everything_crosses_once(nodes: &Nodes) {
+    let wish = json!([{"event": "*", "schema": "public", "table": "dishes"}]);
+    let mut sockets = nodes.sockets(|_| json!({"postgres_changes": wish, "broadcast": {"self": true}})).await;
+    for socket in &mut sockets {
+        socket.event("system").await;
+    }
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        socket.broadcast(TOPIC, &format!("socket {place}"), json!({})).await;
+    }
+    for place in 0..SERVERS {
+        let messages = json!([{"topic": "room", "event": format!("batch {place}"), "payload": {}}]);
+        let batch = json!({ "messages": messages });
+        nodes.client().post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
+        let path = format!("/realtime/v1/api/broadcast/room/events/one{place}");
+        nodes.client().post(&path, json!({})).await.expect_status(202);
+    }
+    let sql = "insert into dishes values (7, 'soup');
+               select realtime.send('{}', 'sql', 'room', false);
+               select realtime.send('{}', 'secret', 'room', true)";
+    nodes.database.run(sql).await;
+    // The database is read by each server for itself: wait for what it says before the marks are set.
+    for socket in &mut sockets {
+        let row = socket.wait_for(|event| event.name == "postgres_changes").await;
+        assert_eq!(row.payload["data"]["record"]["id"], 7);
+        socket.wait_for(|event| event.payload["event"] == "sql").await;
+    }
+    let last = "insert into dishes values (8, 'last'); select realtime.send('{}', 'last', 'room', false)";
+    nodes.database.run(last).await;
+    for socket in &mut sockets {
+        socket.wait_for(|event| event.payload["event"] == "last").await;
+    }
+
+    for socket in &mut sockets {
+        socket.broadcast(TOPIC, "mark", json!({})).await;
+    }
+    let mut expected: Vec<String> = ["socket", "batch"]
+        .iter()
+        .flat_map(|kind| (0..SERVERS).map(move |place| format!("{kind} {place}")))
+        .chain((0..SERVERS).map(|place| format!("one{place}")))
+        .chain(["row 8".to_owned()])
+        .collect();
+    expected.sort_unstable();
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        assert_eq!(heard_until_marked(socket, SERVERS).await, expected, "on server {place}");
+    }
+}
+
+/// A private topic and the public one of the same name on all servers: nothing gets from one to the other.
+async fn topics_of_one_name_stay_two(nodes: &Nodes) {
+    let service = nodes.servers[0].keys().service_role_key;
+    let mut sockets = Vec::new();
+    for key in [&nodes.key, &service] {
+        for _ in 0..SERVERS {
+            let mut socket = Socket::connect(nodes.balancer.port(), "2.0.0", key).await.unwrap();
+            let is_private = *key == service;
+            socket.join(TOPIC, json!({"private": is_private, "broadcast": {"self": true}})).await;
+            sockets.push(socket);
+        }
+    }
+    for name in ["public", "private"] {
+        for place in 0..SERVERS {
+            let event = format!("{name} {place}");
+            let message =
+                json!({"topic": "room", "event": event, "payload": {}, "private": name == "private"});
+            let batch = json!({ "messages": [message] });
+            let client = Client::new(nodes.balancer.url()).apikey(&service).bearer(&service);
+            client.post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
+        }
+    }
+    let sql = "select realtime.send('{}', 'private sql', 'room', true);
+               select realtime.send('{}', 'public sql', 'room', false)";
+    nodes.database.run(sql).await;
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        let name = if place < SERVERS { "public" } else { "private" };
+        let sent = socket.wait_for(|event| event.payload["event"] == format!("{name} sql")).await;
+        assert!(sent.payload["meta"]["id"].is_string());
+        socket.broadcast(TOPIC, "mark", json!({})).await;
+    }
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        let name = if place < SERVERS { "public" } else { "private" };
+        let expected: Vec<String> = (0..SERVERS).map(|place| format!("{name} {place}")).collect();
+        assert_eq!(heard_until_marked(socket, SERVERS).await, expected);
+    }
+}
+
+/// Everybody tracks; everybody sees everybody, and so does who comes later, on whichever server.
+async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
+    let key = |place: usize| format!("key {place}");
+    let mut sockets = nodes.sockets(|place| json!({"presence": {"key": key(place), "enabled": true}})).await;
+    for socket in &mut sockets {
+        track(socket, json!({"at": "desk"})).await;
+    }
+    let all: Vec<String> = (0..SERVERS).map(key).collect();
+    let mut seen = Vec::new();
+    for socket in &mut sockets {
+        let mut people = People::default();
+        people.until(socket, &all).await;
+        seen.push(people);
+    }
+    (sockets, seen)
+}
+
+#[tokio::test]
+async fn gf_rt_09_what_is_said_reaches_every_server_exactly_once() {
+    let nodes = Nodes::start(super::options).await;
+    everything_crosses_once(&nodes).await;
+    topics_of_one_name_stay_two(&nodes).await;
+}
+
+#[tokio::test]
+async fn gf_rt_09_presence_is_one_on_all_servers() {
+    let mut nodes = Nodes::start(super::options).await;
+    let (mut sockets, _) = present_on_all(&nodes).await;
+    for place in 0..SERVERS {
+        let mut late = nodes.socket().await;
+        late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
+        let state = people(&late.event("presence_state").await.payload);
+        let keys: Vec<&String> = state.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["key 0", "key 1", "key 2"], "on server {place}");
+        late.drop_connection();
+    }
+
+    track(&mut sockets[0], json!({"at": "door"})).await;
+    for socket in &mut sockets[1..] {
+        let moved = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        let (joins, leaves) = (&moved["joins"]["key 0"]["metas"][0], &moved["leaves"]["key 0"]["metas"][0]);
+        assert_eq!((&joins["at"], &leaves["at"]), (&json!("door"), &json!("desk")));
+        assert_eq!(joins["phx_ref_prev"], leaves["phx_ref"]);
+    }
+    let reply = sockets[0].ask(TOPIC, "presence", json!({"event": "untrack"})).await;
+    assert!(reply.is_ok());
+    for socket in &mut sockets[1..] {
+        let left = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        assert_eq!(left["joins"], json!({}));
+    }
+
+    // A server that is stopped says so.
+    let stopped_at = Instant::now();
+    nodes.servers[1].stop().await;
+    sockets[2].wait_for(|event| gone(event, "key 1")).await;
+    assert!(stopped_at.elapsed() < Duration::from_secs(10), "after {:?}", stopped_at.elapsed());
+    nodes.know_of(SERVERS - 2).await;
+}
+
+#[tokio::test]
+async fn gf_rt_05_a_server_that_dies_takes_its_members_along() {
+    let mut nodes = Nodes::start(|| super::options().set("server.node_timeout", "5s")).await;
+    let (mut sockets, _) = present_on_all(&nodes).await;
+
+    nodes.servers[0].kill().await;
+    for socket in &mut sockets[1..] {
+        let left = socket.wait_for(|event| gone(event, "key 0")).await.payload;
+        assert_eq!(left["joins"], json!({}));
+    }
+    // The balancer passes it by; whoever comes finds the others.
+    let mut late = nodes.socket().await;
+    late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
+    let state = people(&late.event("presence_state").await.payload);
+    assert_eq!(state.as_object().unwrap().keys().collect::<Vec<_>>(), ["key 1", "key 2"]);
+}
+
+#[tokio::test]
+async fn connections_between_servers_that_break_heal_and_presence_is_made_up_for() {
+    let nodes = Nodes::start(super::options).await;
+    let (mut sockets, mut seen) = present_on_all(&nodes).await;
+    for round in 0..3 {
+        let broken = "select pg_terminate_backend(pid) from pg_stat_activity
+                      where datname = current_database() and application_name = 'goforward bus'";
+        nodes.database.run_as_superuser(broken).await;
+        // While they are away: one comes, one moves and one goes.
+        track(&mut sockets[round], json!({"at": round})).await;
+        let (mut came, key) = (nodes.socket().await, format!("came {round}"));
+        came.join(TOPIC, json!({"presence": {"key": key, "enabled": true}})).await;
+        track(&mut came, json!({})).await;
+        for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+            let mut expected: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).collect();
+            expected.push(key.clone());
+            seen.until(socket, &expected).await;
+        }
+        came.drop_connection();
+        for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+            let expected: Vec<String> = (0..SERVERS).map(|place| format!("key {place}")).collect();
+            seen.until(socket, &expected).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn gf_rt_09_over_redis_what_is_said_reaches_every_server_exactly_once() {
+    let redis = RedisServer::start().await;
+    let nodes = Nodes::start(|| super::options().environment("REDIS_URL", &redis.url())).await;
+    everything_crosses_once(&nodes).await;
+    topics_of_one_name_stay_two(&nodes).await;
+}
+
+#[tokio::test]
+async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_when_it_is_back() {
+    let mut redis = RedisServer::start().await;
+    let url = redis.url();
+    let options = || super::options().environment("REDIS_URL", &url).set("server.node_timeout", "4s");
+    let nodes = Nodes::start(options).await;
+    let (mut sockets, mut seen) = present_on_all(&nodes).await;
+    let mut neighbours = Vec::new();
+    for _ in 0..SERVERS {
+        let mut neighbour = nodes.socket().await;
+        neighbour.join(TOPIC, json!({})).await;
+        neighbours.push(neighbour);
+    }
+
+    redis.kill();
+    for place in 0..SERVERS {
+        // Each server for its own clients.
+        sockets[place].broadcast(TOPIC, "near", json!({ "from": place })).await;
+        let near = neighbours[place].wait_for(|event| event.payload["event"] == "near").await;
+        assert_eq!(near.payload["payload"]["from"], place);
+        let body = json!({"messages": [{"topic": "room", "event": "posted", "payload": {}}]});
+        nodes.client().post("/realtime/v1/api/broadcast", body).await.expect_status(202);
+        track(&mut sockets[place], json!({"at": "door"})).await;
+        seen[place].until(&mut sockets[place], &[format!("key {place}")]).await;
+    }
+    // Who comes meanwhile is known to its neighbours at once, and to the others later.
+    let mut new = Socket::connect(nodes.servers[0].port(), "2.0.0", &nodes.key).await.unwrap();
+    new.join(TOPIC, json!({"presence": {"key": "new", "enabled": true}})).await;
+    track(&mut new, json!({})).await;
+    seen[0].until(&mut sockets[0], &["key 0".to_owned(), "new".to_owned()]).await;
+
+    redis.begin().await;
+    let all: Vec<String> =
+        (0..SERVERS).map(|place| format!("key {place}")).chain(["new".to_owned()]).collect();
+    for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
+        seen.until(socket, &all).await;
+    }
+    // Whoever knows of each other's presences hears each other.
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        socket.broadcast(TOPIC, "far", json!({ "from": place })).await;
+        for neighbour in &mut neighbours {
+            let far = neighbour.wait_for(|event| event.payload["event"] == "far").await;
+            assert_eq!(far.payload["payload"]["from"], place);
+        }
+    }
+}
