@@ -1,7 +1,7 @@
 //! Realtime: broadcast, presence and changes of tables over WebSockets, on the wire of `/realtime/v1` that clients of
 //! Supabase speak (Phoenix Channels).
 //!
-//! `protocol`, `channel` and `presence` are pure: frames, what a client asks for, who is there. `hub` hands messages to the
+//! `protocol`, `request` and `presence` are pure: frames, what a client asks for, who is there. `hub` hands messages to the
 //! sockets of this node, `socket` is one connection, `http` what is asked without one. `access` decides who may do what on a
 //! private topic, by the policies of `realtime.messages`. `changes` is what happens in tables, from where it is written down to
 //! those who may see it; `store` is the SQL on our own tables.
@@ -9,13 +9,15 @@
 mod access;
 mod caller_query;
 pub mod changes;
-mod channel;
 mod credentials;
 mod http;
 mod hub;
 mod metrics;
+mod pauses;
 mod presence;
 mod protocol;
+mod remembered;
+mod request;
 mod socket;
 mod state;
 pub mod store;

@@ -18,9 +18,9 @@ use super::credentials;
 use crate::kernel::http::{BodyError, RequestContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::kernel::limits::{Decision, LimitKey, LimitSubject, Quota};
-use crate::realtime::channel::Topic;
 use crate::realtime::metrics;
 use crate::realtime::protocol::UserBroadcast;
+use crate::realtime::request::Topic;
 use crate::realtime::state::RealtimeState;
 
 /// Why nothing is sent.
@@ -225,19 +225,10 @@ async fn count(
 }
 
 async fn may_say(state: &RealtimeState, caller: &Caller, topic: &Topic) -> Result<bool, Refusal> {
-    if !topic.is_private() {
-        return Ok(true);
-    }
     match state.access.may_say(caller, topic).await {
         Ok(rights) => Ok(rights.broadcast),
-        Err(error) if error.is_outage() => {
-            tracing::warn!(kind = "app", "a private broadcast was refused: {error}");
-            Err(Refusal::Database)
-        }
-        Err(error) => {
-            tracing::warn!(kind = "app", "a private broadcast was refused: {error}");
-            Ok(false)
-        }
+        Err(error) if error.is_outage() => Err(Refusal::Database),
+        Err(_) => Ok(false),
     }
 }
 

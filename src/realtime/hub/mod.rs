@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use self::room::Room;
-use super::channel::Topic;
 use super::presence::Member;
 use super::protocol::{Encoded, Frame, UserBroadcast};
+use super::request::Topic;
 
 /// How many parts the directory of rooms has, so that joins of different topics seldom meet.
 const SHARDS: usize = 64;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::seat::Seat;
-use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Diff, Member, Presences};
 use crate::realtime::protocol::{Encoded, Frame, push};
+use crate::realtime::request::Topic;
 
 /// A topic on this node.
 #[derive(Debug, Default)]

@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::bucket::Bucket;
 use super::channel::Channel;
 use super::{End, Socket};
-use crate::realtime::channel::{JoinRequest, Replay, Topic, TopicError};
+use crate::realtime::access::Hearing;
 use crate::realtime::credentials::{Credentials, CredentialsError, keeps_the_key};
-use crate::realtime::hub::{Rights, Seat};
+use crate::realtime::hub::Seat;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Encoded, Frame, Incoming, ReplyTo, Status};
+use crate::realtime::request::{JoinRequest, Replay, Topic, TopicError};
 use crate::realtime::store::messages;
-use crate::realtime::store::row_policies::RowPolicies;
 
 /// The largest payload of a join: it is kept as long as the channel.
 const LARGEST_JOIN: usize = 64 * 1024;
@@ -54,8 +53,7 @@ enum JoinError {
 struct Allowed {
     topic: Topic,
     who: Credentials,
-    rights: Rights,
-    decided_by: Option<Arc<RowPolicies>>,
+    hearing: Hearing,
     replay: Option<Replay>,
     presence_key: String,
 }
@@ -102,15 +100,17 @@ impl Socket {
         if self.state.config.private_only && !topic.is_private() {
             return Err(JoinError::PrivateOnly);
         }
-        let (rights, decided_by) = self.rights(&who, &topic).await?;
+        let hearing = self.hearing(&who, &topic).await?;
         let replay = match request.replay {
             None => None,
             Some(_) if !topic.is_private() => return Err(JoinError::ReplayOfPublic),
             // Stored messages are broadcasts.
-            Some(replay) => Some(replay.map_err(|()| JoinError::Replay)?).filter(|_| rights.broadcast),
+            Some(replay) => {
+                Some(replay.map_err(|()| JoinError::Replay)?).filter(|_| hearing.rights.broadcast)
+            }
         };
         let presence_key = self.presence_key(request, &who)?;
-        Ok(Allowed { topic, who, rights, decided_by, replay, presence_key })
+        Ok(Allowed { topic, who, hearing, replay, presence_key })
     }
 
     async fn who_joins(&self, request: &JoinRequest) -> Result<Credentials, CredentialsError> {
@@ -124,26 +124,12 @@ impl Socket {
         }
     }
 
-    async fn rights(
-        &self,
-        who: &Credentials,
-        topic: &Topic,
-    ) -> Result<(Rights, Option<Arc<RowPolicies>>), JoinError> {
-        if !topic.is_private() {
-            return Ok((Rights::ALL, None));
-        }
-        let (rights, by) = self.state.access.may_hear(&who.caller, topic).await.map_err(|error| {
-            tracing::warn!(kind = "app", "a join of a private topic was refused: {error}");
-            if error.is_outage() {
-                JoinError::Database
-            } else {
-                JoinError::Unauthorized(topic.name().to_owned())
-            }
-        })?;
-        if rights == Rights::default() {
-            return Err(JoinError::Unauthorized(topic.name().to_owned()));
-        }
-        Ok((rights, Some(by)))
+    async fn hearing(&self, who: &Credentials, topic: &Topic) -> Result<Hearing, JoinError> {
+        let hearing = self.state.access.may_hear(&who.caller, topic).await;
+        hearing.map_err(|error| match error.is_outage() {
+            true => JoinError::Database,
+            false => JoinError::Unauthorized(topic.name().to_owned()),
+        })
     }
 
     /// The key that others see: the client's, unless keys must say who is signed in.
@@ -166,17 +152,44 @@ impl Socket {
         request: &JoinRequest,
         allowed: Allowed,
     ) -> Result<(), JoinError> {
-        let Allowed { topic, who, rights, decided_by, replay, presence_key } = allowed;
+        let replay = allowed.replay;
+        let mut channel = self.channel(message, request, allowed);
+        if replay.is_some() {
+            // Otherwise messages that are stored already could come after it as if they were new.
+            self.state.changes.caught_up().await.map_err(|error| unreadable(&error))?;
+        }
+        self.state.hub.enter(&channel.topic, &channel.seat);
+        metrics::channel_joined();
+        let mut first = match self.first(message, request, &mut channel, replay).await {
+            Ok(first) => first,
+            Err(error) => {
+                channel.leave(&self.state);
+                return Err(error);
+            }
+        };
+        if channel.begin_to_catch_up(&self.state, &mut first).await {
+            // It is admitted once it has everything.
+            for frame in first {
+                self.outbox.push(frame);
+            }
+        } else {
+            self.state.hub.admit(&channel.topic, &channel.seat, &first);
+        }
+        self.channels.insert(message.topic.clone(), channel);
+        Ok(())
+    }
+
+    /// The channel, of which nobody knows yet.
+    fn channel(&self, message: &Incoming, request: &JoinRequest, allowed: Allowed) -> Channel {
+        let Allowed { topic, who, hearing, presence_key, .. } = allowed;
         let place = (self.state.hub.next_id(), self.version);
-        let seat = Arc::new(Seat::new(place, Arc::clone(&self.outbox), rights, request.presence));
         let (config, now) = (&self.state.config, Instant::now());
-        let mut channel = Channel {
+        Channel {
             topic,
             join_ref: message.join_ref.clone(),
-            seat,
+            seat: Arc::new(Seat::new(place, Arc::clone(&self.outbox), hearing.rights, request.presence)),
             who,
-            rights,
-            decided_by,
+            hearing,
             says: None,
             acknowledges: request.acknowledges,
             echoes: request.echoes,
@@ -190,63 +203,37 @@ impl Socket {
                 .collect(),
             subscription: None,
             missed: None,
-        };
-        if replay.is_some() {
-            // Otherwise messages that are stored already could come after it as if they were new.
-            self.state.changes.caught_up().await.map_err(|error| {
-                tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
-                JoinError::Database
-            })?;
         }
-        self.state.hub.enter(&channel.topic, &channel.seat);
-        metrics::channel_joined();
+    }
+
+    /// What the channel is sent first: the reply, how its wishes stand, and what is sent again.
+    async fn first(
+        &self,
+        message: &Incoming,
+        request: &JoinRequest,
+        channel: &mut Channel,
+        replay: Option<Replay>,
+    ) -> Result<Vec<Frame>, JoinError> {
         let replayed = match replay {
-            Some(replay) => self.replayed(&channel.topic, replay).await,
-            None => Ok(Vec::new()),
+            Some(replay) => self.replayed(&channel.topic, replay).await?,
+            None => Vec::new(),
         };
-        let replayed = match replayed {
-            Ok(replayed) => replayed,
-            Err(error) => {
-                channel.leave(&self.state);
-                return Err(error);
-            }
-        };
-        let (ids, frames): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
+        let (ids, replayed): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
         channel.seat.replays(ids);
-        let mut first = vec![self.joined(message, &channel)];
+        let mut first = vec![self.joined(message, channel)];
         if request.tells_replication {
-            first.push(channel.system(
-                self.version,
-                ("system", Status::Ok),
-                "Replication connection established",
-            ));
+            let told = "Replication connection established";
+            first.push(channel.system(self.version, ("system", Status::Ok), told));
         }
         if request.too_many_changes {
-            first.push(channel.system(
-                self.version,
-                ("postgres_changes", Status::Error),
-                "too many subscriptions of one channel",
-            ));
+            let told = "too many subscriptions of one channel";
+            first.push(channel.system(self.version, ("postgres_changes", Status::Error), told));
         } else if !channel.requests.is_empty() {
-            match channel.subscribe(&self.state, self.version, self.address).await {
-                Ok(told) => first.push(told),
-                Err(reason) => {
-                    channel.leave(&self.state);
-                    return Err(JoinError::NotNow(reason));
-                }
-            }
+            let told = channel.subscribe(&self.state, self.version, self.address).await;
+            first.push(told.map_err(JoinError::NotNow)?);
         }
-        first.extend(frames);
-        if channel.begin_to_catch_up(&self.state, &mut first).await {
-            // It is admitted once it has everything.
-            for frame in first {
-                self.outbox.push(frame);
-            }
-        } else {
-            self.state.hub.admit(&channel.topic, &channel.seat, &first);
-        }
-        self.channels.insert(message.topic.clone(), channel);
-        Ok(())
+        first.extend(replayed);
+        Ok(first)
     }
 
     /// The reply to a join.
@@ -268,17 +255,19 @@ impl Socket {
 
     /// Stored messages, the oldest first.
     async fn replayed(&self, topic: &Topic, replay: Replay) -> Result<Vec<(String, Frame)>, JoinError> {
-        let stored = messages::since(&self.state.pool, topic.name(), replay).await.map_err(|error| {
-            tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
-            JoinError::Database
-        })?;
-        let frames = stored.into_iter().filter_map(|stored| {
-            let id: Uuid = stored.id;
+        let stored = messages::since(&self.state.pool, topic.name(), replay).await;
+        let frames = stored.map_err(|error| unreadable(&error))?.into_iter().filter_map(|stored| {
+            let id = stored.id.clone();
             let largest = self.state.config.max_payload.as_usize();
             let broadcast = stored.into_broadcast(true).filter(|broadcast| broadcast.size() <= largest)?;
             let frame = Encoded::broadcast(topic.wire().to_owned(), broadcast).frame(self.version)?;
-            Some((id.to_string(), frame))
+            Some((id, frame))
         });
         Ok(frames.collect())
     }
+}
+
+fn unreadable(error: &sqlx::Error) -> JoinError {
+    tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
+    JoinError::Database
 }

@@ -270,7 +270,7 @@ async fn track(
     if !channel.may_say(state).await.presence {
         return Err(no_longer::TRACK);
     }
-    if channel.rights.presence {
+    if channel.hearing.rights.presence {
         state.hub.watch_presence(&channel.topic, &channel.seat);
     }
     state.hub.track(&channel.topic, &channel.seat, &channel.presence_key, who);

@@ -1,41 +1,57 @@
 //! The messages that the database holds: `realtime.messages`.
 
-use bytes::Bytes;
 use chrono::DateTime;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use sqlx::PgPool;
-use uuid::Uuid;
 
-use crate::realtime::channel::Replay;
 use crate::realtime::protocol::UserBroadcast;
+use crate::realtime::request::Replay;
 
-/// One stored broadcast.
-#[derive(Debug, sqlx::FromRow)]
+/// The extension of rows that are broadcasts; others are there for policies to speak of.
+const BROADCAST: &str = "broadcast";
+
+/// One stored broadcast, as `to_jsonb` writes its row.
+#[derive(Debug, Deserialize)]
 pub(in crate::realtime) struct StoredMessage {
     /// Its id.
-    pub(in crate::realtime) id: Uuid,
+    pub(in crate::realtime) id: String,
+    /// The name of the topic.
+    pub(in crate::realtime) topic: String,
+    /// Whether the topic is a private one.
+    #[serde(default)]
+    pub(in crate::realtime) private: bool,
+    extension: String,
     event: Option<String>,
-    payload: Option<String>,
-    binary_payload: Option<Vec<u8>>,
+    payload: Option<Box<RawValue>>,
+    binary_payload: Option<String>,
 }
 
 impl StoredMessage {
+    /// Reads a row; none if it is no broadcast.
+    pub(in crate::realtime) fn read(row: &str) -> Option<Self> {
+        let row: Self = serde_json::from_str(row).ok()?;
+        (row.extension == BROADCAST).then_some(row)
+    }
+
     /// The message as it is sent; none where it has no payload.
     pub(in crate::realtime) fn into_broadcast(self, replayed: bool) -> Option<UserBroadcast> {
         let event = self.event.unwrap_or_default();
         let broadcast = match (self.payload, self.binary_payload) {
-            (Some(payload), _) => UserBroadcast::json(event, payload.into())?,
-            (None, Some(bytes)) => UserBroadcast::bytes(event, Bytes::from(bytes))?,
+            (Some(payload), _) => UserBroadcast::json(event, String::from(Box::<str>::from(payload)).into())?,
+            (None, Some(hex)) => {
+                UserBroadcast::bytes(event, hex::decode(hex.strip_prefix("\\x")?).ok()?.into())?
+            }
             (None, None) => return None,
         };
-        Some(broadcast.with_id(&self.id.to_string(), replayed))
+        Some(broadcast.with_id(&self.id, replayed))
     }
 }
 
 /// The newest private broadcasts on a topic since a moment, the oldest first.
 const SINCE: &str = "
-select id, event, payload, binary_payload from (
-    select id, event, payload::text as payload, binary_payload, inserted_at
-    from realtime.messages
+select to_jsonb(newest)::text from (
+    select * from realtime.messages
     where topic = $1 and extension = 'broadcast' and private and inserted_at >= $2
     order by inserted_at desc, id desc
     limit $3
@@ -49,5 +65,7 @@ pub(in crate::realtime) async fn since(
     replay: Replay,
 ) -> Result<Vec<StoredMessage>, sqlx::Error> {
     let since = DateTime::from_timestamp_millis(replay.since).unwrap_or(DateTime::UNIX_EPOCH).naive_utc();
-    sqlx::query_as(SINCE).bind(topic).bind(since).bind(i64::from(replay.limit)).fetch_all(pool).await
+    let query = sqlx::query_scalar(SINCE).bind(topic).bind(since).bind(i64::from(replay.limit));
+    let rows: Vec<String> = query.fetch_all(pool).await?;
+    Ok(rows.iter().filter_map(|row| StoredMessage::read(row)).collect())
 }
