@@ -7,9 +7,12 @@
 //! those who may see it; `store` is the SQL on our own tables.
 
 mod access;
+mod broadcasts;
 mod caller_query;
 pub mod changes;
 mod credentials;
+pub mod definitions;
+mod error;
 mod http;
 mod hub;
 mod metrics;

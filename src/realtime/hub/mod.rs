@@ -87,9 +87,11 @@ impl Hub {
         }
     }
 
-    /// Lets a seat hear what is sent to the topic. What comes before [`Hub::admit`] waits in the seat.
-    pub(super) fn enter(&self, topic: &Topic, seat: &Arc<Seat>) {
-        self.in_room(topic, |room| room.enter(seat));
+    /// Lets a seat hear what is sent to the topic; `false` if there are as many as may be. What comes before [`Hub::admit`]
+    /// waits in the seat.
+    #[must_use]
+    pub(super) fn enter(&self, topic: &Topic, seat: &Arc<Seat>, most: Option<usize>) -> bool {
+        self.in_room(topic, |room| room.enter(seat, most))
     }
 
     /// Sends a seat its first frames, then who is present if it wants to know, then what has waited; from now on everything

@@ -40,8 +40,13 @@ impl Room {
         self.presences.len()
     }
 
-    pub(super) fn enter(&mut self, seat: &Arc<Seat>) {
-        self.seats.insert(seat.id(), Arc::clone(seat));
+    /// Takes a seat in, if there are fewer than `most`.
+    pub(super) fn enter(&mut self, seat: &Arc<Seat>, most: Option<usize>) -> bool {
+        let has_room = most.is_none_or(|most| self.seats.len() < most);
+        if has_room {
+            self.seats.insert(seat.id(), Arc::clone(seat));
+        }
+        has_room
     }
 
     pub(super) fn admit(&mut self, topic: &Topic, seat: &Arc<Seat>, first: &[Frame]) {

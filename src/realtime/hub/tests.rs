@@ -46,7 +46,7 @@ fn heard(text: &str) -> String {
 
 fn joined(hub: &Hub, name: &str, wishes: Rights) -> Client {
     let client = client(hub, wishes);
-    hub.enter(&topic(name), &client.seat);
+    assert!(hub.enter(&topic(name), &client.seat, None));
     hub.admit(&topic(name), &client.seat, &[]);
     client
 }
@@ -68,7 +68,7 @@ fn a_broadcast_reaches_everybody_on_the_topic_but_its_sender() {
 fn what_comes_while_a_channel_is_set_up_follows_the_reply() {
     let hub = Hub::new(1);
     let ann = client(&hub, Rights { broadcast: true, presence: false });
-    hub.enter(&topic("a"), &ann.seat);
+    assert!(hub.enter(&topic("a"), &ann.seat, None));
     hub.broadcast(&topic("a"), shout("stored"), (None, Some("7")));
     hub.broadcast(&topic("a"), shout("live"), (None, None));
     assert!(said(&ann).is_empty());

@@ -26,9 +26,12 @@ pub(in crate::realtime) struct UserBroadcast {
     content: Content,
 }
 
+/// The payload of a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
+pub(in crate::realtime) enum Content {
+    /// JSON text.
     Json(String),
+    /// Anything, for clients of protocol 2.0.0.
     Bytes(Bytes),
 }
 
@@ -87,6 +90,16 @@ impl UserBroadcast {
         let again = if replayed { r#","replayed":true"# } else { "" };
         self.metadata = format!(r#"{{"id":{}{again}}}"#, quoted(id));
         self
+    }
+
+    /// The event's name.
+    pub(in crate::realtime) fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The payload.
+    pub(in crate::realtime) fn content(&self) -> &Content {
+        &self.content
     }
 
     /// The size that limits speak of: of event and payload.

@@ -7,7 +7,7 @@ mod binary;
 mod encoded;
 mod text;
 
-pub(super) use encoded::{Encoded, UserBroadcast};
+pub(super) use encoded::{Content, Encoded, UserBroadcast};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;

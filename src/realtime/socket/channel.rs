@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use crate::kernel::identity::SessionRefusal;
 use crate::realtime::access::{AccessError, Hearing};
 use crate::realtime::changes::{CatchingUp, Changes, Missed, Subscription, Viewer};
 use crate::realtime::credentials::{Credentials, CredentialsError};
+use crate::realtime::definitions::{ChannelRules, Forbidden};
 use crate::realtime::hub::{Rights, Seat};
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Frame, Status, Version};
@@ -26,6 +27,10 @@ pub(super) mod no_longer {
     /// A presence that policies refuse.
     pub(in crate::realtime::socket) const TRACK: &str =
         "You do not have permissions to track presence on this topic";
+
+    /// A channel that was public before.
+    pub(in crate::realtime::socket) const PUBLIC: &str =
+        "PrivateOnly: This channel can only be joined as a private one";
 
     /// A topic that could be read before.
     pub(in crate::realtime::socket) fn read(name: &str) -> String {
@@ -50,6 +55,8 @@ pub(super) struct Channel {
     pub(super) join_ref: Option<String>,
     pub(super) seat: Arc<Seat>,
     pub(super) who: Credentials,
+    /// What holds for it whoever it is for.
+    pub(super) rules: Arc<ChannelRules>,
     /// What it may hear.
     pub(super) hearing: Hearing,
     /// What it may say; none until it is asked, as many channels never say anything.
@@ -184,6 +191,7 @@ impl Channel {
             && self.who.account == who.account;
         self.who = who;
         if !is_same {
+            state.admit(&self.rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
             let hearing = state.access.may_hear(&self.who.caller, &self.topic).await;
             self.hear(hearing.map_err(|error| self.lost(&error))?);
         }
@@ -195,6 +203,25 @@ impl Channel {
         self.seat.restrict(hearing.rights);
         self.hearing = hearing;
         self.says = None;
+    }
+
+    /// Keeps to what its definition says now.
+    fn follow_rules(&mut self, state: &RealtimeState) -> Result<(), Lost> {
+        let now = state.definitions.rules(self.topic.name()).filter(|now| *now != self.rules);
+        let Some(rules) = now else { return Ok(()) };
+        state.admit(&rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
+        if rules.messages_per_second != self.rules.messages_per_second {
+            self.events = Bucket::new(rules.messages_per_second, Duration::from_secs(1), Instant::now());
+        }
+        self.rules = rules;
+        Ok(())
+    }
+
+    fn forbidden(&self, why: Forbidden) -> Lost {
+        Lost::Refused(match why {
+            Forbidden::Role => no_longer::read(self.topic.name()),
+            Forbidden::PublicInProject | Forbidden::PublicChannel => no_longer::PUBLIC.to_owned(),
+        })
     }
 
     /// What becomes of it where it may not hear.
@@ -223,6 +250,7 @@ impl Channel {
             Err(SessionRefusal::Unavailable) => {}
             Err(refusal) => return Err(Lost::Refused(CredentialsError::Session(refusal).reason())),
         }
+        self.follow_rules(state)?;
         let hearing = state.access.may_hear_now(&self.who.caller, &self.topic, &self.hearing).await;
         if let Some(hearing) = hearing.map_err(|error| self.lost(&error))? {
             self.hear(hearing);

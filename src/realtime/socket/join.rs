@@ -11,6 +11,7 @@ use super::channel::Channel;
 use super::{End, Socket};
 use crate::realtime::access::Hearing;
 use crate::realtime::credentials::{Credentials, CredentialsError, keeps_the_key};
+use crate::realtime::definitions::{ChannelRules, Forbidden};
 use crate::realtime::hub::Seat;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Encoded, Frame, Incoming, ReplyTo, Status};
@@ -34,7 +35,11 @@ enum JoinError {
     #[error("JoinTooLarge: The payload of a join may have at most {LARGEST_JOIN} bytes")]
     TooLarge,
     #[error("PrivateOnly: This project only allows private channels")]
-    PrivateOnly,
+    PrivateOnlyProject,
+    #[error("PrivateOnly: This channel can only be joined as a private one")]
+    PrivateOnlyChannel,
+    #[error("ChannelMembersLimitReached: The channel has as many members as it may have")]
+    Full,
     #[error("Unauthorized: You do not have permissions to read from this Channel topic: {0}")]
     Unauthorized(String),
     #[error("UnableToReplayMessages: Replay params are not valid")]
@@ -49,10 +54,21 @@ enum JoinError {
     NotNow(String),
 }
 
+impl JoinError {
+    fn forbidden(why: Forbidden, topic: &Topic) -> Self {
+        match why {
+            Forbidden::PublicInProject => Self::PrivateOnlyProject,
+            Forbidden::PublicChannel => Self::PrivateOnlyChannel,
+            Forbidden::Role => Self::Unauthorized(topic.name().to_owned()),
+        }
+    }
+}
+
 /// A join that is allowed.
 struct Allowed {
     topic: Topic,
     who: Credentials,
+    rules: Arc<ChannelRules>,
     hearing: Hearing,
     replay: Option<Replay>,
     presence_key: String,
@@ -97,9 +113,8 @@ impl Socket {
             return Err(JoinError::TooManyChannels);
         }
         let who = self.who_joins(request).await.map_err(JoinError::Credentials)?;
-        if self.state.config.private_only && !topic.is_private() {
-            return Err(JoinError::PrivateOnly);
-        }
+        let rules = self.state.definitions.rules(topic.name()).ok_or(JoinError::Database)?;
+        self.state.admit(&rules, &who.caller, &topic).map_err(|why| JoinError::forbidden(why, &topic))?;
         let hearing = self.hearing(&who, &topic).await?;
         let replay = match request.replay {
             None => None,
@@ -110,7 +125,7 @@ impl Socket {
             }
         };
         let presence_key = self.presence_key(request, &who)?;
-        Ok(Allowed { topic, who, hearing, replay, presence_key })
+        Ok(Allowed { topic, who, rules, hearing, replay, presence_key })
     }
 
     async fn who_joins(&self, request: &JoinRequest) -> Result<Credentials, CredentialsError> {
@@ -139,9 +154,7 @@ impl Socket {
             (Some(key), true) if user != Some(key.as_str()) => Err(JoinError::PresenceKey),
             (Some(key), _) => Ok(key.clone()),
             (None, true) if user.is_some() => Ok(user.unwrap_or_default().to_owned()),
-            (None, _) => {
-                Ok(uuid::Builder::from_random_bytes(self.state.random.bytes()).into_uuid().to_string())
-            }
+            (None, _) => Ok(self.state.new_id().to_string()),
         }
     }
 
@@ -158,7 +171,9 @@ impl Socket {
             // Otherwise messages that are stored already could come after it as if they were new.
             self.state.changes.caught_up().await.map_err(|error| unreadable(&error))?;
         }
-        self.state.hub.enter(&channel.topic, &channel.seat);
+        if !self.state.hub.enter(&channel.topic, &channel.seat, channel.rules.max_members) {
+            return Err(JoinError::Full);
+        }
         metrics::channel_joined();
         let mut first = match self.first(message, request, &mut channel, replay).await {
             Ok(first) => first,
@@ -181,7 +196,7 @@ impl Socket {
 
     /// The channel, of which nobody knows yet.
     fn channel(&self, message: &Incoming, request: &JoinRequest, allowed: Allowed) -> Channel {
-        let Allowed { topic, who, hearing, presence_key, .. } = allowed;
+        let Allowed { topic, who, rules, hearing, presence_key, .. } = allowed;
         let place = (self.state.hub.next_id(), self.version);
         let (config, now) = (&self.state.config, Instant::now());
         Channel {
@@ -194,7 +209,8 @@ impl Socket {
             acknowledges: request.acknowledges,
             echoes: request.echoes,
             presence_key,
-            events: Bucket::new(config.events_per_second, Duration::from_secs(1), now),
+            events: Bucket::new(rules.messages_per_second, Duration::from_secs(1), now),
+            rules,
             presences: Bucket::new(config.presence_calls, config.presence_period.get(), now),
             requests: request
                 .changes

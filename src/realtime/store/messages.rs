@@ -4,9 +4,10 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::PgPool;
+use uuid::Uuid;
 
-use crate::realtime::protocol::UserBroadcast;
-use crate::realtime::request::Replay;
+use crate::realtime::protocol::{Content, UserBroadcast};
+use crate::realtime::request::{Replay, Topic};
 
 /// The extension of rows that are broadcasts; others are there for policies to speak of.
 const BROADCAST: &str = "broadcast";
@@ -68,4 +69,27 @@ pub(in crate::realtime) async fn since(
     let query = sqlx::query_scalar(SINCE).bind(topic).bind(since).bind(i64::from(replay.limit));
     let rows: Vec<String> = query.fetch_all(pool).await?;
     Ok(rows.iter().filter_map(|row| StoredMessage::read(row)).collect())
+}
+
+/// Keeps a message that this server delivers itself, as the trigger that captures messages is told. Nobody waits for the disk:
+/// what a crash of PostgreSQL takes is the last moment before it.
+const KEEP: &str = "
+with told as materialized (
+    select set_config('goforward.delivered', 'on', true), set_config('synchronous_commit', 'off', true)
+)
+insert into realtime.messages (id, topic, event, payload, binary_payload, private, extension)
+select $1, $2, $3, cast($4 as text)::jsonb, $5, $6, 'broadcast' from told";
+
+/// Keeps a broadcast of a client for those who join later.
+pub(in crate::realtime) async fn keep(
+    pool: &PgPool,
+    (id, topic): (Uuid, &Topic),
+    broadcast: &UserBroadcast,
+) -> Result<(), sqlx::Error> {
+    let (json, bytes) = match broadcast.content() {
+        Content::Json(text) => (Some(text.as_str()), None),
+        Content::Bytes(bytes) => (None, Some(&**bytes)),
+    };
+    let query = sqlx::query(KEEP).bind(id).bind(topic.name()).bind(broadcast.event()).bind(json).bind(bytes);
+    query.bind(topic.is_private()).execute(pool).await.map(drop)
 }
