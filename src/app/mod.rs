@@ -17,6 +17,7 @@ mod policy_lint;
 mod probe;
 mod reach;
 mod realtime;
+mod realtime_commands;
 mod rest;
 mod secrets;
 mod security;

@@ -93,7 +93,8 @@ macro_rules! columns {
     };
 }
 
-const LIST: &str = concat!("select ", columns!(), " from goforward.channels order by pattern, id limit $1");
+const LIST: &str =
+    concat!("select ", columns!(), " from goforward.channels order by pattern collate \"C\", id limit $1");
 const ONE: &str = concat!("select ", columns!(), " from goforward.channels where id = $1");
 const LOCK_ONE: &str = concat!("select ", columns!(), " from goforward.channels where id = $1 for update");
 /// Nobody else adds any until the transaction ends.

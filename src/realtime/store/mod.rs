@@ -2,6 +2,7 @@
 //! tables' owner.
 
 pub mod capture;
+pub mod commands;
 pub mod definitions;
 pub(super) mod messages;
 pub mod outbox;

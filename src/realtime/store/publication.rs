@@ -115,7 +115,7 @@ from published
 join pg_class as class on class.oid = published.id
 join pg_namespace as space on space.oid = class.relnamespace
 where space.nspname <> all ($2) and space.nspname !~ '^pg_'
-order by 1, 2
+order by space.nspname, class.relname
 limit 10000";
 
 /// Schemas of ours and of the system: what happens there is nobody's to follow.

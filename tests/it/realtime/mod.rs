@@ -3,11 +3,13 @@
 mod broadcast;
 mod catching_up;
 mod changes;
+mod definitions;
 mod joining;
 mod outbox;
 mod predicates;
 mod presence;
 mod private_topics;
+mod publishing;
 mod wire;
 
 use crate::harness::{Options, TestApp};
