@@ -424,7 +424,7 @@ async fn the_command_line_manages_definitions_without_a_server() {
     let (code, _, errors) = channels(&["set", "hall", "--max-members", "0"]);
     assert!(code == 1 && errors.contains("max_members"), "{errors}");
     let records =
-        "select string_agg(concat_ws(' ', verb, key ->> 'pattern', database_role, proved), ', ' order by id), '')
+        "select coalesce(string_agg(concat_ws(' ', verb, key ->> 'pattern', database_role, proved), ', ' order by id), '')
                    from goforward.audit_log where verb like 'realtime.%'";
     let records = app.database.value(records).await;
     assert!(records.starts_with("realtime.definition.put room:* "), "{records}");
