@@ -141,9 +141,12 @@ impl Socket {
 
     async fn hearing(&self, who: &Credentials, topic: &Topic) -> Result<Hearing, JoinError> {
         let hearing = self.state.access.may_hear(&who.caller, topic).await;
-        hearing.map_err(|error| match error.is_outage() {
-            true => JoinError::Database,
-            false => JoinError::Unauthorized(topic.name().to_owned()),
+        hearing.map_err(|error| {
+            if error.is_outage() {
+                JoinError::Database
+            } else {
+                JoinError::Unauthorized(topic.name().to_owned())
+            }
         })
     }
 

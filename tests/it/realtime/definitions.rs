@@ -66,7 +66,7 @@ async fn of_the_patterns_that_fit_the_longest_counts() {
     let mut socket = app.socket(&key).await;
     let reason = "PrivateOnly: This channel can only be joined as a private one";
     for (topic, expected) in [("room", reason), ("open:room", ""), ("open:", ""), ("open:not this", reason)] {
-        let reply = socket.try_join(&format!("realtime:{topic}"), json!({})).await;
+        let reply = socket.try_join(&format!("realtime:{topic}"), json!({"config": {}})).await;
         assert_eq!((reply.is_ok(), reply.reason()), (expected.is_empty(), expected), "{topic}");
         let sent =
             app.service().post(&format!("/realtime/v1/api/broadcast/{topic}/events/e"), json!({})).await;
@@ -80,13 +80,13 @@ async fn only_the_roles_of_a_definition_join_and_send() {
     let keys = app.server.keys();
     define(&app, json!({"pattern": "team:*", "roles": ["authenticated"]})).await;
     let mut socket = app.socket(&keys.anon_key).await;
-    let refused = socket.try_join("realtime:team:a", json!({})).await;
+    let refused = socket.try_join("realtime:team:a", json!({"config": {}})).await;
     let reason = "Unauthorized: You do not have permissions to read from this Channel topic: team:a";
     assert_eq!(refused.reason(), reason);
     assert!(socket.try_join("realtime:team:a", private(&app, json!({}))).await.is_ok());
     // Whoever may change the definition passes it.
     let mut server = app.socket(&keys.service_role_key).await;
-    assert!(server.try_join("realtime:team:a", json!({})).await.is_ok());
+    assert!(server.try_join("realtime:team:a", json!({"config": {}})).await.is_ok());
 
     let (one, batch) = ("/realtime/v1/api/broadcast/team:a/events/e", "/realtime/v1/api/broadcast");
     let messages = json!({"messages": [{"topic": "team:a", "event": "e", "payload": {}}]});
@@ -107,16 +107,19 @@ async fn a_channel_has_no_more_members_than_its_definition_says() {
     let _first = joined(&app, &key, "realtime:duo:a").await;
     let mut second = joined(&app, &key, "realtime:duo:a").await;
     let mut third = app.socket(&key).await;
-    let refused = third.try_join("realtime:duo:a", json!({})).await;
+    let refused = third.try_join("realtime:duo:a", json!({"config": {}})).await;
     assert_eq!(
         refused.reason(),
         "ChannelMembersLimitReached: The channel has as many members as it may have"
     );
-    assert!(third.try_join("realtime:duo:b", json!({})).await.is_ok(), "another channel has room of its own");
+    assert!(
+        third.try_join("realtime:duo:b", json!({"config": {}})).await.is_ok(),
+        "another channel has room of its own"
+    );
     // Joining again takes no second place.
-    assert!(second.try_join("realtime:duo:a", json!({})).await.is_ok());
+    assert!(second.try_join("realtime:duo:a", json!({"config": {}})).await.is_ok());
     assert!(second.ask("realtime:duo:a", "phx_leave", json!({})).await.is_ok());
-    assert!(third.try_join("realtime:duo:a", json!({})).await.is_ok());
+    assert!(third.try_join("realtime:duo:a", json!({"config": {}})).await.is_ok());
 }
 
 #[tokio::test]
@@ -286,7 +289,7 @@ async fn a_change_reaches_other_servers_and_comes_by_sql_too() {
     })
     .await;
     assert_eq!(
-        socket.try_join("realtime:hall", json!({})).await.reason().split(':').next(),
+        socket.try_join("realtime:hall", json!({"config": {}})).await.reason().split(':').next(),
         Some("PrivateOnly")
     );
 }
@@ -304,8 +307,8 @@ async fn a_definition_that_cannot_be_read_changes_nothing() {
     app.service().get(DEFINITIONS).await.expect_error(400, "invalid_definition");
     crate::harness::eventually("it is said", async || app.server.log().contains("cannot be read")).await;
     let mut socket = app.socket(&key).await;
-    assert!(!socket.try_join("realtime:room", json!({})).await.is_ok(), "what was known stays");
-    assert!(socket.try_join("realtime:others", json!({})).await.is_ok());
+    assert!(!socket.try_join("realtime:room", json!({"config": {}})).await.is_ok(), "what was known stays");
+    assert!(socket.try_join("realtime:others", json!({"config": {}})).await.is_ok());
 }
 
 #[tokio::test]
