@@ -53,9 +53,14 @@ impl ManagementError {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Credentials(CredentialsError::Missing) => "no_authorization",
-            Self::Credentials(CredentialsError::Unavailable(_)) => "database_unavailable",
             Self::Credentials(CredentialsError::Scope) => "insufficient_scope",
-            Self::Credentials(_) => "bad_jwt",
+            Self::Credentials(
+                CredentialsError::Expired(_)
+                | CredentialsError::ClaimsMissing
+                | CredentialsError::Malformed
+                | CredentialsError::Signature
+                | CredentialsError::Session(_),
+            ) => "bad_jwt",
             Self::NotAllowed => "not_allowed",
             Self::BadBody(_) | Self::Body(_) => "invalid_body",
             Self::Definition(StoreError::Invalid(_)) => "invalid_definition",
@@ -70,9 +75,9 @@ impl ManagementError {
             Self::Publication(PublicationError::NotOwner(_)) => "not_owner",
             Self::Publication(PublicationError::Busy(_)) => "table_busy",
             Self::Publication(PublicationError::NotPrepared) => "not_prepared",
-            Self::Definition(StoreError::Database(_)) | Self::Publication(PublicationError::Database(_)) => {
-                "database_unavailable"
-            }
+            Self::Credentials(CredentialsError::Unavailable(_))
+            | Self::Definition(StoreError::Database(_))
+            | Self::Publication(PublicationError::Database(_)) => "database_unavailable",
         }
     }
 
@@ -82,21 +87,29 @@ impl ManagementError {
     }
 
     fn status(&self) -> StatusCode {
-        match self.code() {
-            "no_authorization" | "bad_jwt" => StatusCode::UNAUTHORIZED,
-            "insufficient_scope" | "not_allowed" => StatusCode::FORBIDDEN,
-            "no_such_definition" | "no_such_table" | "table_not_published" => StatusCode::NOT_FOUND,
-            "table_unsuitable" => StatusCode::UNPROCESSABLE_ENTITY,
-            "definition_exists"
-            | "too_many_definitions"
-            | "published_otherwise"
-            | "not_owner"
-            | "not_prepared" => StatusCode::CONFLICT,
-            "table_busy" | "database_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-            _ => match self {
-                Self::Body(error) => error.status(),
-                _ => StatusCode::BAD_REQUEST,
-            },
+        match self {
+            Self::Credentials(CredentialsError::Scope) | Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::Definition(StoreError::Absent)
+            | Self::Publication(PublicationError::NoSuchTable(_) | PublicationError::NotPublished(_)) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Definition(StoreError::Taken(_) | StoreError::TooMany)
+            | Self::Publication(
+                PublicationError::Wholesale { .. }
+                | PublicationError::NotOwner(_)
+                | PublicationError::NotPrepared,
+            ) => StatusCode::CONFLICT,
+            Self::Publication(PublicationError::Unsuitable { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Credentials(CredentialsError::Unavailable(_))
+            | Self::Definition(StoreError::Database(_))
+            | Self::Publication(PublicationError::Busy(_) | PublicationError::Database(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Credentials(_) => StatusCode::UNAUTHORIZED,
+            Self::Body(error) => error.status(),
+            Self::BadBody(_) | Self::BadTable | Self::Definition(StoreError::Invalid(_)) => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 

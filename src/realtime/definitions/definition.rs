@@ -98,7 +98,7 @@ impl TryFrom<Sent> for Definition {
         Ok(Self {
             pattern: Pattern::parse(&sent.pattern)?,
             private_only: sent.private_only,
-            roles: sent.roles.map(roles).transpose()?,
+            roles: sent.roles.as_deref().map(roles).transpose()?,
             max_members: sent.max_members,
             max_payload_bytes: sent.max_payload_bytes,
             messages_per_second: sent.messages_per_second,
@@ -107,7 +107,7 @@ impl TryFrom<Sent> for Definition {
     }
 }
 
-fn roles(names: Vec<String>) -> Result<BTreeSet<Arc<str>>, DefinitionError> {
+fn roles(names: &[String]) -> Result<BTreeSet<Arc<str>>, DefinitionError> {
     let is_name = |name: &String| (1..=LONGEST_ROLE).contains(&name.len()) && !name.contains('\0');
     let roles: BTreeSet<Arc<str>> = names.iter().map(|name| Arc::from(name.as_str())).collect();
     let are_roles = (1..=MOST_ROLES).contains(&roles.len()) && names.iter().all(is_name);

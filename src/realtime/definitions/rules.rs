@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::definition::Definition;
+use super::definition::{Count, Definition};
 use super::pattern::Pattern;
 use crate::kernel::config::RealtimeConfig;
 use crate::realtime::request::Topic;
@@ -62,7 +62,7 @@ impl ChannelRules {
             roles: definition.roles.clone(),
             max_members: definition.max_members.map(|count| count.get() as usize),
             max_payload: self.max_payload.min(largest.unwrap_or(usize::MAX)),
-            messages_per_second: rate.map_or(self.messages_per_second, |count| count.get()),
+            messages_per_second: rate.map_or(self.messages_per_second, Count::get),
             counted_by: rate.map(|_| Arc::from(definition.pattern.as_str())),
             keeps: definition.replay,
         }
