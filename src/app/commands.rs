@@ -11,13 +11,14 @@ use crate::app::key_rotation;
 use crate::app::policy_commands::{carry_out, owner_of};
 use crate::app::probe;
 use crate::app::reach;
+use crate::app::realtime_commands;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::auth::system_admins_without_factor;
 use crate::cli::{
-    ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, ServeOptions, Severity,
-    StartReport,
+    ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, RealtimeTask, ServeOptions,
+    Severity, StartReport,
 };
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
@@ -96,6 +97,10 @@ impl Actions for Commands {
 
     async fn policy(&self, loaded: Loaded, task: PolicyTask) -> Result<PolicyReport, ActionError> {
         carry_out(loaded, task).await
+    }
+
+    async fn realtime(&self, loaded: Loaded, task: RealtimeTask) -> Result<String, ActionError> {
+        realtime_commands::carry_out(&loaded, task).await
     }
 }
 

@@ -18,6 +18,7 @@ mod policy_lint;
 mod probe;
 mod reach;
 mod realtime;
+mod realtime_commands;
 mod rest;
 mod secrets;
 mod security;
@@ -180,7 +181,7 @@ impl Goforward {
             public_url: &place.link_base(&merged.config),
             identity: Arc::clone(&identity),
             limiter: Arc::clone(&limiter),
-            audit: audit_log,
+            audit: Arc::clone(&audit_log),
             bus: Arc::clone(&shared.bus),
             clock: &self.clock,
             random: &self.random,
@@ -201,6 +202,7 @@ impl Goforward {
                 held_keys: auth.as_ref().map(Auth::held_keys),
                 sessions: auth.as_ref().and_then(|auth| auth.sessions.clone()),
                 shared: &shared,
+                audit: audit_log,
                 clock: &self.clock,
                 random: &self.random,
                 tasks: (&stop.tracker, &stop.services),

@@ -14,6 +14,7 @@ use crate::app::edge::{self, SERVICE_ROLE};
 use crate::app::error::AppError;
 use crate::catalog::reload::CatalogHandle;
 use crate::gateway::{Authentication, Mount, ServiceLimits};
+use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
@@ -50,6 +51,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) held_keys: Option<Arc<dyn HeldKeys>>,
     pub(super) sessions: Option<Arc<dyn Sessions>>,
     pub(super) shared: &'a SharedParts,
+    pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: &'a Clock,
     pub(super) random: &'a Random,
     /// Who owns the sockets' tasks, and what ends them: before the services, while the database is there.
@@ -87,6 +89,8 @@ impl Realtime {
             held_keys: around.held_keys.unwrap_or_else(|| Arc::new(NoHeldKeys)),
             sessions: around.sessions.unwrap_or_else(|| Arc::new(Stateless)),
             authority: Arc::new(ServersOnly { service_role: Arc::from(SERVICE_ROLE) }),
+            audit: around.audit,
+            owner: around.database.owner.clone(),
             limiter: Arc::clone(&around.shared.limiter),
             catalog: around.catalog,
             policies: around.policies,
@@ -98,6 +102,7 @@ impl Realtime {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
+        state.prepare().await;
         Ok(Some(Self { state }))
     }
 

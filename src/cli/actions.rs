@@ -36,6 +36,46 @@ pub trait Actions {
         loaded: Loaded,
         task: PolicyTask,
     ) -> impl Future<Output = Result<PolicyReport, ActionError>>;
+
+    /// Lists or changes definitions of channels, or the tables whose changes are followed; needs no running server. Gives the
+    /// text to print.
+    fn realtime(
+        &self,
+        loaded: Loaded,
+        task: RealtimeTask,
+    ) -> impl Future<Output = Result<String, ActionError>>;
+}
+
+/// What to do with channels and the tables that are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RealtimeTask {
+    /// List the definitions of channels.
+    ListDefinitions {
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
+    /// Store a definition, as `POST /realtime/v1/api/definitions` takes it, in place of the one of its pattern.
+    Define(serde_json::Map<String, serde_json::Value>),
+    /// Remove the definition of a pattern.
+    RemoveDefinition {
+        /// The pattern.
+        pattern: String,
+    },
+    /// List the tables whose changes are followed.
+    ListTables {
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
+    /// Have the changes of a table followed.
+    Publish {
+        /// The table, as schema and name with a dot between.
+        table: String,
+    },
+    /// Have them followed no more.
+    Withdraw {
+        /// The table, as schema and name with a dot between.
+        table: String,
+    },
 }
 
 /// What to do with the rules of tables.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::actions::Service;
 use super::policy::PolicyCommand;
+use super::realtime::{ChannelsCommand, RealtimeCommand};
 
 /// How to begin, below the list of commands.
 const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
@@ -61,6 +62,16 @@ pub(super) enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// List and change what holds for channels of realtime, by their names
+    Channels {
+        #[command(subcommand)]
+        command: ChannelsCommand,
+    },
+    /// List and change the tables whose changes are followed
+    Realtime {
+        #[command(subcommand)]
+        command: RealtimeCommand,
     },
     /// Print the version
     Version,

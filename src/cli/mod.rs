@@ -5,6 +5,7 @@ mod actions;
 mod arguments;
 mod output;
 mod policy;
+mod realtime;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
     ActionError, Actions, Finding, KeyRotation, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles,
-    PolicyReport, PolicyTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
+    PolicyReport, PolicyTask, RealtimeTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, KeysCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
@@ -122,8 +123,24 @@ fn carry_out(
             }
             Ok(u8::from(report.differs || !report.failures.is_empty()))
         }
+        Command::Channels { command } => {
+            about_realtime(actions, command.into_parts(), variables, (out, errors))
+        }
+        Command::Realtime { command } => {
+            about_realtime(actions, command.into_parts(), variables, (out, errors))
+        }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }
+}
+
+fn about_realtime(
+    actions: &impl Actions,
+    (config, task): (ConfigArguments, RealtimeTask),
+    variables: Vec<(String, String)>,
+    (out, errors): (&mut dyn Write, &mut dyn Write),
+) -> Result<u8, ActionError> {
+    let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+    print(out, &runtime()?.block_on(actions.realtime(loaded, task))?)
 }
 
 /// What the configuration is read for.

@@ -54,6 +54,10 @@ impl Actions for Fixed {
         };
         Ok(PolicyReport { text: String::new(), entries: vec![entry], failures, differs })
     }
+
+    async fn realtime(&self, _: Loaded, task: RealtimeTask) -> Result<String, ActionError> {
+        Ok(format!("{task:?}\n"))
+    }
 }
 
 /// Exit code, standard output, standard error.
@@ -288,4 +292,22 @@ fn policy_tasks_reach_the_actions_and_decide_the_exit_code() {
     ] {
         assert_eq!(call(wrong, &[]).0, 2, "{wrong:?}");
     }
+}
+
+#[test]
+fn what_holds_for_channels_is_said_as_the_api_takes_it() {
+    let fields = r#""pattern": String("a"), "private_only": Bool(false), "roles": Array [String("b"), String("c")], "max_members": Null, "max_payload_bytes": Null, "messages_per_second": Null, "replay": Bool(true)"#;
+    let (code, out, errors) = call(&["channels", "set", "a", "--role", "b", "--role", "c", "--replay"], &[]);
+    assert_eq!((code, out, errors), (0, format!("Define({{{fields}}})\n"), String::new()));
+    for (arguments, task) in [
+        (&["channels", "list", "--json"][..], "ListDefinitions { json: true }"),
+        (&["channels", "remove", "a"], "RemoveDefinition { pattern: \"a\" }"),
+        (&["realtime", "tables"], "ListTables { json: false }"),
+        (&["realtime", "publish", "public.a"], "Publish { table: \"public.a\" }"),
+        (&["realtime", "withdraw", "public.a"], "Withdraw { table: \"public.a\" }"),
+    ] {
+        assert_eq!(call(arguments, &[]), (0, format!("{task}\n"), String::new()), "{arguments:?}");
+    }
+    assert_eq!(call(&["channels", "set"], &[]).0, 2);
+    assert_eq!(call(&["channels", "set", "a", "--max-members", "-1"], &[]).0, 2);
 }

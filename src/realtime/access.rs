@@ -1,28 +1,28 @@
-//! Who may hear and say what on a private topic: PostgreSQL decides, by the policies of `realtime.messages` (contract
-//! section 7).
+//! Who may hear and say what on a topic. On a public one everybody may do everything; on a private one PostgreSQL decides, by
+//! the policies of `realtime.messages` (contract section 7).
 //!
 //! The policies that apply to the caller's role are put over rows that are only thought of, so nothing is written and one
 //! round trip is enough. They run as any statement of the caller does: under its role and claims, read-only, with a limit of
 //! time. What fails is refused.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::json;
 use sqlx::PgPool;
 
 use super::caller_query::{CallerQueries, is_outage, said};
-use super::channel::Topic;
 use super::hub::Rights;
+use super::remembered::Remembered;
+use super::request::Topic;
 use super::store::row_policies::{self, Deed, RowPolicies};
 use crate::kernel::db::wire::DbError;
 use crate::kernel::identity::Caller;
 
-/// How long policies are remembered: what is changed holds within a second.
-const REMEMBERED: Duration = Duration::from_millis(900);
-/// Roles that are remembered.
+/// Roles whose policies are remembered.
 const MOST_ROLES: usize = 1000;
+/// Answers about topics that are remembered.
+const MOST_ANSWERS: usize = 10_000;
 /// The longest that policies may take to decide.
 const TIME_LIMIT: &str = "3s";
 
@@ -30,9 +30,12 @@ const TIME_LIMIT: &str = "3s";
 const BROADCAST: &str = "broadcast";
 const PRESENCE: &str = "presence";
 
-/// Why it could not be decided: nobody may do anything then.
+/// Why nobody may do anything.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AccessError {
+    /// By the policies.
+    #[error("the policies of realtime.messages let nothing be heard")]
+    Refused,
     /// The policies could not be read.
     #[error("the policies of realtime.messages cannot be read: {0}")]
     Policies(#[from] sqlx::Error),
@@ -45,51 +48,130 @@ impl AccessError {
     /// Whether the database is the reason, rather than a policy.
     pub(super) fn is_outage(&self) -> bool {
         match self {
+            Self::Refused => false,
             Self::Policies(_) => true,
             Self::Undecided(error) => is_outage(error),
         }
     }
+
+    /// What fails is logged: nobody else is told why.
+    fn logged(self) -> Self {
+        tracing::warn!(kind = "app", "a private topic is closed: {self}");
+        self
+    }
 }
 
-/// The policies of a role, and when they were asked for.
-type Remembered = (Instant, Arc<RowPolicies>);
+/// What a channel may hear, which is something.
+#[derive(Clone, Debug)]
+pub(super) struct Hearing {
+    /// What it is.
+    pub(super) rights: Rights,
+    /// The policies that say so; none on public topics.
+    by: Option<Arc<RowPolicies>>,
+}
 
-/// Decides about private topics.
+/// All that an answer depends on, but for what policies read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Question {
+    policies: Arc<RowPolicies>,
+    deed: Deed,
+    role: Arc<str>,
+    claims: Bytes,
+    topic: Topic,
+}
+
+/// Decides about topics.
 pub(super) struct TopicAccess {
     pool: PgPool,
     queries: CallerQueries,
-    remembered: Mutex<HashMap<Arc<str>, Remembered>>,
+    policies: Remembered<Arc<str>, Arc<RowPolicies>>,
+    answers: Remembered<Question, Rights>,
 }
 
 impl TopicAccess {
     /// Decides by the policies that `pool` reads.
     pub(super) fn new(pool: PgPool, queries: CallerQueries) -> Self {
-        Self { pool, queries, remembered: Mutex::default() }
+        let (policies, answers) = (Remembered::new(MOST_ROLES), Remembered::new(MOST_ANSWERS));
+        Self { pool, queries, policies, answers }
     }
 
-    /// What the caller may hear on a private topic, and the policies that say so.
-    pub(super) async fn may_hear(
+    /// What somebody who comes to a topic may hear. What it was just given it has.
+    pub(super) async fn may_hear(&self, caller: &Caller, topic: &Topic) -> Result<Hearing, AccessError> {
+        self.hearing(caller, topic, async |policies| {
+            self.ask(&policies, caller, topic, Deed::Select).await.map_err(AccessError::from)
+        })
+        .await
+    }
+
+    /// What somebody who is on a topic may hear, if that may be other than it was.
+    pub(super) async fn may_hear_now(
         &self,
         caller: &Caller,
         topic: &Topic,
-    ) -> Result<(Rights, Arc<RowPolicies>), AccessError> {
-        let policies = self.policies(&caller.role).await?;
-        Ok((self.rights(&policies, caller, topic, Deed::Select).await?, policies))
+        before: &Hearing,
+    ) -> Result<Option<Hearing>, AccessError> {
+        let Some(by) = &before.by else { return Ok(None) };
+        // Those that cannot be read are asked for again in a second.
+        let Ok(policies) = self.policies(&caller.role).await else { return Ok(None) };
+        if policies == *by && !policies.read_tables() {
+            return Ok(None);
+        }
+        let shared = async |policies| self.shared(policies, caller, topic, Deed::Select).await;
+        self.hearing(caller, topic, shared).await.map(Some)
     }
 
-    /// What the caller may say on a private topic.
+    /// What somebody may say.
     pub(super) async fn may_say(&self, caller: &Caller, topic: &Topic) -> Result<Rights, AccessError> {
-        let policies = self.policies(&caller.role).await?;
-        self.rights(&policies, caller, topic, Deed::Insert).await
+        if !topic.is_private() {
+            return Ok(Rights::ALL);
+        }
+        let said = async {
+            let policies = self.policies(&caller.role).await?;
+            self.shared(policies, caller, topic, Deed::Insert).await
+        };
+        said.await.map_err(AccessError::logged)
     }
 
-    async fn rights(
+    async fn hearing(
+        &self,
+        caller: &Caller,
+        topic: &Topic,
+        ask: impl AsyncFnOnce(Arc<RowPolicies>) -> Result<Rights, AccessError>,
+    ) -> Result<Hearing, AccessError> {
+        if !topic.is_private() {
+            return Ok(Hearing { rights: Rights::ALL, by: None });
+        }
+        let heard = async {
+            let policies = self.policies(&caller.role).await?;
+            Ok((ask(Arc::clone(&policies)).await?, policies))
+        };
+        match heard.await.map_err(AccessError::logged)? {
+            (Rights { broadcast: false, presence: false }, _) => Err(AccessError::Refused),
+            (rights, policies) => Ok(Hearing { rights, by: Some(policies) }),
+        }
+    }
+
+    /// The answer that others who are the same to policies got a moment ago, or get now.
+    async fn shared(
+        &self,
+        policies: Arc<RowPolicies>,
+        caller: &Caller,
+        topic: &Topic,
+        deed: Deed,
+    ) -> Result<Rights, AccessError> {
+        let (role, claims) = (Arc::clone(&caller.role), caller.claims_json.clone());
+        let question = Question { policies, deed, role, claims, topic: topic.clone() };
+        let ask = || self.ask(&question.policies, caller, topic, deed);
+        Ok(self.answers.get(&question, ask).await?)
+    }
+
+    async fn ask(
         &self,
         policies: &RowPolicies,
         caller: &Caller,
         topic: &Topic,
         deed: Deed,
-    ) -> Result<Rights, AccessError> {
+    ) -> Result<Rights, DbError> {
         let row = |extension| json!({"topic": topic.name(), "extension": extension, "private": true});
         let rows = json!([row(BROADCAST), row(PRESENCE)]).to_string();
         let sql = policies.visible_extensions(deed, &rows);
@@ -100,19 +182,8 @@ impl TopicAccess {
     }
 
     /// The policies that apply to a role, as of less than a second ago.
-    pub(super) async fn policies(&self, role: &Arc<str>) -> Result<Arc<RowPolicies>, AccessError> {
-        if let Some((at, known)) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(role)
-            && at.elapsed() < REMEMBERED
-        {
-            return Ok(Arc::clone(known));
-        }
-        let asked_at = Instant::now();
-        let policies = Arc::new(row_policies::of_messages(&self.pool, role).await?);
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= MOST_ROLES {
-            remembered.clear();
-        }
-        remembered.insert(Arc::clone(role), (asked_at, Arc::clone(&policies)));
-        Ok(policies)
+    async fn policies(&self, role: &Arc<str>) -> Result<Arc<RowPolicies>, sqlx::Error> {
+        let read = || async { row_policies::of_messages(&self.pool, role).await.map(Arc::new) };
+        self.policies.get(role, read).await
     }
 }

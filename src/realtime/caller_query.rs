@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 
-use super::channel::Topic;
+use super::request::Topic;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::wire::{Access, DbError, Group, Query};
 use crate::kernel::identity::Caller;

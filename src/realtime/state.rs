@@ -12,15 +12,19 @@ use tokio_util::task::TaskTracker;
 use super::access::TopicAccess;
 use super::caller_query::CallerQueries;
 use super::changes::{Changes, ChangesParts};
+use super::definitions::{ChannelRules, DefinitionBook, Forbidden};
 use super::hub::{Hub, PresenceLimits};
 use super::nodes::{Announcer, Follower};
 use super::presence::Amount;
+use super::request::Topic;
 use crate::catalog::reload::CatalogHandle;
+use crate::kernel::audit::AuditLog;
 use crate::kernel::bus::Bus;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::RealtimeConfig;
 use crate::kernel::db::lanes::Lanes;
-use crate::kernel::identity::{Authority, HeldKeys, Identity, Sessions};
+use crate::kernel::db::login::Login;
+use crate::kernel::identity::{Authority, Caller, Capability, HeldKeys, Identity, Sessions};
 use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
 use crate::policy::access::AccessSettings;
@@ -42,8 +46,12 @@ pub struct Parts {
     pub held_keys: Arc<dyn HeldKeys>,
     /// Tells whether the session behind a token goes on.
     pub sessions: Arc<dyn Sessions>,
-    /// Tells who may look at what others do.
+    /// Tells who may see and change what holds for others.
     pub authority: Arc<dyn Authority>,
+    /// Where it is put on record who did what.
+    pub audit: Arc<dyn AuditLog>,
+    /// How the owner of the database connects, where it is ours to prepare.
+    pub owner: Option<Login>,
     /// Counts what is limited.
     pub limiter: Arc<dyn Limiter>,
     /// The schema of the database.
@@ -76,11 +84,14 @@ pub struct Shared {
     pub(super) hub: Arc<Hub>,
     pub(super) changes: Changes,
     pub(super) access: TopicAccess,
+    pub(super) definitions: Arc<DefinitionBook>,
     pub(super) pool: PgPool,
     pub(super) identity: Arc<Identity>,
     pub(super) held_keys: Arc<dyn HeldKeys>,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) authority: Arc<dyn Authority>,
+    pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) owner: Option<Login>,
     pub(super) limiter: Arc<dyn Limiter>,
     pub(super) clock: Clock,
     pub(super) random: Random,
@@ -129,7 +140,10 @@ impl RealtimeState {
             largest_message: parts.config.max_payload.as_usize(),
             tells_leaving: parts.config.tells_leaving,
         };
+        let definitions = Arc::new(DefinitionBook::new(parts.pool.clone(), &parts.config));
+        parts.tracker.spawn(Arc::clone(&definitions).follow(parts.stop.clone()));
         Self(Arc::new(Shared {
+            definitions,
             changes: Changes::start(changes, (&parts.tracker, parts.stop.clone())),
             access: TopicAccess::new(parts.pool.clone(), queries),
             hub,
@@ -139,6 +153,8 @@ impl RealtimeState {
             held_keys: parts.held_keys,
             sessions: parts.sessions,
             authority: parts.authority,
+            audit: parts.audit,
+            owner: parts.owner,
             limiter: parts.limiter,
             clock: parts.clock,
             random: parts.random,
@@ -146,6 +162,26 @@ impl RealtimeState {
             stop: parts.stop,
             sockets: AtomicUsize::new(0),
         }))
+    }
+
+    /// Reads what is to be known before the first join. Where that fails it is tried again, and nobody joins before.
+    pub async fn prepare(&self) {
+        if let Err(error) = self.definitions.read().await {
+            tracing::warn!(
+                "definitions of channels cannot be read yet; nobody joins until they can: {error}"
+            );
+        }
+    }
+
+    /// Whether a caller may join a topic and send to it, as far as definitions and the configuration say.
+    pub(super) fn admit(
+        &self,
+        rules: &ChannelRules,
+        caller: &Caller,
+        topic: &Topic,
+    ) -> Result<(), Forbidden> {
+        let is_operator = self.authority.allows(caller, Capability::ManageRealtime);
+        rules.admit(topic, (&caller.role, is_operator))
     }
 
     /// How many sockets are open.

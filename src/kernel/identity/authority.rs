@@ -11,6 +11,8 @@ pub enum Capability {
     ManageRowFilters,
     /// Seeing which topics there are and how many are on each.
     InspectRealtime,
+    /// Saying what holds for channels, and which tables are followed.
+    ManageRealtime,
 }
 
 /// Who may do what to goforward itself.

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt, stream};
-use serde_json::json;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::known::{Known, KnownTable, Sight};
 use super::payload;
@@ -23,15 +22,15 @@ use crate::catalog::reload::CatalogHandle;
 use crate::kernel::clock::Clock;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
-use crate::realtime::channel::Topic;
 use crate::realtime::hub::{Hub, Outbox};
 use crate::realtime::metrics;
-use crate::realtime::protocol::{self, UserBroadcast};
+use crate::realtime::pauses::Pauses;
+use crate::realtime::protocol;
+use crate::realtime::request::Topic;
+use crate::realtime::store::messages::StoredMessage;
 
 /// Groups that are asked about at a time.
 const AT_ONCE: usize = 16;
-/// Pauses while the database cannot be asked.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// What delivering needs.
 pub(super) struct Delivery {
@@ -195,11 +194,11 @@ impl Delivery {
 
     /// Asks for a table until there is an answer.
     async fn table(&self, oid: u32) -> Option<Arc<KnownTable>> {
-        let mut pause = PAUSES.0;
+        let mut pauses = Pauses::default();
         loop {
             match self.known.table(oid).await {
                 Ok(table) => return table,
-                Err(error) => wait(&mut pause, &error).await,
+                Err(error) => wait(&mut pauses, &error).await,
             }
         }
     }
@@ -212,11 +211,11 @@ impl Delivery {
     ) -> HashMap<Arc<str>, Arc<Sight>> {
         let mut sights = HashMap::with_capacity(roles.len());
         for role in roles {
-            let mut pause = PAUSES.0;
+            let mut pauses = Pauses::default();
             let sight = loop {
                 match self.known.sight(oid, table, &role).await {
                     Ok(sight) => break sight,
-                    Err(error) => wait(&mut pause, &error).await,
+                    Err(error) => wait(&mut pauses, &error).await,
                 }
             };
             sights.insert(role, sight);
@@ -270,15 +269,16 @@ impl Delivery {
 
     /// A row of `realtime.messages`: a broadcast of the database.
     fn send_message(&self, change: &Change) {
-        let Some(message) = change.new.as_deref().and_then(StoredRow::read) else { return };
+        let Some(message) = change.new.as_deref().and_then(|row| StoredMessage::read(row.get())) else {
+            return;
+        };
         let Ok(topic) = Topic::named(&message.topic, message.private) else { return };
-        let id = message.id.clone();
-        if let Some(broadcast) = message.into_broadcast() {
+        if let Some(broadcast) = message.into_broadcast(false) {
             if broadcast.size() > self.largest_message {
                 metrics::refused("payload");
                 return;
             }
-            self.hub.deliver(&topic, broadcast, Some(&id));
+            self.hub.deliver(&topic, broadcast);
         }
     }
 
@@ -286,7 +286,7 @@ impl Delivery {
     pub(super) fn resync_all(&self) {
         let cursor = self.registry.position().and_then(|position| position.cursor().text());
         for subscriber in self.registry.everybody() {
-            subscriber.resync(&json!({"reason": "lost"}), cursor.as_deref());
+            subscriber.resync(&[("reason", json!("lost"))], cursor.as_deref());
         }
         metrics::resync();
     }
@@ -302,10 +302,9 @@ type Looking<'a> = Pin<
 >;
 
 /// Sits out a failure of the database.
-async fn wait(pause: &mut Duration, error: &sqlx::Error) {
+async fn wait(pauses: &mut Pauses, error: &sqlx::Error) {
     tracing::warn!(kind = "app", "changes wait, as captured tables cannot be looked at: {error}");
-    tokio::time::sleep(*pause).await;
-    *pause = (*pause * 2).min(PAUSES.1);
+    pauses.sit_out().await;
 }
 
 fn placed(batch: &Batch) -> Vec<Placed<'_>> {
@@ -368,9 +367,9 @@ fn messages(
     let Outcome { view, seen, .. } = outcome;
     let cursor = batch.cursor(placed.transaction, placed.change).text().unwrap_or_default();
     let Seen::Row(seen) = seen else {
-        let about = json!({
-            "reason": "truncate", "schema": &*view.table.table.name.schema, "table": &*view.table.table.name.name,
-        });
+        let name = &view.table.table.name;
+        let about =
+            [("reason", json!("truncate")), ("schema", json!(name.schema)), ("table", json!(name.name))];
         let is_wanted = subscriber.wanted.iter().any(|wanted| wanted.is_about(&view.table.table.name));
         return is_wanted.then(|| subscriber.resync_frame(&about, Some(&cursor))).into_iter().collect();
     };
@@ -396,56 +395,15 @@ fn messages(
 }
 
 impl Subscriber {
-    /// The event `system` that says that changes are not known one by one.
-    pub(super) fn resync_frame(&self, about: &serde_json::Value, cursor: Option<&str>) -> protocol::Frame {
-        let mut payload = json!({
-            "extension": "postgres_changes", "status": "ok", "message": "resync",
-            "channel": self.topic.strip_prefix("realtime:").unwrap_or_default(), "cursor": cursor,
-        });
-        if let (Some(payload), Some(about)) = (payload.as_object_mut(), about.as_object()) {
-            payload.extend(about.clone());
-        }
-        protocol::push(self.seat.version(), &self.topic, None, "system", &payload.to_string())
+    /// The event `system` that says that changes are not known one by one, and why.
+    pub(super) fn resync_frame(&self, about: &[(&str, Value)], cursor: Option<&str>) -> protocol::Frame {
+        let more = [&[("cursor", json!(cursor))], about].concat();
+        let (to, about) = ((&*self.topic, None), ("postgres_changes", protocol::Status::Ok));
+        protocol::system(self.seat.version(), to, about, "resync", &more)
     }
 
     /// Tells the client to read anew.
-    pub(super) fn resync(&self, about: &serde_json::Value, cursor: Option<&str>) {
+    pub(super) fn resync(&self, about: &[(&str, Value)], cursor: Option<&str>) {
         self.seat.send(self.resync_frame(about, cursor), None);
-    }
-}
-
-/// A row of `realtime.messages` as the feed gives it.
-#[derive(serde::Deserialize)]
-struct StoredRow {
-    id: String,
-    topic: String,
-    extension: String,
-    #[serde(default)]
-    event: Option<String>,
-    #[serde(default)]
-    payload: Option<Box<RawValue>>,
-    #[serde(default)]
-    binary_payload: Option<String>,
-    #[serde(default)]
-    private: bool,
-}
-
-impl StoredRow {
-    fn read(row: &RawValue) -> Option<Self> {
-        let row: Self = serde_json::from_str(row.get()).ok()?;
-        (row.extension == "broadcast").then_some(row)
-    }
-
-    fn into_broadcast(self) -> Option<UserBroadcast> {
-        let event = self.event.unwrap_or_default();
-        let broadcast = match (self.payload, self.binary_payload) {
-            (Some(payload), _) => UserBroadcast::json(event, String::from(Box::<str>::from(payload)).into())?,
-            // As to_jsonb writes bytes.
-            (None, Some(hex)) => {
-                UserBroadcast::bytes(event, hex::decode(hex.strip_prefix("\\x")?).ok()?.into())?
-            }
-            (None, None) => return None,
-        };
-        Some(broadcast.with_id(&self.id, false))
     }
 }

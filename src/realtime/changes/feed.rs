@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::window::{StepLimit, Window};
 use super::{Batch, ChangeFeed, Epoch, FeedError, History, Position};
+use crate::realtime::pauses::Pauses;
 use crate::realtime::store::outbox;
 
 /// Between two looks while there is something to read.
@@ -31,8 +32,6 @@ const REMARK: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
-/// The first and the longest pause after a failure.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Reads `realtime.changes`.
 #[derive(Debug)]
@@ -48,8 +47,8 @@ pub struct OutboxFeed {
     given: watch::Sender<Option<Position>>,
     link: Option<Link>,
     window: Option<Window>,
-    /// Failures in a row.
-    failures: u32,
+    /// After failures in a row.
+    pauses: Pauses,
 }
 
 /// A connection that listens, and what was said through it.
@@ -79,7 +78,7 @@ impl OutboxFeed {
             given: watch::Sender::new(None),
             link: None,
             window: None,
-            failures: 0,
+            pauses: Pauses::default(),
         }
     }
 
@@ -91,7 +90,7 @@ impl OutboxFeed {
 
     /// What was given, for those who come back.
     pub fn history(&self) -> History {
-        History::new(self.readers.clone(), self.position.subscribe(), self.limit)
+        History::new(self.readers.clone(), self.limit)
     }
 
     /// How far it is: `None` before the first connection. What it shows has been given to whoever calls `next`, or is
@@ -109,7 +108,7 @@ impl OutboxFeed {
     pub async fn close(mut self) {
         if let Some(mut link) = self.link.take() {
             // A mark that stays runs out by itself.
-            let _ = timeout(PAUSES.1, outbox::forget(&mut link.listener, self.node)).await;
+            let _ = timeout(Pauses::LONGEST, outbox::forget(&mut link.listener, self.node)).await;
         }
         self.readers.close().await;
     }
@@ -207,12 +206,10 @@ impl OutboxFeed {
     /// Sits out a failure.
     async fn recover(&mut self, error: sqlx::Error) {
         self.link = None;
-        let pause = PAUSES.0.saturating_mul(1 << self.failures.min(10)).min(PAUSES.1);
-        self.failures = self.failures.saturating_add(1);
-        if self.failures == 2 {
+        if self.pauses.taken() == 1 {
             tracing::warn!("changes of the database cannot be read; trying again until they can: {error}");
         }
-        sleep(pause).await;
+        self.pauses.sit_out().await;
     }
 }
 
@@ -237,11 +234,11 @@ impl ChangeFeed for OutboxFeed {
             let looked = timeout(PATIENCE, self.look()).await;
             match looked {
                 Ok(Ok(Some(batch))) => {
-                    self.failures = 0;
+                    self.pauses = Pauses::default();
                     return Ok(batch);
                 }
                 Ok(Ok(None)) => {
-                    self.failures = 0;
+                    self.pauses = Pauses::default();
                     match self.pause().await {
                         Err(FeedError::Database(error)) => self.recover(error).await,
                         other => other?,

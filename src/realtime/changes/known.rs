@@ -2,20 +2,17 @@
 //! tables, grants and policies hold soon.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
 use super::filter::{Filter, FilterError};
 use super::predicate::{EqualityKey, Predicate};
 use super::value::Column;
+use crate::realtime::remembered::Remembered;
 use crate::realtime::store::row_policies::Deed;
 use crate::realtime::store::tables::{self, Table, TableForRole};
 
-/// How long it is known.
-const REMEMBERED: Duration = Duration::from_millis(900);
 /// The most tables, and tables with roles, that are known at a time.
 const MOST: usize = 10_000;
 
@@ -54,34 +51,19 @@ impl KnownTable {
     }
 }
 
-/// What is remembered, with the moment at which it was asked.
-type Memory<K, V> = Mutex<HashMap<K, (Instant, V)>>;
-
 /// Reads and remembers.
 #[derive(Debug)]
 pub(super) struct Known {
     pool: PgPool,
-    tables: Memory<u32, Option<Arc<KnownTable>>>,
-    sights: Memory<(u32, Arc<str>), Arc<Sight>>,
-    helpers: Mutex<Option<(Instant, bool)>>,
-}
-
-fn remembered<K: Hash + Eq, V: Clone>(memory: &Memory<K, V>, key: &K) -> Option<V> {
-    let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    memory.get(key).filter(|(at, _)| at.elapsed() < REMEMBERED).map(|(_, value)| value.clone())
-}
-
-fn remember<K: Hash + Eq, V>(memory: &Memory<K, V>, key: K, (at, value): (Instant, V)) {
-    let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-    if memory.len() >= MOST {
-        memory.clear();
-    }
-    memory.insert(key, (at, value));
+    tables: Remembered<u32, Option<Arc<KnownTable>>>,
+    sights: Remembered<(u32, Arc<str>), Arc<Sight>>,
+    helpers: Remembered<(), bool>,
 }
 
 impl Known {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool, tables: Mutex::default(), sights: Mutex::default(), helpers: Mutex::default() }
+        let (tables, sights) = (Remembered::new(MOST), Remembered::new(MOST));
+        Self { pool, tables, sights, helpers: Remembered::new(1) }
     }
 
     /// The pool of the service.
@@ -91,16 +73,14 @@ impl Known {
 
     /// A table by its oid; none if it is gone.
     pub(super) async fn table(&self, oid: u32) -> Result<Option<Arc<KnownTable>>, sqlx::Error> {
-        if let Some(known) = remembered(&self.tables, &oid) {
-            return Ok(known);
-        }
-        let asked_at = Instant::now();
-        let table = tables::table(&self.pool, oid).await?.map(|table| {
-            let columns = table.columns.iter().map(|column| column.column.clone()).collect();
-            Arc::new(KnownTable { table, columns, filters: Mutex::default() })
-        });
-        remember(&self.tables, oid, (asked_at, table.clone()));
-        Ok(table)
+        let read = || async {
+            let table = tables::table(&self.pool, oid).await?;
+            Ok(table.map(|table| {
+                let columns = table.columns.iter().map(|column| column.column.clone()).collect();
+                Arc::new(KnownTable { table, columns, filters: Mutex::default() })
+            }))
+        };
+        self.tables.get(&oid, read).await
     }
 
     /// What a role may see of a table.
@@ -110,17 +90,13 @@ impl Known {
         table: &KnownTable,
         role: &Arc<str>,
     ) -> Result<Arc<Sight>, sqlx::Error> {
-        let key = (oid, Arc::clone(role));
-        if let Some(known) = remembered(&self.sights, &key) {
-            return Ok(known);
-        }
-        let asked_at = Instant::now();
-        let role = tables::for_role(&self.pool, oid, role).await?;
-        let predicate = self.predicate(&role, &table.columns).await?;
-        let index = predicate.as_ref().and_then(Predicate::equality_key);
-        let sight = Arc::new(Sight { role, predicate, key: index });
-        remember(&self.sights, key, (asked_at, Arc::clone(&sight)));
-        Ok(sight)
+        let read = || async {
+            let role = tables::for_role(&self.pool, oid, role).await?;
+            let predicate = self.predicate(&role, &table.columns).await?;
+            let key = predicate.as_ref().and_then(Predicate::equality_key);
+            Ok(Arc::new(Sight { role, predicate, key }))
+        };
+        self.sights.get(&(oid, Arc::clone(role)), read).await
     }
 
     /// The policies as a predicate, if all of them are understood.
@@ -145,15 +121,6 @@ impl Known {
 
     /// Whether the functions that tell who asks are still those that predicates stand for.
     async fn helpers_are_ours(&self) -> Result<bool, sqlx::Error> {
-        let known = *self.helpers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, known)) = known
-            && at.elapsed() < REMEMBERED
-        {
-            return Ok(known);
-        }
-        let asked_at = Instant::now();
-        let are_ours = tables::helpers_are_ours(&self.pool).await?;
-        *self.helpers.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked_at, are_ours));
-        Ok(are_ours)
+        self.helpers.get(&(), || tables::helpers_are_ours(&self.pool)).await
     }
 }

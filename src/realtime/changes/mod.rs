@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 pub use cursor::{Cursor, CursorError, Epoch, Snapshot};
 pub use feed::OutboxFeed;
 pub use history::{Backlog, History, Missed};
+pub(in crate::realtime) use payload::Event;
 pub(in crate::realtime) use registry::Viewer;
 pub(in crate::realtime) use subscriptions::{CatchingUp, Changes, ChangesParts, Subscription};
 pub use window::StepLimit;
@@ -136,7 +137,8 @@ pub enum FeedError {
     Database(#[from] sqlx::Error),
 }
 
-/// A source of changes. Its one implementation reads the outbox; logical replication would be another.
+/// A source of changes. [`OutboxFeed`] reads what triggers wrote down; the interface keeps the place for logical replication as
+/// a second source.
 pub trait ChangeFeed: Send {
     /// Waits for changes. To be called again after [`FeedError::Resync`], not after [`FeedError::Closed`]; outages are sat
     /// out. A call that is given up before it returns may give nothing twice and lose nothing.

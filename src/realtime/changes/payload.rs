@@ -35,6 +35,13 @@ impl Event {
             Self::Delete => "DELETE",
         }
     }
+
+    /// The event of this name, in letters of any case.
+    pub(in crate::realtime) fn named(name: &str) -> Option<Self> {
+        [Self::Insert, Self::Update, Self::Delete]
+            .into_iter()
+            .find(|event| event.name().eq_ignore_ascii_case(name))
+    }
 }
 
 /// Which columns of a table somebody gets.

@@ -19,16 +19,17 @@ use super::payload::Event;
 use super::registry::{Audience, Registry, Subscriber, Viewer, Wanted};
 use super::view::{MOST_FILTERS, View};
 use super::visibility::{Eyes, try_filter};
-use super::{ChangeFeed, Cursor, FeedError, OutboxFeed, Position, StepLimit};
+use super::{ChangeFeed, Cursor, CursorError, FeedError, OutboxFeed, Position, StepLimit};
 use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::clock::Clock;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::realtime::caller_query::{CallerQueries, is_outage, said};
-use crate::realtime::channel::ChangeRequest;
 use crate::realtime::hub::{Hub, Seat};
+use crate::realtime::pauses::Pauses;
 use crate::realtime::protocol::Frame;
+use crate::realtime::request::ChangeRequest;
 use crate::realtime::store::outbox;
 use crate::realtime::store::tables::{self, Capture};
 
@@ -38,14 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 /// What is delivered at a time: less than what may wait for one socket.
 const STEP: StepLimit = StepLimit { rows: 200, bytes: 128 * 1024 };
-/// Pauses before what was missed is asked for again where the database failed.
-const RETRIES: [Duration; 5] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-];
+/// How often what was missed is asked for again where the database failed: for about three seconds.
+const MOST_RETRIES: u32 = 6;
 /// Connections of those who catch up.
 const READERS: u32 = 1;
 
@@ -154,14 +149,14 @@ impl Changes {
         for (id, request) in requests {
             wanted.push(self.wanted(&viewer, *id, request).await?);
         }
-        let mut places = requests.iter().filter_map(|(_, request)| request.since.as_deref());
+        let mut places = requests.iter().filter_map(|(_, request)| request.since.as_ref());
         if let Some(first) = places.next() {
             if places.any(|place| place != first) {
                 return Err(SubscribeError::Wrong("a channel goes on from one cursor".to_owned()));
             }
-            if let Ok(since) = first.parse::<Cursor>() {
+            if let Ok(since) = first {
                 // Otherwise the place to go on from could lie ahead of what this node has read.
-                self.reached(Some(&since)).await?;
+                self.reached(Some(since)).await?;
             }
         }
         let filters = wanted.iter().filter(|wanted| wanted.filter.is_some()).count();
@@ -186,7 +181,7 @@ impl Changes {
     /// Tells a client that what it missed cannot be told.
     pub(in crate::realtime) fn tell_lost(subscription: &Subscription) {
         let cursor = subscription.subscriber.cursor();
-        subscription.subscriber.resync(&json!({"reason": "lost"}), cursor.as_deref());
+        subscription.subscriber.resync(&[("reason", json!("lost"))], cursor.as_deref());
     }
 
     /// The cursor of a client that has heard of its subscription and of no change yet.
@@ -194,9 +189,9 @@ impl Changes {
         subscription: &Subscription,
         requests: &[(u64, ChangeRequest)],
     ) -> Option<String> {
-        match requests.iter().find_map(|(_, request)| request.since.clone()) {
+        match since(requests) {
             // What it has missed is still to come.
-            Some(since) if since.parse::<Cursor>().is_ok() => Some(since),
+            Some(Ok(since)) => since.text(),
             _ => subscription.subscriber.cursor(),
         }
     }
@@ -212,21 +207,21 @@ impl Changes {
         subscription: &Subscription,
         requests: &[(u64, ChangeRequest)],
     ) -> Option<CatchingUp> {
-        let text = requests.iter().find_map(|(_, request)| request.since.as_deref())?;
+        let since = since(requests)?;
         let resync = |reason| {
-            let (subscriber, about) = (&subscription.subscriber, json!({ "reason": reason }));
+            let (subscriber, about) = (&subscription.subscriber, [("reason", json!(reason))]);
             Some(CatchingUp::Resync(subscriber.resync_frame(&about, subscriber.cursor().as_deref())))
         };
-        let Ok(since) = text.parse::<Cursor>() else { return resync("cursor") };
+        let Ok(since) = since else { return resync("cursor") };
         let Some(until) = subscription.subscriber.since.get() else { return resync("lost") };
         if until.epoch != since.epoch || !until.seen.covers(&since.after) {
             return resync("epoch");
         }
-        let mut pauses = RETRIES.iter();
+        let mut pauses = Pauses::default();
         let backlog = loop {
-            match (self.history.backlog_to(&since, until.seen.clone()).await, pauses.next()) {
-                (Err(FeedError::Database(_)), Some(pause)) => sleep(*pause).await,
-                (backlog, _) => break backlog,
+            match self.history.backlog(since, until.seen.clone()).await {
+                Err(FeedError::Database(_)) if pauses.taken() < MOST_RETRIES => pauses.sit_out().await,
+                backlog => break backlog,
             }
         };
         match backlog {
@@ -246,12 +241,12 @@ impl Changes {
         missed: &mut Missed,
     ) -> Option<Vec<Frame>> {
         let (viewer, subscriber) = (&subscription.viewer, &subscription.subscriber);
-        let mut pauses = RETRIES.iter();
+        let mut pauses = Pauses::default();
         let step = loop {
-            match (missed.next().await, pauses.next()) {
+            match missed.next().await {
                 // A connection that breaks is no reason to read everything anew.
-                (Err(FeedError::Database(_)), Some(pause)) => sleep(*pause).await,
-                (step, _) => break step,
+                Err(FeedError::Database(_)) if pauses.taken() < MOST_RETRIES => pauses.sit_out().await,
+                step => break step,
             }
         };
         match step {
@@ -288,12 +283,7 @@ impl Changes {
     ) -> Result<Wanted, SubscribeError> {
         let wanted = Wanted {
             id,
-            event: match request.event.as_deref() {
-                Some("INSERT") => Some(Event::Insert),
-                Some("UPDATE") => Some(Event::Update),
-                Some("DELETE") => Some(Event::Delete),
-                _ => None,
-            },
+            event: request.event,
             schema: request.schema.as_deref().map(Arc::from),
             table: request.table.as_deref().map(Arc::from),
             filter: request.filter.as_deref().map(Arc::from),
@@ -403,13 +393,18 @@ fn outage(error: sqlx::Error) -> SubscribeError {
     SubscribeError::Outage
 }
 
+/// Where a channel goes on from: the cursor of its first request that has one.
+fn since(requests: &[(u64, ChangeRequest)]) -> Option<&Result<Cursor, CursorError>> {
+    requests.iter().find_map(|(_, request)| request.since.as_ref())
+}
+
 /// What was asked for, in the contract's words.
 fn described(request: &ChangeRequest) -> String {
     let or_all = |text: &Option<String>| text.clone().unwrap_or_else(|| "*".to_owned());
     let select = if request.select.is_empty() { "*".to_owned() } else { request.select.join(", ") };
     format!(
         "[event: {}, schema: {}, table: {}, filters: [{}], select: {select}]",
-        or_all(&request.event),
+        request.event.map_or("*", Event::name),
         or_all(&request.schema),
         or_all(&request.table),
         request.filter.as_deref().unwrap_or_default(),

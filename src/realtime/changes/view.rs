@@ -159,7 +159,7 @@ impl View<'_> {
         let mut found = eyes.look(viewer, &question, images).await;
         if found.is_err() && !question.filters.is_empty() {
             for member in self.audience.members.iter().filter(|member| self.has_filter(member)) {
-                member.resync(&json!({"reason": "filter"}), None);
+                member.resync(&[("reason", json!("filter"))], None);
             }
             found = eyes.look(viewer, &Question { filters: &[], ..question }, images).await;
         }

@@ -4,8 +4,6 @@
 //! One statement asks about many images for one group of viewers. It never holds the claims of two, it is read-only, and it
 //! has a limit of time. What fails is not seen.
 
-use std::time::Duration;
-
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -16,6 +14,7 @@ use crate::kernel::db::wire::DbError;
 use crate::kernel::sql::SqlBuf;
 use crate::policy::store::mask::masked;
 use crate::realtime::caller_query::{CallerQueries, is_outage};
+use crate::realtime::pauses::Pauses;
 use crate::realtime::store::row_policies::{Deed, RowPolicies};
 use crate::realtime::store::tables::Table;
 
@@ -23,8 +22,6 @@ use crate::realtime::store::tables::Table;
 const TIME_LIMIT: &str = "1s";
 /// How often a statement that PostgreSQL gave up is sent again.
 const MOST_REFUSALS: u32 = 10;
-/// Pauses while the database cannot be asked.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// What is asked about images of rows.
 #[derive(Clone, Copy)]
@@ -69,15 +66,14 @@ impl Eyes {
         question: &Question<'_>,
         images: &[&RawValue],
     ) -> Result<Vec<Finding>, DbError> {
-        let (mut pause, mut refusals) = (PAUSES.0, 0);
+        let (mut pauses, mut refusals) = (Pauses::default(), 0);
         loop {
             match self.ask(viewer, question, images).await {
                 // A policy may raise what looks like an outage: that is not waited for without end.
                 Err(error) if is_outage(&error) && refusals < MOST_REFUSALS => {
                     refusals += u32::from(error.sql().is_some() || matches!(error, DbError::Timeout));
                     tracing::debug!(kind = "app", "changes wait for the database: {error}");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
+                    pauses.sit_out().await;
                 }
                 other => return other,
             }

@@ -18,9 +18,10 @@ use super::credentials;
 use crate::kernel::http::{BodyError, RequestContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::kernel::limits::{Decision, LimitKey, LimitSubject, Quota};
-use crate::realtime::channel::Topic;
+use crate::realtime::definitions::ChannelRules;
 use crate::realtime::metrics;
 use crate::realtime::protocol::UserBroadcast;
+use crate::realtime::request::Topic;
 use crate::realtime::state::RealtimeState;
 
 /// Why nothing is sent.
@@ -109,15 +110,16 @@ pub(super) async fn batch(
     // All are looked at before one is sent.
     let mut ready = Vec::with_capacity(batch.messages.len());
     for message in batch.messages {
-        let topic = topic(&state, &message.topic, message.private)?;
+        let id = message.id.and_then(|id| Uuid::parse_str(&id).ok());
+        let place = place(&state, &caller, (&message.topic, message.private))?;
         let payload = Bytes::from(String::from(Box::<str>::from(message.payload)));
-        ready.push((topic, broadcast(&state, message.event, payload, true)?, message.id));
+        ready.push((broadcast(&place, message.event, payload, true)?, place, id));
     }
-    count(&state, &context, &caller, ready.len()).await?;
-    for (topic, broadcast, id) in ready {
-        if may_say(&state, &caller, &topic).await? {
-            let id = id.filter(|id| Uuid::parse_str(id).is_ok()).unwrap_or_else(|| new_id(&state));
-            state.hub.broadcast(&topic, broadcast.with_id(&id, false), None);
+    let places = ready.iter().map(|(_, place, _)| place);
+    count(&state, &context, &caller, places).await?;
+    for (broadcast, place, id) in ready {
+        if may_say(&state, &caller, &place.topic).await? {
+            send(&state, &place, broadcast, id).await?;
         } else {
             metrics::refused("broadcast");
         }
@@ -136,14 +138,13 @@ pub(super) async fn one(
         .any(|(name, value)| name == "private" && value == "true");
     let (caller, body, headers) = open(&state, &context, request).await?;
     let is_json = is_json(&headers)?;
-    let topic = topic(&state, &name, is_private)?;
-    let broadcast = broadcast(&state, event, body, is_json)?;
-    count(&state, &context, &caller, 1).await?;
-    if !may_say(&state, &caller, &topic).await? {
+    let place = place(&state, &caller, (&name, is_private))?;
+    let broadcast = broadcast(&place, event, body, is_json)?;
+    count(&state, &context, &caller, std::iter::once(&place)).await?;
+    if !may_say(&state, &caller, &place.topic).await? {
         return Err(Refusal::Forbidden);
     }
-    let id = new_id(&state);
-    state.hub.broadcast(&topic, broadcast.with_id(&id, false), None);
+    send(&state, &place, broadcast, None).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -173,19 +174,21 @@ fn is_json(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-fn topic(state: &RealtimeState, name: &str, is_private: bool) -> Result<Topic, Refusal> {
-    if state.config.private_only && !is_private {
-        return Err(Refusal::Forbidden);
-    }
-    Topic::named(name, is_private).map_err(|error| Refusal::invalid("topic", &error.to_string()))
+/// Where a message goes, and what holds there.
+struct Place {
+    topic: Topic,
+    rules: Arc<ChannelRules>,
 }
 
-fn broadcast(
-    state: &RealtimeState,
-    event: String,
-    payload: Bytes,
-    is_json: bool,
-) -> Result<UserBroadcast, Refusal> {
+fn place(state: &RealtimeState, caller: &Caller, (name, is_private): (&str, bool)) -> Result<Place, Refusal> {
+    let topic =
+        Topic::named(name, is_private).map_err(|error| Refusal::invalid("topic", &error.to_string()))?;
+    let rules = state.definitions.rules(name).ok_or(Refusal::Database)?;
+    state.admit(&rules, caller, &topic).map_err(|_| Refusal::Forbidden)?;
+    Ok(Place { topic, rules })
+}
+
+fn broadcast(place: &Place, event: String, payload: Bytes, is_json: bool) -> Result<UserBroadcast, Refusal> {
     if event.is_empty() {
         return Err(Refusal::invalid("event", "can't be blank"));
     }
@@ -196,51 +199,52 @@ fn broadcast(
         UserBroadcast::bytes(event, payload)
             .ok_or_else(|| Refusal::invalid("event", "of bytes may have at most 255 bytes"))?
     };
-    if broadcast.size() > state.config.max_payload.as_usize() {
+    if broadcast.size() > place.rules.max_payload {
         return Err(Refusal::invalid("payload", "Payload size exceeds tenant limit"));
     }
     Ok(broadcast)
 }
 
-/// Counts the messages against what a caller may send in a second.
-async fn count(
+/// Counts a message for each place against what a caller may send in a second, in all and by each definition.
+async fn count<'a>(
     state: &RealtimeState,
     context: &RequestContext,
     caller: &Caller,
-    messages: usize,
+    places: impl Iterator<Item = &'a Place>,
 ) -> Result<(), Refusal> {
-    let key = LimitKey {
-        rule: "realtime.broadcast",
-        object: None,
-        subject: LimitSubject::caller(caller.subject.as_ref(), context.client_ip),
-    };
-    let quota = Quota::per_second(state.config.rest_messages_per_second);
-    for _ in 0..messages {
-        if matches!(state.limiter.take(&key, quota).await, Decision::Refused { .. }) {
-            metrics::refused("rest_rate");
-            return Err(Refusal::TooMany);
+    let subject = LimitSubject::caller(caller.subject.as_ref(), context.client_ip);
+    let in_all = Quota::per_second(state.config.rest_messages_per_second);
+    for Place { rules, .. } in places {
+        let mut counted = vec![("realtime.broadcast", None, in_all)];
+        if let Some(definition) = &rules.counted_by {
+            let quota = Quota::per_second(rules.messages_per_second);
+            counted.push(("realtime.definition", Some(Arc::clone(definition)), quota));
+        }
+        for (rule, object, quota) in counted {
+            let key = LimitKey { rule, object, subject: subject.clone() };
+            if matches!(state.limiter.take(&key, quota).await, Decision::Refused { .. }) {
+                metrics::refused("rest_rate");
+                return Err(Refusal::TooMany);
+            }
         }
     }
     Ok(())
 }
 
-async fn may_say(state: &RealtimeState, caller: &Caller, topic: &Topic) -> Result<bool, Refusal> {
-    if !topic.is_private() {
-        return Ok(true);
-    }
-    match state.access.may_say(caller, topic).await {
-        Ok(rights) => Ok(rights.broadcast),
-        Err(error) if error.is_outage() => {
-            tracing::warn!(kind = "app", "a private broadcast was refused: {error}");
-            Err(Refusal::Database)
-        }
-        Err(error) => {
-            tracing::warn!(kind = "app", "a private broadcast was refused: {error}");
-            Ok(false)
-        }
-    }
+async fn send(
+    state: &RealtimeState,
+    place: &Place,
+    broadcast: UserBroadcast,
+    id: Option<Uuid>,
+) -> Result<(), Refusal> {
+    let (to, id) = ((&place.topic, &*place.rules), id.unwrap_or_else(|| state.new_id()));
+    state.send(to, broadcast, (None, Some(id))).await.map_err(|_| Refusal::Database)
 }
 
-fn new_id(state: &RealtimeState) -> String {
-    uuid::Builder::from_random_bytes(state.random.bytes()).into_uuid().to_string()
+async fn may_say(state: &RealtimeState, caller: &Caller, topic: &Topic) -> Result<bool, Refusal> {
+    match state.access.may_say(caller, topic).await {
+        Ok(rights) => Ok(rights.broadcast),
+        Err(error) if error.is_outage() => Err(Refusal::Database),
+        Err(_) => Ok(false),
+    }
 }

@@ -2,11 +2,14 @@
 
 mod broadcast;
 mod channels;
+mod definitions;
+mod operator;
+mod tables;
 mod websocket;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -21,6 +24,16 @@ pub fn router(state: RealtimeState) -> Router {
         .route("/websocket", get(websocket::open))
         .route("/api/ping", get(ping))
         .route("/api/channels", get(channels::list))
+        .route("/api/definitions", get(definitions::list).post(definitions::create))
+        .route(
+            "/api/definitions/{id}",
+            get(definitions::show)
+                .patch(definitions::change)
+                .put(definitions::replace)
+                .delete(definitions::remove),
+        )
+        .route("/api/tables", get(tables::list).post(tables::publish))
+        .route("/api/tables/{table}", delete(tables::withdraw))
         .route("/api/broadcast", post(broadcast::batch))
         .route("/api/broadcast/{topic}/events/{event}", post(broadcast::one))
         .with_state(state)

@@ -22,10 +22,10 @@ use serde_json::{Map, Value};
 
 use self::ledger::Ledger;
 use self::room::Room;
-use super::channel::Topic;
 use super::nodes::{Announcer, Entry};
 use super::presence::{Member, Payload, Presence};
 use super::protocol::{Encoded, Frame, UserBroadcast};
+use super::request::Topic;
 
 /// How many parts the directory of rooms has, so that joins of different topics seldom meet.
 const SHARDS: usize = 64;
@@ -98,9 +98,11 @@ impl Hub {
         }
     }
 
-    /// Lets a seat hear what is sent to the topic. What comes before [`Hub::admit`] waits in the seat.
-    pub(super) fn enter(&self, topic: &Topic, seat: &Arc<Seat>) {
-        self.in_room(topic, |room| room.enter(seat));
+    /// Lets a seat hear what is sent to the topic; `false` if there are as many as may be. What comes before [`Hub::admit`]
+    /// waits in the seat.
+    #[must_use]
+    pub(super) fn enter(&self, topic: &Topic, seat: &Arc<Seat>, most: Option<usize>) -> bool {
+        self.in_room(topic, |room| room.enter(seat, most))
     }
 
     /// Sends a seat its first frames, then who is present if it wants to know, then what has waited; from now on everything
@@ -138,18 +140,18 @@ impl Hub {
         let room = self.room(topic);
         let room = room.as_deref().map(lock);
         if let Some(room) = &room {
-            room.broadcast(&message, except, None);
+            room.broadcast(&message, except);
         }
         // Other nodes get what is said in the order in which it was heard here, as long as the room is locked.
         self.announcer.broadcast(announcement);
     }
 
     /// Hands a broadcast to everybody on the topic on this node: one of another node, or of the database, which every node
-    /// reads. `id` is that of a stored message.
-    pub(super) fn deliver(&self, topic: &Topic, broadcast: UserBroadcast, id: Option<&str>) {
+    /// reads.
+    pub(super) fn deliver(&self, topic: &Topic, broadcast: UserBroadcast) {
         let Some(room) = self.room(topic) else { return };
         let message = Encoded::broadcast(topic.wire().to_owned(), broadcast);
-        lock(&room).broadcast(&message, None, id);
+        lock(&room).broadcast(&message, None);
     }
 
     /// Whether somebody on this node is on the topic.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::ledger::{Ledger, PresenceFull};
 use super::seat::Seat;
 use crate::kernel::bus::NodeId;
-use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Amount, Diff, Member, Payload, Presence, Presences};
 use crate::realtime::protocol::{Encoded, Frame, push};
+use crate::realtime::request::Topic;
 
 /// A topic on this node.
 #[derive(Debug, Default)]
@@ -46,8 +46,13 @@ impl Room {
         self.presences.of_node(node)
     }
 
-    pub(super) fn enter(&mut self, seat: &Arc<Seat>) {
-        self.seats.insert(seat.id(), Arc::clone(seat));
+    /// Takes a seat in, if there are fewer than `most`.
+    pub(super) fn enter(&mut self, seat: &Arc<Seat>, most: Option<usize>) -> bool {
+        let has_room = most.is_none_or(|most| self.seats.len() < most);
+        if has_room {
+            self.seats.insert(seat.id(), Arc::clone(seat));
+        }
+        has_room
     }
 
     pub(super) fn admit(&mut self, topic: &Topic, seat: &Arc<Seat>, first: &[Frame]) {
@@ -73,10 +78,10 @@ impl Room {
         self.seats.remove(&seat.id());
     }
 
-    pub(super) fn broadcast(&self, message: &Encoded, except: Option<u64>, id: Option<&str>) {
+    pub(super) fn broadcast(&self, message: &Encoded, except: Option<u64>) {
         for seat in self.seats.values() {
             if Some(seat.id()) != except && seat.hears_broadcast() {
-                seat.send_encoded(message, id);
+                seat.send_encoded(message);
             }
         }
     }
@@ -135,7 +140,7 @@ impl Room {
         }
         let message = Encoded::event(topic.wire().to_owned(), "presence_diff", diff.payload());
         for seat in listeners {
-            seat.send_encoded(&message, None);
+            seat.send_encoded(&message);
         }
     }
 }

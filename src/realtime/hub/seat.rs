@@ -121,9 +121,9 @@ impl Seat {
     }
 
     /// Sends a message that was written for many.
-    pub(super) fn send_encoded(&self, message: &Encoded, id: Option<&str>) {
+    pub(super) fn send_encoded(&self, message: &Encoded) {
         if let Some(frame) = message.frame(self.version) {
-            self.send(frame, id);
+            self.send(frame, message.id());
         }
     }
 

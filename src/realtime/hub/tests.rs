@@ -56,7 +56,7 @@ fn heard(text: &str) -> String {
 
 fn joined(hub: &Hub, name: &str, wishes: Rights) -> Client {
     let client = client(hub, wishes);
-    hub.enter(&topic(name), &client.seat);
+    assert!(hub.enter(&topic(name), &client.seat, None));
     hub.admit(&topic(name), &client.seat, &[]);
     client
 }
@@ -78,15 +78,15 @@ fn a_broadcast_reaches_everybody_on_the_topic_but_its_sender() {
 fn what_comes_while_a_channel_is_set_up_follows_the_reply() {
     let hub = hub();
     let ann = client(&hub, Rights { broadcast: true, presence: false });
-    hub.enter(&topic("a"), &ann.seat);
-    hub.deliver(&topic("a"), shout("stored"), Some("7"));
+    assert!(hub.enter(&topic("a"), &ann.seat, None));
+    hub.deliver(&topic("a"), shout("stored").with_id("7", false));
     hub.broadcast(&topic("a"), shout("live"), None);
     assert!(said(&ann).is_empty());
 
     let reply = Frame::Text(r#"{"event":"phx_reply","payload":{}}"#.into());
     ann.seat.replays(vec!["7".to_owned()]);
     hub.admit(&topic("a"), &ann.seat, &[reply]);
-    hub.deliver(&topic("a"), shout("stored"), Some("7"));
+    hub.deliver(&topic("a"), shout("stored").with_id("7", false));
 
     assert_eq!(said(&ann), ["phx_reply {}".to_owned(), heard("live")]);
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::wire::{self, Entry, News, PresenceMessage};
 use crate::kernel::bus::{Bus, NodeId, Subject};
-use crate::realtime::channel::Topic;
 use crate::realtime::protocol::UserBroadcast;
+use crate::realtime::request::Topic;
 
 /// What may wait to go out before what can wait is added.
 const MOST_BACKLOG: usize = 256 * 1024;

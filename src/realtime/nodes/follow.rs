@@ -12,10 +12,10 @@ use super::replica::{Effect, Replicas};
 use super::telling::Telling;
 use super::wire::{Malformed, PresenceMessage, Sent};
 use crate::kernel::bus::{Bus, Delivery, Message, NodeId, PeerEvent, PeerEvents, Subject, Subscription};
-use crate::realtime::channel::Topic;
 use crate::realtime::hub::Hub;
 use crate::realtime::metrics;
 use crate::realtime::presence::{Amount, Member, Presence};
+use crate::realtime::request::Topic;
 
 /// How often it is looked whether questions were answered.
 const TICK: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ impl Follower {
             // Most topics have nobody here.
             if self.hub.has_seats(&sent.topic) {
                 let topic = sent.topic.clone();
-                self.hub.deliver(&topic, sent.open()?, None);
+                self.hub.deliver(&topic, sent.open()?);
             }
             Ok(())
         });

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::wire::{Entry, News, PresenceMessage};
 use crate::kernel::bus::NodeId;
-use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Amount, Member, Presence};
+use crate::realtime::request::Topic;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

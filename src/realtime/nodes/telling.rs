@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::wire::{Entry, MOST_ENTRIES, News};
-use crate::realtime::channel::Topic;
 use crate::realtime::hub::Hub;
 use crate::realtime::metrics;
+use crate::realtime::request::Topic;
 
 /// How long questions are gathered, as several nodes ask at the same time.
 const GATHER: Duration = Duration::from_millis(50);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::kernel::bus::NodeId;
-use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Payload, Presence};
 use crate::realtime::protocol::{BroadcastParts, UserBroadcast};
+use crate::realtime::request::Topic;
 
 /// The version of the format.
 const VERSION: u8 = 1;

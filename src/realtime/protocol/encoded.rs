@@ -23,12 +23,17 @@ pub(in crate::realtime) struct UserBroadcast {
     event: String,
     /// A JSON object, or empty.
     metadata: String,
+    /// What it is known by where it may be stored.
+    id: Option<String>,
     content: Content,
 }
 
+/// The payload of a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
+pub(in crate::realtime) enum Content {
+    /// JSON text.
     Json(String),
+    /// Anything, for clients of protocol 2.0.0.
     Bytes(Bytes),
 }
 
@@ -65,7 +70,7 @@ impl UserBroadcast {
             Content::Json(_) => LONGEST_EVENT,
             Content::Bytes(_) => LONGEST_BINARY_EVENT,
         };
-        (event.len() <= longest).then(|| Self { event, metadata: String::new(), content })
+        (event.len() <= longest).then(|| Self { event, metadata: String::new(), id: None, content })
     }
 
     /// Reads the payload of the event `broadcast`: `{"type":"broadcast","event","payload"}`.
@@ -99,6 +104,7 @@ impl UserBroadcast {
     pub(in crate::realtime) fn with_id(mut self, id: &str, replayed: bool) -> Self {
         let again = if replayed { r#","replayed":true"# } else { "" };
         self.metadata = format!(r#"{{"id":{}{again}}}"#, quoted(id));
+        self.id = Some(id.to_owned());
         self
     }
 
@@ -116,9 +122,22 @@ impl UserBroadcast {
         let (event, payload) = (parts.event.to_owned(), Bytes::copy_from_slice(parts.payload));
         let broadcast =
             if parts.is_json { Self::json(event, payload)? } else { Self::bytes(event, payload)? };
-        let has_metadata =
-            parts.metadata.is_empty() || serde_json::from_str::<Map<String, Value>>(parts.metadata).is_ok();
-        has_metadata.then(|| Self { metadata: parts.metadata.to_owned(), ..broadcast })
+        if parts.metadata.is_empty() {
+            return Some(broadcast);
+        }
+        let metadata: Map<String, Value> = serde_json::from_str(parts.metadata).ok()?;
+        let id = metadata.get("id").and_then(Value::as_str).map(str::to_owned);
+        Some(Self { metadata: parts.metadata.to_owned(), id, ..broadcast })
+    }
+
+    /// The event's name.
+    pub(in crate::realtime) fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// The payload.
+    pub(in crate::realtime) fn content(&self) -> &Content {
+        &self.content
     }
 
     /// The size that limits speak of: of event and payload.
@@ -177,6 +196,14 @@ impl Encoded {
     /// Another event of the server. `payload` is JSON.
     pub(in crate::realtime) fn event(topic: String, event: &'static str, payload: String) -> Self {
         Self { topic, message: Message::Event { event, payload }, frames: Default::default() }
+    }
+
+    /// What the message is known by where it may be stored.
+    pub(in crate::realtime) fn id(&self) -> Option<&str> {
+        match &self.message {
+            Message::Broadcast(broadcast) => broadcast.id.as_deref(),
+            Message::Event { .. } => None,
+        }
     }
 
     /// The frame for sockets of a version; none where it cannot be said to them (bytes under 1.0.0).

@@ -7,11 +7,12 @@ mod binary;
 mod encoded;
 mod text;
 
-pub(super) use encoded::{BroadcastParts, Encoded, UserBroadcast};
+pub(super) use encoded::{BroadcastParts, Content, Encoded, UserBroadcast};
 pub(super) use text::quoted;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// The protocol that a socket speaks (`vsn` in its address).
@@ -137,6 +138,28 @@ pub(super) fn push(
     payload: &str,
 ) -> Frame {
     text::push(version, topic, join_ref, event, payload)
+}
+
+/// Writes the event `system` to one channel of a topic: how something about it stands. `more` is said beside the message.
+pub(super) fn system(
+    version: Version,
+    (topic, join_ref): (&str, Option<&str>),
+    (extension, status): (&str, Status),
+    message: &str,
+    more: &[(&str, Value)],
+) -> Frame {
+    let channel = topic.strip_prefix("realtime:").unwrap_or(topic);
+    let status = match status {
+        Status::Ok => "ok",
+        Status::Error => "error",
+    };
+    let mut payload = json!({
+        "extension": extension, "status": status, "message": message, "channel": channel,
+    });
+    for (name, value) in more {
+        payload[*name] = value.clone();
+    }
+    push(version, topic, join_ref, "system", &payload.to_string())
 }
 
 #[cfg(test)]

@@ -2,21 +2,22 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::bucket::Bucket;
 use crate::kernel::identity::SessionRefusal;
+use crate::realtime::access::{AccessError, Hearing};
 use crate::realtime::changes::{CatchingUp, Changes, Missed, Subscription, Viewer};
-use crate::realtime::channel::{ChangeRequest, Topic};
 use crate::realtime::credentials::{Credentials, CredentialsError};
+use crate::realtime::definitions::{ChannelRules, Forbidden};
 use crate::realtime::hub::{Rights, Seat};
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Frame, Status, Version};
+use crate::realtime::request::{ChangeRequest, Topic};
 use crate::realtime::state::RealtimeState;
-use crate::realtime::store::row_policies::RowPolicies;
 
 /// The extension of messages about changes.
 const CHANGES: &str = "postgres_changes";
@@ -26,6 +27,10 @@ pub(super) mod no_longer {
     /// A presence that policies refuse.
     pub(in crate::realtime::socket) const TRACK: &str =
         "You do not have permissions to track presence on this topic";
+
+    /// A channel that was public before.
+    pub(in crate::realtime::socket) const PUBLIC: &str =
+        "PrivateOnly: This channel can only be joined as a private one";
 
     /// A topic that could be read before.
     pub(in crate::realtime::socket) fn read(name: &str) -> String {
@@ -50,10 +55,10 @@ pub(super) struct Channel {
     pub(super) join_ref: Option<String>,
     pub(super) seat: Arc<Seat>,
     pub(super) who: Credentials,
+    /// What holds for it whoever it is for.
+    pub(super) rules: Arc<ChannelRules>,
     /// What it may hear.
-    pub(super) rights: Rights,
-    /// The policies by which that was decided; none on public topics.
-    pub(super) decided_by: Option<Arc<RowPolicies>>,
+    pub(super) hearing: Hearing,
     /// What it may say; none until it is asked, as many channels never say anything.
     pub(super) says: Option<Rights>,
     pub(super) acknowledges: bool,
@@ -76,17 +81,19 @@ impl Channel {
     }
 
     /// The event `system`: how something about the channel stands.
-    pub(super) fn system(
+    pub(super) fn system(&self, version: Version, about: (&'static str, Status), message: &str) -> Frame {
+        self.system_with(version, about, message, &[])
+    }
+
+    fn system_with(
         &self,
         version: Version,
-        (extension, status): (&str, Status),
+        about: (&'static str, Status),
         message: &str,
+        more: &[(&str, Value)],
     ) -> Frame {
-        let status = if status == Status::Ok { "ok" } else { "error" };
-        let payload = json!({
-            "extension": extension, "status": status, "message": message, "channel": self.topic.name(),
-        });
-        self.push(version, "system", &payload.to_string())
+        let to = (self.topic.wire(), self.join_ref.as_deref());
+        protocol::system(version, to, about, message, more)
     }
 
     /// Gives up its place.
@@ -113,11 +120,8 @@ impl Channel {
             Ok(subscription) => {
                 let cursor = Changes::cursor(&subscription, &self.requests);
                 self.subscription = Some(subscription);
-                let payload = json!({
-                    "extension": CHANGES, "status": "ok", "message": "Subscribed to PostgreSQL",
-                    "channel": self.topic.name(), "cursor": cursor,
-                });
-                Ok(self.push(version, "system", &payload.to_string()))
+                let more = [("cursor", json!(cursor))];
+                Ok(self.system_with(version, (CHANGES, Status::Ok), "Subscribed to PostgreSQL", &more))
             }
             Err(error) => {
                 metrics::refused("subscription");
@@ -167,18 +171,12 @@ impl Channel {
 
     /// What it may say. Asked of the database once for each token.
     pub(super) async fn may_say(&mut self, state: &RealtimeState) -> Rights {
-        if !self.topic.is_private() {
-            return Rights::ALL;
-        }
         if let Some(known) = self.says {
             return known;
         }
         match state.access.may_say(&self.who.caller, &self.topic).await {
             Ok(rights) => *self.says.insert(rights),
-            Err(error) => {
-                tracing::warn!(kind = "app", "a message on a private topic was refused: {error}");
-                Rights::default()
-            }
+            Err(_) => Rights::default(),
         }
     }
 
@@ -193,29 +191,46 @@ impl Channel {
             && self.who.account == who.account;
         self.who = who;
         if !is_same {
-            self.says = None;
-            self.decide_again(state).await?;
+            state.admit(&self.rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
+            let hearing = state.access.may_hear(&self.who.caller, &self.topic).await;
+            self.hear(hearing.map_err(|error| self.lost(&error))?);
         }
         Ok(!is_same)
     }
 
-    /// Reads the rights again.
-    async fn decide_again(&mut self, state: &RealtimeState) -> Result<(), Lost> {
-        if !self.topic.is_private() {
-            return Ok(());
+    /// Goes on with these rights.
+    fn hear(&mut self, hearing: Hearing) {
+        self.seat.restrict(hearing.rights);
+        self.hearing = hearing;
+        self.says = None;
+    }
+
+    /// Keeps to what its definition says now.
+    fn follow_rules(&mut self, state: &RealtimeState) -> Result<(), Lost> {
+        let now = state.definitions.rules(self.topic.name()).filter(|now| *now != self.rules);
+        let Some(rules) = now else { return Ok(()) };
+        state.admit(&rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
+        if rules.messages_per_second != self.rules.messages_per_second {
+            self.events = Bucket::new(rules.messages_per_second, Duration::from_secs(1), Instant::now());
         }
-        let lost = || Lost::Refused(no_longer::read(self.topic.name()));
-        let (rights, by) = state.access.may_hear(&self.who.caller, &self.topic).await.map_err(|error| {
-            tracing::warn!(kind = "app", "a private channel cannot be decided about: {error}");
-            if error.is_outage() { Lost::Outage(error.to_string()) } else { lost() }
-        })?;
-        if rights == Rights::default() {
-            return Err(lost());
-        }
-        self.rights = rights;
-        self.decided_by = Some(by);
-        self.seat.restrict(rights);
+        self.rules = rules;
         Ok(())
+    }
+
+    fn forbidden(&self, why: Forbidden) -> Lost {
+        Lost::Refused(match why {
+            Forbidden::Role => no_longer::read(self.topic.name()),
+            Forbidden::PublicInProject | Forbidden::PublicChannel => no_longer::PUBLIC.to_owned(),
+        })
+    }
+
+    /// What becomes of it where it may not hear.
+    fn lost(&self, error: &AccessError) -> Lost {
+        if error.is_outage() {
+            Lost::Outage(error.to_string())
+        } else {
+            Lost::Refused(no_longer::read(self.topic.name()))
+        }
     }
 
     /// Whether token, session and rights go on; `true` if the account behind them is another now, for those who follow
@@ -235,20 +250,11 @@ impl Channel {
             Err(SessionRefusal::Unavailable) => {}
             Err(refusal) => return Err(Lost::Refused(CredentialsError::Session(refusal).reason())),
         }
-        if self.rights_may_have_changed(state).await {
-            self.says = None;
-            self.decide_again(state).await?;
+        self.follow_rules(state)?;
+        let hearing = state.access.may_hear_now(&self.who.caller, &self.topic, &self.hearing).await;
+        if let Some(hearing) = hearing.map_err(|error| self.lost(&error))? {
+            self.hear(hearing);
         }
         Ok(is_other)
-    }
-
-    /// Whether the policies are others now, or decide by what tables hold.
-    async fn rights_may_have_changed(&self, state: &RealtimeState) -> bool {
-        let Some(before) = &self.decided_by else { return false };
-        match state.access.policies(&self.who.caller.role).await {
-            Ok(now) => now.read_tables() || *now != **before,
-            // Asked again in a second.
-            Err(_) => false,
-        }
     }
 }

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::bucket::Bucket;
 use super::channel::Channel;
 use super::{End, Socket};
-use crate::realtime::channel::{JoinRequest, Replay, Topic, TopicError};
+use crate::realtime::access::Hearing;
 use crate::realtime::credentials::{Credentials, CredentialsError, keeps_the_key};
-use crate::realtime::hub::{Rights, Seat};
+use crate::realtime::definitions::{ChannelRules, Forbidden};
+use crate::realtime::hub::Seat;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Encoded, Frame, Incoming, ReplyTo, Status};
+use crate::realtime::request::{JoinRequest, Replay, Topic, TopicError};
 use crate::realtime::store::messages;
-use crate::realtime::store::row_policies::RowPolicies;
 
 /// The largest payload of a join: it is kept as long as the channel.
 const LARGEST_JOIN: usize = 64 * 1024;
@@ -35,7 +35,11 @@ enum JoinError {
     #[error("JoinTooLarge: The payload of a join may have at most {LARGEST_JOIN} bytes")]
     TooLarge,
     #[error("PrivateOnly: This project only allows private channels")]
-    PrivateOnly,
+    PrivateOnlyProject,
+    #[error("PrivateOnly: This channel can only be joined as a private one")]
+    PrivateOnlyChannel,
+    #[error("ChannelMembersLimitReached: The channel has as many members as it may have")]
+    Full,
     #[error("Unauthorized: You do not have permissions to read from this Channel topic: {0}")]
     Unauthorized(String),
     #[error("UnableToReplayMessages: Replay params are not valid")]
@@ -50,12 +54,22 @@ enum JoinError {
     NotNow(String),
 }
 
+impl JoinError {
+    fn forbidden(why: Forbidden, topic: &Topic) -> Self {
+        match why {
+            Forbidden::PublicInProject => Self::PrivateOnlyProject,
+            Forbidden::PublicChannel => Self::PrivateOnlyChannel,
+            Forbidden::Role => Self::Unauthorized(topic.name().to_owned()),
+        }
+    }
+}
+
 /// A join that is allowed.
 struct Allowed {
     topic: Topic,
     who: Credentials,
-    rights: Rights,
-    decided_by: Option<Arc<RowPolicies>>,
+    rules: Arc<ChannelRules>,
+    hearing: Hearing,
     replay: Option<Replay>,
     presence_key: String,
 }
@@ -99,18 +113,19 @@ impl Socket {
             return Err(JoinError::TooManyChannels);
         }
         let who = self.who_joins(request).await.map_err(JoinError::Credentials)?;
-        if self.state.config.private_only && !topic.is_private() {
-            return Err(JoinError::PrivateOnly);
-        }
-        let (rights, decided_by) = self.rights(&who, &topic).await?;
+        let rules = self.state.definitions.rules(topic.name()).ok_or(JoinError::Database)?;
+        self.state.admit(&rules, &who.caller, &topic).map_err(|why| JoinError::forbidden(why, &topic))?;
+        let hearing = self.hearing(&who, &topic).await?;
         let replay = match request.replay {
             None => None,
             Some(_) if !topic.is_private() => return Err(JoinError::ReplayOfPublic),
             // Stored messages are broadcasts.
-            Some(replay) => Some(replay.map_err(|()| JoinError::Replay)?).filter(|_| rights.broadcast),
+            Some(replay) => {
+                Some(replay.map_err(|()| JoinError::Replay)?).filter(|_| hearing.rights.broadcast)
+            }
         };
         let presence_key = self.presence_key(request, &who)?;
-        Ok(Allowed { topic, who, rights, decided_by, replay, presence_key })
+        Ok(Allowed { topic, who, rules, hearing, replay, presence_key })
     }
 
     async fn who_joins(&self, request: &JoinRequest) -> Result<Credentials, CredentialsError> {
@@ -124,26 +139,15 @@ impl Socket {
         }
     }
 
-    async fn rights(
-        &self,
-        who: &Credentials,
-        topic: &Topic,
-    ) -> Result<(Rights, Option<Arc<RowPolicies>>), JoinError> {
-        if !topic.is_private() {
-            return Ok((Rights::ALL, None));
-        }
-        let (rights, by) = self.state.access.may_hear(&who.caller, topic).await.map_err(|error| {
-            tracing::warn!(kind = "app", "a join of a private topic was refused: {error}");
+    async fn hearing(&self, who: &Credentials, topic: &Topic) -> Result<Hearing, JoinError> {
+        let hearing = self.state.access.may_hear(&who.caller, topic).await;
+        hearing.map_err(|error| {
             if error.is_outage() {
                 JoinError::Database
             } else {
                 JoinError::Unauthorized(topic.name().to_owned())
             }
-        })?;
-        if rights == Rights::default() {
-            return Err(JoinError::Unauthorized(topic.name().to_owned()));
-        }
-        Ok((rights, Some(by)))
+        })
     }
 
     /// The key that others see: the client's, unless keys must say who is signed in.
@@ -153,9 +157,7 @@ impl Socket {
             (Some(key), true) if user != Some(key.as_str()) => Err(JoinError::PresenceKey),
             (Some(key), _) => Ok(key.clone()),
             (None, true) if user.is_some() => Ok(user.unwrap_or_default().to_owned()),
-            (None, _) => {
-                Ok(uuid::Builder::from_random_bytes(self.state.random.bytes()).into_uuid().to_string())
-            }
+            (None, _) => Ok(self.state.new_id().to_string()),
         }
     }
 
@@ -166,77 +168,23 @@ impl Socket {
         request: &JoinRequest,
         allowed: Allowed,
     ) -> Result<(), JoinError> {
-        let Allowed { topic, who, rights, decided_by, replay, presence_key } = allowed;
-        let place = (self.state.hub.next_id(), self.version);
-        let seat = Arc::new(Seat::new(place, Arc::clone(&self.outbox), rights, request.presence));
-        let (config, now) = (&self.state.config, Instant::now());
-        let mut channel = Channel {
-            topic,
-            join_ref: message.join_ref.clone(),
-            seat,
-            who,
-            rights,
-            decided_by,
-            says: None,
-            acknowledges: request.acknowledges,
-            echoes: request.echoes,
-            presence_key,
-            events: Bucket::new(config.events_per_second, Duration::from_secs(1), now),
-            presences: Bucket::new(config.presence_calls, config.presence_period.get(), now),
-            requests: request
-                .changes
-                .iter()
-                .map(|change| (self.state.hub.next_id(), change.clone()))
-                .collect(),
-            subscription: None,
-            missed: None,
-        };
+        let replay = allowed.replay;
+        let mut channel = self.channel(message, request, allowed);
         if replay.is_some() {
             // Otherwise messages that are stored already could come after it as if they were new.
-            self.state.changes.caught_up().await.map_err(|error| {
-                tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
-                JoinError::Database
-            })?;
+            self.state.changes.caught_up().await.map_err(|error| unreadable(&error))?;
         }
-        self.state.hub.enter(&channel.topic, &channel.seat);
+        if !self.state.hub.enter(&channel.topic, &channel.seat, channel.rules.max_members) {
+            return Err(JoinError::Full);
+        }
         metrics::channel_joined();
-        let replayed = match replay {
-            Some(replay) => self.replayed(&channel.topic, replay).await,
-            None => Ok(Vec::new()),
-        };
-        let replayed = match replayed {
-            Ok(replayed) => replayed,
+        let mut first = match self.first(message, request, &mut channel, replay).await {
+            Ok(first) => first,
             Err(error) => {
                 channel.leave(&self.state);
                 return Err(error);
             }
         };
-        let (ids, frames): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
-        channel.seat.replays(ids);
-        let mut first = vec![self.joined(message, &channel)];
-        if request.tells_replication {
-            first.push(channel.system(
-                self.version,
-                ("system", Status::Ok),
-                "Replication connection established",
-            ));
-        }
-        if request.too_many_changes {
-            first.push(channel.system(
-                self.version,
-                ("postgres_changes", Status::Error),
-                "too many subscriptions of one channel",
-            ));
-        } else if !channel.requests.is_empty() {
-            match channel.subscribe(&self.state, self.version, self.address).await {
-                Ok(told) => first.push(told),
-                Err(reason) => {
-                    channel.leave(&self.state);
-                    return Err(JoinError::NotNow(reason));
-                }
-            }
-        }
-        first.extend(frames);
         if channel.begin_to_catch_up(&self.state, &mut first).await {
             // It is admitted once it has everything.
             for frame in first {
@@ -247,6 +195,64 @@ impl Socket {
         }
         self.channels.insert(message.topic.clone(), channel);
         Ok(())
+    }
+
+    /// The channel, of which nobody knows yet.
+    fn channel(&self, message: &Incoming, request: &JoinRequest, allowed: Allowed) -> Channel {
+        let Allowed { topic, who, rules, hearing, presence_key, .. } = allowed;
+        let place = (self.state.hub.next_id(), self.version);
+        let (config, now) = (&self.state.config, Instant::now());
+        Channel {
+            topic,
+            join_ref: message.join_ref.clone(),
+            seat: Arc::new(Seat::new(place, Arc::clone(&self.outbox), hearing.rights, request.presence)),
+            who,
+            hearing,
+            says: None,
+            acknowledges: request.acknowledges,
+            echoes: request.echoes,
+            presence_key,
+            events: Bucket::new(rules.messages_per_second, Duration::from_secs(1), now),
+            rules,
+            presences: Bucket::new(config.presence_calls, config.presence_period.get(), now),
+            requests: request
+                .changes
+                .iter()
+                .map(|change| (self.state.hub.next_id(), change.clone()))
+                .collect(),
+            subscription: None,
+            missed: None,
+        }
+    }
+
+    /// What the channel is sent first: the reply, how its wishes stand, and what is sent again.
+    async fn first(
+        &self,
+        message: &Incoming,
+        request: &JoinRequest,
+        channel: &mut Channel,
+        replay: Option<Replay>,
+    ) -> Result<Vec<Frame>, JoinError> {
+        let replayed = match replay {
+            Some(replay) => self.replayed(&channel.topic, replay).await?,
+            None => Vec::new(),
+        };
+        let (ids, replayed): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
+        channel.seat.replays(ids);
+        let mut first = vec![self.joined(message, channel)];
+        if request.tells_replication {
+            let told = "Replication connection established";
+            first.push(channel.system(self.version, ("system", Status::Ok), told));
+        }
+        if request.too_many_changes {
+            let told = "too many subscriptions of one channel";
+            first.push(channel.system(self.version, ("postgres_changes", Status::Error), told));
+        } else if !channel.requests.is_empty() {
+            let told = channel.subscribe(&self.state, self.version, self.address).await;
+            first.push(told.map_err(JoinError::NotNow)?);
+        }
+        first.extend(replayed);
+        Ok(first)
     }
 
     /// The reply to a join.
@@ -268,17 +274,19 @@ impl Socket {
 
     /// Stored messages, the oldest first.
     async fn replayed(&self, topic: &Topic, replay: Replay) -> Result<Vec<(String, Frame)>, JoinError> {
-        let stored = messages::since(&self.state.pool, topic.name(), replay).await.map_err(|error| {
-            tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
-            JoinError::Database
-        })?;
-        let frames = stored.into_iter().filter_map(|stored| {
-            let id: Uuid = stored.id;
+        let stored = messages::since(&self.state.pool, topic.name(), replay).await;
+        let frames = stored.map_err(|error| unreadable(&error))?.into_iter().filter_map(|stored| {
+            let id = stored.id.clone();
             let largest = self.state.config.max_payload.as_usize();
             let broadcast = stored.into_broadcast(true).filter(|broadcast| broadcast.size() <= largest)?;
             let frame = Encoded::broadcast(topic.wire().to_owned(), broadcast).frame(self.version)?;
-            Some((id.to_string(), frame))
+            Some((id, frame))
         });
         Ok(frames.collect())
     }
+}
+
+fn unreadable(error: &sqlx::Error) -> JoinError {
+    tracing::warn!(kind = "app", "stored messages cannot be read: {error}");
+    JoinError::Database
 }

@@ -168,7 +168,7 @@ impl Socket {
         let acknowledges = channel.acknowledges;
         let refusal = match broadcast {
             None => Some("the payload of a broadcast is {event, payload}"),
-            Some(broadcast) if broadcast.size() > self.state.config.max_payload.as_usize() => {
+            Some(broadcast) if broadcast.size() > channel.rules.max_payload => {
                 metrics::refused("payload");
                 Some("the payload is too large")
             }
@@ -179,8 +179,9 @@ impl Socket {
                     return;
                 }
                 let except = (!channel.echoes).then(|| channel.seat.id());
-                self.state.hub.broadcast(&channel.topic, broadcast, except);
-                None
+                let to = (&channel.topic, &*channel.rules);
+                let sent = self.state.send(to, broadcast, (except, None)).await;
+                sent.err().map(|_| "the message cannot be kept at the moment")
             }
         };
         match refusal.filter(|_| acknowledges) {
@@ -266,7 +267,7 @@ async fn track(state: &RealtimeState, channel: &mut Channel, who: &Map<String, V
     if !channel.may_say(state).await.presence {
         return Err(no_longer::TRACK.to_owned());
     }
-    if channel.rights.presence {
+    if channel.hearing.rights.presence {
         state.hub.watch_presence(&channel.topic, &channel.seat);
     }
     state.hub.track(&channel.topic, &channel.seat, &channel.presence_key, who).map_err(|full| {

@@ -6,16 +6,13 @@
 
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::kernel::db::login::Login;
-use crate::kernel::sql::SqlBuf;
 
-/// The publication whose tables are captured.
-pub const PUBLICATION: &str = "supabase_realtime";
 /// How often it is looked.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest that a look may take; a table in use takes 50 ms of it.
@@ -35,28 +32,6 @@ pub async fn sync(connection: &mut PgConnection) -> Result<Vec<Uncaptured>, sqlx
     sqlx::query_as("select relation::text as \"table\", problem from realtime.sync_capture()")
         .fetch_all(connection)
         .await
-}
-
-/// Captures a table from now on.
-pub async fn publish(connection: &mut PgConnection, schema: &str, table: &str) -> Result<(), sqlx::Error> {
-    alter(connection, " add table ", schema, table).await
-}
-
-/// Captures it no more.
-pub async fn withdraw(connection: &mut PgConnection, schema: &str, table: &str) -> Result<(), sqlx::Error> {
-    alter(connection, " drop table ", schema, table).await
-}
-
-async fn alter(
-    connection: &mut PgConnection,
-    what: &'static str,
-    schema: &str,
-    table: &str,
-) -> Result<(), sqlx::Error> {
-    let mut sql = SqlBuf::new();
-    sql.lit("alter publication ").ident(PUBLICATION).lit(what).name(schema, table);
-    connection.execute(AssertSqlSafe(sql.into_parts().0)).await?;
-    sync(connection).await.map(drop)
 }
 
 /// Keeps capture where the publication wants it, until `stop`.

@@ -2,8 +2,11 @@
 //! tables' owner.
 
 pub mod capture;
+pub mod commands;
+pub mod definitions;
 pub(super) mod messages;
 pub mod outbox;
+pub mod publication;
 pub mod retention;
 pub(super) mod row_policies;
 pub(super) mod tables;

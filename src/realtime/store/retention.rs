@@ -35,13 +35,6 @@ pub struct Keep {
     pub messages: Duration,
 }
 
-impl Default for Keep {
-    fn default() -> Self {
-        let (changes, messages) = (Duration::from_hours(1), Duration::from_hours(72));
-        Self { changes, bytes: 1 << 30, messages }
-    }
-}
-
 /// Several nodes do this: one at a time.
 const LOCK: &str = "select pg_try_advisory_xact_lock(hashtextextended('goforward realtime retention', 0))";
 const PRESENT: &str = "

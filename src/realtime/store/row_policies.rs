@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use crate::kernel::sql::SqlBuf;
 
 /// What would be done to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::realtime) enum Deed {
     /// Seen.
     Select,
@@ -18,7 +18,7 @@ pub(in crate::realtime) enum Deed {
 }
 
 /// One policy that applies to the role.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 struct Policy {
     /// As in `pg_policy.polcmd`: `r`, `a`, `*`.
     command: String,
@@ -30,7 +30,7 @@ struct Policy {
 }
 
 /// The policies of one table for one role.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::realtime) struct RowPolicies {
     schema: String,
     table: String,

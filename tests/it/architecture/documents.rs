@@ -87,7 +87,11 @@ fn commands_and_flags_that_the_documents_name_exist() {
             let words: Vec<&str> = named.split_whitespace().skip(1).collect();
             let (flags, command): (Vec<&str>, Vec<&str>) =
                 words.iter().partition(|word| word.starts_with("--"));
-            let depth = if matches!(command.first(), Some(&("config" | "policy"))) { 2 } else { 1 };
+            let depth = if matches!(command.first(), Some(&("channels" | "config" | "policy" | "realtime"))) {
+                2
+            } else {
+                1
+            };
             let help = run_command(&[&command[..depth.min(command.len())], &["--help"]].concat(), &[]);
             let help = String::from_utf8_lossy(&help.stdout).into_owned();
             let known =

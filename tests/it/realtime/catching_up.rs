@@ -1,5 +1,6 @@
 //! Coming back: a client that says what it has seen last gets what it missed, and then goes on live.
 
+use goforward::realtime::changes::{Cursor, Epoch};
 use serde_json::{Value, json};
 
 use super::changes::{start_with, subscribed};
@@ -52,6 +53,22 @@ async fn a_cursor_of_nowhere_asks_to_read_anew() {
     assert_eq!((&system["message"], &system["reason"]), (&json!("resync"), &json!("cursor")));
     insert(&app, 1..2).await;
     assert_eq!(id_and_cursor(&mut ann).await.0, 1);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_life_of_the_database_asks_to_read_anew() {
+    let app = start_with("").await;
+    let mut ann = subscribed(&app, Some(ANN), notes(None)).await;
+    insert(&app, 1..2).await;
+    let here: Cursor = id_and_cursor(&mut ann).await.1.parse().unwrap();
+    let other = Cursor { epoch: Epoch::of("another"), ..here.clone() };
+    // One from the future is of a database that has gone back.
+    let ahead = Cursor { after: "99999999:99999999:".parse().unwrap(), ..here };
+    for cursor in [other, ahead] {
+        let mut ann = subscribed(&app, Some(ANN), notes(cursor.text().as_deref())).await;
+        let system = ann.event("system").await.payload;
+        assert_eq!((&system["message"], &system["reason"]), (&json!("resync"), &json!("epoch")));
+    }
 }
 
 #[tokio::test]

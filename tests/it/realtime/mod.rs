@@ -3,12 +3,14 @@
 mod broadcast;
 mod catching_up;
 mod changes;
+mod definitions;
 mod joining;
 mod nodes;
 mod outbox;
 mod predicates;
 mod presence;
 mod private_topics;
+mod publishing;
 mod wire;
 
 use crate::harness::{Options, TestApp};

@@ -140,6 +140,20 @@ async fn g03_a_lost_membership_closes_the_channel() {
 }
 
 #[tokio::test]
+async fn a_membership_that_was_just_given_opens_the_topic_at_once() {
+    let app = start(MEMBERS).await;
+    let mut ann = socket(&app).await;
+    for round in 0..3 {
+        let refused = ann.try_join("realtime:room", private(Some(ANN), &app, &json!({}))).await;
+        assert!(refused.reason().starts_with("Unauthorized"), "{round}: {refused:?}");
+        app.database.run(&format!("insert into members values ('room', '{ANN}', true)")).await;
+        let joined = ann.try_join("realtime:room", private(Some(ANN), &app, &json!({}))).await;
+        assert!(joined.is_ok(), "{round}: {joined:?}");
+        app.database.run("delete from members").await;
+    }
+}
+
+#[tokio::test]
 async fn another_token_is_decided_about_anew() {
     let app = start(MEMBERS).await;
     app.database.run(&format!("insert into members values ('room', '{ANN}', true)")).await;
@@ -240,5 +254,5 @@ async fn a_token_whose_scopes_do_not_open_realtime_joins_nothing() {
     let reply = socket.try_join("realtime:room", json!({"config": {}, "access_token": scoped})).await;
     assert_eq!(reply.reason(), "InvalidJWTToken: The API key does not open this service");
     let admin = app.client().bearer(&scoped).get("/realtime/v1/api/channels").await;
-    admin.expect_status(401);
+    admin.expect_error(403, "insufficient_scope");
 }

@@ -8,7 +8,7 @@ use crate::rest::{ALICE, BOB, SHOP};
 /// method, path, then the status for: no key, anon, the owner, another user, the service.
 type Row = (&'static str, &'static str, [u16; 5]);
 
-const MATRIX: [Row; 52] = [
+const MATRIX: [Row; 61] = [
     ("GET", "/health/live", [200, 200, 200, 200, 200]),
     ("GET", "/health/ready", [200, 200, 200, 200, 200]),
     ("GET", "/nothing/here", [404, 404, 404, 404, 404]),
@@ -63,6 +63,15 @@ const MATRIX: [Row; 52] = [
     ("POST", "/realtime/v1/api/broadcast", [401, 422, 422, 422, 422]),
     ("POST", "/realtime/v1/api/broadcast/room/events/e?private=true", [401, 403, 403, 403, 202]),
     ("GET", "/realtime/v1/api/channels", [401, 403, 403, 403, 200]),
+    ("GET", "/realtime/v1/api/definitions", [401, 403, 403, 403, 200]),
+    ("POST", "/realtime/v1/api/definitions", [401, 403, 403, 403, 400]),
+    ("GET", "/realtime/v1/api/definitions/x", [401, 403, 403, 403, 404]),
+    ("PATCH", "/realtime/v1/api/definitions/x", [401, 403, 403, 403, 404]),
+    ("PUT", "/realtime/v1/api/definitions/x", [401, 403, 403, 403, 400]),
+    ("DELETE", "/realtime/v1/api/definitions/x", [401, 403, 403, 403, 404]),
+    ("GET", "/realtime/v1/api/tables", [401, 403, 403, 403, 200]),
+    ("POST", "/realtime/v1/api/tables", [401, 403, 403, 403, 400]),
+    ("DELETE", "/realtime/v1/api/tables/public.nope", [401, 403, 403, 403, 404]),
 ];
 
 const FOR_SERVICE: &str = "create function for_service_only() returns int language sql as 'select 1';

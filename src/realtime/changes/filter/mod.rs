@@ -143,19 +143,6 @@ impl Filter {
         }
         Ok(all)
     }
-
-    /// A column and the value that it has in every row that matches, if there is one: by it, subscribers can be found
-    /// from a row ([`Kind::read`] of the column).
-    pub fn equality_key(&self) -> Option<(&Column, &Datum<'static>)> {
-        self.conditions.iter().find_map(|condition| match &condition.test {
-            Test::Compare(Comparison::Equal, Operand { value: Some(value), .. })
-                if !condition.is_negated && condition.is_decided_here() =>
-            {
-                Some((&condition.column, value))
-            }
-            _ => None,
-        })
-    }
 }
 
 impl Condition {

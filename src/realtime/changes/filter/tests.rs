@@ -150,16 +150,6 @@ fn conditions_become_sql_without_text_in_it() {
     assert_eq!(found, expected);
 }
 
-#[test]
-fn an_equality_is_a_key() {
-    let filter = parse("title=like.a%,n=eq.5");
-    let (column, value) = filter.equality_key().unwrap();
-    assert_eq!((column.name.as_str(), value), ("n", &Datum::Integer(5)));
-    for filter in ["n=not.eq.5", "n=neq.5", "price=eq.5", "n=in.(5)", "state=eq.sad"] {
-        assert_eq!(parse(filter).equality_key(), None, "{filter}");
-    }
-}
-
 proptest! {
     #[test]
     fn any_text_is_a_filter_or_an_error(text in "[a-z\"(),.=\\\\ ä\0]{0,40}") {

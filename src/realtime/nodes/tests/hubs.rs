@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Announcer, Follower};
 use crate::kernel::bus::{Bus, LocalBus, LocalNode, Subject};
 use crate::kernel::random::Random;
-use crate::realtime::channel::Topic;
 use crate::realtime::hub::{Hub, Outbox, PresenceLimits, Rights, Seat};
 use crate::realtime::presence::Amount;
 use crate::realtime::protocol::{Frame, UserBroadcast, Version};
+use crate::realtime::request::Topic;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,7 +47,7 @@ impl Node {
         let outbox = Arc::new(Outbox::new(1 << 20));
         let place = (self.hub.next_id(), Version::One);
         let seat = Arc::new(Seat::new(place, Arc::clone(&outbox), Rights::ALL, true));
-        self.hub.enter(topic, &seat);
+        assert!(self.hub.enter(topic, &seat, None));
         self.hub.admit(topic, &seat, &[]);
         Client { hub: Arc::clone(&self.hub), topic: topic.clone(), seat, outbox, heard: Vec::new() }
     }
@@ -163,8 +163,8 @@ async fn a_broadcast_reaches_topics_of_its_kind_on_all_nodes_once() {
     three.hub.broadcast(&room, shout("second"), None);
     three.hub.broadcast(&topic("room", true), shout("secret"), None);
     // Of the database: every node reads it for itself.
-    two.hub.deliver(&room, shout("stored"), Some("7"));
-    one.hub.deliver(&room, shout("stored"), Some("7"));
+    two.hub.deliver(&room, shout("stored").with_id("7", false));
+    one.hub.deliver(&room, shout("stored").with_id("7", false));
 
     bob.until("three", |heard| heard.iter().filter(|message| message["event"] == "broadcast").count() == 3)
         .await;

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::super::replica::{Effect, Replicas};
 use super::super::wire::{Entry, News, PresenceMessage};
 use crate::kernel::bus::NodeId;
-use crate::realtime::channel::Topic;
 use crate::realtime::presence::{Amount, Member, Payload, Presence};
+use crate::realtime::request::Topic;
 
 const PLENTY: Amount = Amount { members: usize::MAX / 8, bytes: usize::MAX / 8 };
 const NODES: usize = 3;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use goforward::catalog::model::QualifiedName;
 use goforward::kernel::db::login::Login;
 use goforward::realtime::store::capture::{self, follow};
+use goforward::realtime::store::publication;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -138,9 +140,10 @@ async fn our_own_functions_publish_and_withdraw() {
     let outbox = Outbox::new("create table \"Odd \"\"name\" (id int primary key)").await;
     let mut owner = outbox.owner().await;
 
-    capture::publish(&mut owner, "public", "Odd \"name").await.unwrap();
+    let odd = QualifiedName::new("public", "Odd \"name");
+    publication::publish(&mut owner, &odd).await.unwrap();
     assert!(outbox.database.value(TRIGGERS).await.contains("29"));
-    capture::withdraw(&mut owner, "public", "Odd \"name").await.unwrap();
+    publication::withdraw(&mut owner, &odd).await.unwrap();
     assert_eq!(outbox.database.value(TRIGGERS).await, "");
 }
 

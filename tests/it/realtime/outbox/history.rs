@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use goforward::realtime::changes::{Backlog, Batch, ChangeFeed, Cursor, History};
+use goforward::realtime::changes::{
+    Backlog, Batch, ChangeFeed, Cursor, History, Missed, OutboxFeed, Position, Snapshot,
+};
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::{Outbox, THINGS, image, word};
 use crate::harness::Walk;
@@ -108,8 +110,30 @@ fn assert_same(found: &[Told], expected: &[Told], why: &str) {
     assert_eq!(rows(found), rows(expected), "order: {why}");
 }
 
-async fn missed(history: &History, since: &Cursor) -> Vec<(Told, Cursor)> {
-    let Backlog::Missed(mut missed) = history.backlog(since).await.unwrap() else { panic!("all is there") };
+/// The past of a feed, and where that is.
+#[derive(Clone)]
+struct Past {
+    history: History,
+    position: watch::Receiver<Option<Position>>,
+}
+
+impl Past {
+    fn of(feed: &OutboxFeed) -> Self {
+        Self { history: feed.history(), position: feed.position() }
+    }
+
+    /// What came after a cursor, and up to where.
+    async fn since(&self, since: &Cursor) -> (Missed, Snapshot) {
+        let here = self.position.borrow().clone().unwrap().seen;
+        match self.history.backlog(since, here.clone()).await.unwrap() {
+            Backlog::Missed(missed) => (missed, here),
+            Backlog::Resync => panic!("all is there"),
+        }
+    }
+}
+
+async fn missed(past: &Past, since: &Cursor) -> Vec<(Told, Cursor)> {
+    let (mut missed, _) = past.since(since).await;
     let mut all = Vec::new();
     while let Some(batch) = missed.next().await.unwrap() {
         all.extend(taken(&batch));
@@ -126,7 +150,7 @@ async fn from_any_cursor_exactly_the_rest_comes() {
     let outbox = Outbox::new(THINGS).await;
     let mut feed = outbox.feed().await;
     let start = feed.position().borrow().clone().unwrap().cursor();
-    let history = feed.history();
+    let past = Past::of(&feed);
     let reading = tokio::spawn(async move {
         let mut live = Vec::new();
         while live.last().is_none_or(|(told, _): &(Told, Cursor)| told.id != END) {
@@ -139,14 +163,14 @@ async fn from_any_cursor_exactly_the_rest_comes() {
 
     let (live, _feed) = reading.await.unwrap();
     assert_same(&without_cursors(&live), &committed, "live");
-    assert_same(&without_cursors(&missed(&history, &start).await), &committed, "from the start");
+    assert_same(&without_cursors(&missed(&past, &start).await), &committed, "from the start");
     let mut walk = Walk::new();
     for _ in 0..40 {
         let why = format!("seed {}", walk.seed());
         let place = walk.below(live.len());
         // As a client has it: a text.
         let cursor: Cursor = live[place].1.text().unwrap().parse().unwrap();
-        let rest = missed(&history, &cursor).await;
+        let rest = missed(&past, &cursor).await;
         let mut all = without_cursors(&live[..=place]);
         all.extend(without_cursors(&rest));
         assert_same(&all, &committed, &why);
@@ -155,22 +179,22 @@ async fn from_any_cursor_exactly_the_rest_comes() {
             let again = walk.below(rest.len());
             let mut all = without_cursors(&live[..=place]);
             all.extend(without_cursors(&rest[..=again]));
-            all.extend(without_cursors(&missed(&history, &rest[again].1).await));
+            all.extend(without_cursors(&missed(&past, &rest[again].1).await));
             assert_same(&all, &committed, &why);
         }
     }
 }
 
 /// Follows the live batches from now on, as a channel does, after what it missed since `since`.
-async fn rejoin(mut live: broadcast::Receiver<Arc<Batch>>, history: History, since: Cursor) -> Vec<Told> {
-    let Backlog::Missed(mut missed) = history.backlog(&since).await.unwrap() else { panic!("all is there") };
+async fn rejoin(mut live: broadcast::Receiver<Arc<Batch>>, past: Past, since: Cursor) -> Vec<Told> {
+    let (mut missed, until) = past.since(&since).await;
     let mut all = Vec::new();
     while let Some(batch) = missed.next().await.unwrap() {
         all.extend(taken(&batch));
     }
     while all.last().is_none_or(|(told, _)| told.id != END) && !all.iter().any(|(told, _)| told.id == END) {
         let batch = live.recv().await.unwrap();
-        if !missed.until().covers(&batch.after) {
+        if !until.covers(&batch.after) {
             all.extend(taken(&batch));
         }
     }
@@ -182,7 +206,7 @@ async fn whoever_rejoins_in_the_midst_of_it_misses_nothing_and_sees_nothing_twic
     let outbox = Outbox::new(THINGS).await;
     let mut feed = outbox.feed().await;
     let start = feed.position().borrow().clone().unwrap().cursor();
-    let history = feed.history();
+    let past = Past::of(&feed);
     let (sender, _) = broadcast::channel(100_000);
     let hub = sender.clone();
     let reading = tokio::spawn(async move {
@@ -200,11 +224,11 @@ async fn whoever_rejoins_in_the_midst_of_it_misses_nothing_and_sees_nothing_twic
             if walk.once_in(4) && clients.len() < 40 {
                 let (count, cursor) = cursors[walk.below(cursors.len())].clone();
                 let before = seen[..count].to_vec();
-                let rejoined = rejoin(hub.subscribe(), history.clone(), cursor);
+                let rejoined = rejoin(hub.subscribe(), past.clone(), cursor);
                 clients.spawn(async move { (before, rejoined.await) });
             }
         }
-        (clients.join_all().await, rejoin(hub.subscribe(), history, start).await)
+        (clients.join_all().await, rejoin(hub.subscribe(), past, start).await)
     });
 
     let committed = write_all(&outbox).await;
@@ -222,7 +246,7 @@ async fn whoever_rejoins_in_the_midst_of_it_misses_nothing_and_sees_nothing_twic
 async fn a_part_of_a_large_transaction_is_a_place_too() {
     let outbox = Outbox::new(THINGS).await;
     let mut feed = outbox.feed().await;
-    let history = feed.history();
+    let past = Past::of(&feed);
     let mut owner = PgConnection::connect(&outbox.database.url()).await.unwrap();
     owner.execute("insert into things select n, 'x' from generate_series(1, 3500) as n").await.unwrap();
 
@@ -232,7 +256,7 @@ async fn a_part_of_a_large_transaction_is_a_place_too() {
     }
 
     for place in [0, 1, 998, 999, 1000, 2750, 3498, 3499] {
-        let rest = missed(&history, &live[place].1).await;
+        let rest = missed(&past, &live[place].1).await;
         assert_eq!(without_cursors(&rest), without_cursors(&live[place + 1..]), "{place}");
     }
 }

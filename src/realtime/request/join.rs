@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::realtime::changes::{Cursor, CursorError, Event};
+
 /// The longest presence key, in bytes.
 const LONGEST_KEY: usize = 255;
 /// The most subscriptions of one channel.
@@ -56,8 +58,8 @@ impl Replay {
 pub(in crate::realtime) struct ChangeRequest {
     /// What comes back in the reply beside the id.
     pub(in crate::realtime) echo: Map<String, Value>,
-    /// `INSERT`, `UPDATE`, `DELETE`; anything else is all.
-    pub(in crate::realtime) event: Option<String>,
+    /// The event; none is all, and so is one that there is not.
+    pub(in crate::realtime) event: Option<Event>,
     /// The schema; none is all.
     pub(in crate::realtime) schema: Option<String>,
     /// The table; none is all.
@@ -67,7 +69,7 @@ pub(in crate::realtime) struct ChangeRequest {
     /// The columns wanted; empty is all.
     pub(in crate::realtime) select: Vec<String>,
     /// The cursor to go on from.
-    pub(in crate::realtime) since: Option<String>,
+    pub(in crate::realtime) since: Option<Result<Cursor, CursorError>>,
 }
 
 impl JoinRequest {
@@ -129,12 +131,12 @@ fn change(value: &Value) -> Option<ChangeRequest> {
             .filter_map(|name| object.get_key_value(*name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
-        event: named("event").map(|event| event.to_ascii_uppercase()),
+        event: text(value, "event").and_then(|name| Event::named(&name)),
         schema: named("schema"),
         table: named("table"),
         filter: text(value, "filter").filter(|filter| !filter.is_empty()),
         select: select.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        since: text(value, "since").filter(|since| !since.is_empty()),
+        since: text(value, "since").filter(|since| !since.is_empty()).map(|since| since.parse()),
     })
 }
 
@@ -210,13 +212,10 @@ mod tests {
                 {"event":"*","schema":"*"}]}}"#,
         );
         let [first, second] = &join.changes[..] else { panic!("two were asked for") };
-        assert_eq!((first.event.as_deref(), first.table.as_deref()), (Some("INSERT"), Some("a")));
+        assert_eq!((first.event, first.table.as_deref()), (Some(Event::Insert), Some("a")));
         assert_eq!(first.echo["event"], "insert");
         assert_eq!(first.select, ["id"]);
-        assert_eq!(
-            (second.event.as_deref(), second.schema.as_deref(), second.table.as_deref()),
-            (None, None, None)
-        );
+        assert_eq!((second.event, second.schema.as_deref(), second.table.as_deref()), (None, None, None));
     }
 
     #[test]
