@@ -3,6 +3,7 @@
 //! For each table it is found out who may be concerned, then what they see, for all of the batch at once; then everything is
 //! sent in the order of the feed. A database that cannot be asked is waited for, so nothing is lost and nothing overtakes.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -182,8 +183,8 @@ impl Delivery {
                     let Some(seen) = seen else { continue };
                     let placed = placed[*place];
                     let outcome = Outcome { audience: Arc::clone(&audience), view: Arc::clone(&view), seen };
-                    let mut data = HashMap::new();
-                    let made = messages(batch, placed, &outcome, subscriber, &mut data);
+                    let cursor = batch.cursor(placed.transaction, placed.change).text().unwrap_or_default();
+                    let made = messages((placed, &cursor), &outcome, subscriber, &mut HashMap::new());
                     frames.extend(made.into_iter().map(|frame| (*place, frame)));
                 }
             }
@@ -248,15 +249,16 @@ impl Delivery {
             self.send_message(placed.change);
             return;
         }
-        let mut sent = HashSet::new();
-        let mut data = HashMap::new();
+        let (mut sent, mut data) = (HashSet::new(), HashMap::new());
+        let cursor =
+            LazyCell::new(|| batch.cursor(placed.transaction, placed.change).text().unwrap_or_default());
         for outcome in outcomes {
             for subscriber in &outcome.audience.members {
                 // A channel may be in several groups, by several subscriptions.
                 if !subscriber.awaits(position) || !sent.insert(subscriber.seat.id()) {
                     continue;
                 }
-                for frame in messages(batch, placed, outcome, subscriber, &mut data) {
+                for frame in messages((placed, &cursor), outcome, subscriber, &mut data) {
                     subscriber.seat.send(frame, None);
                     let outbox = subscriber.seat.outbox();
                     addressed.entry(subscriber.seat.id()).or_insert_with(|| Arc::clone(outbox));
@@ -269,7 +271,7 @@ impl Delivery {
 
     /// A row of `realtime.messages`: a broadcast of the database.
     fn send_message(&self, change: &Change) {
-        let Some(message) = change.new.as_deref().and_then(|row| StoredMessage::read(row.get())) else {
+        let Some(message) = change.new.as_ref().and_then(|row| StoredMessage::read(row.raw().get())) else {
             return;
         };
         let Ok(topic) = Topic::named(&message.topic, message.private) else { return };
@@ -342,9 +344,8 @@ fn key_values<'a>(
             return None;
         }
         for image in [&change.old, &change.new].into_iter().flatten() {
-            let image = serde_json::from_str(image.get()).ok()?;
             // A row without a value is seen by nobody.
-            values.extend(key.of_image(&image).ok()?);
+            values.extend(key.of_image(image.values()?).ok()?);
         }
     }
     Some((key, values))
@@ -358,20 +359,18 @@ type Made = HashMap<(usize, payload::Event, bool, Select), String>;
 
 /// The messages of one change for one subscriber: as a rule one; several where its subscriptions select other columns.
 fn messages(
-    batch: &Batch,
-    placed: Placed<'_>,
+    (placed, cursor): (Placed<'_>, &str),
     outcome: &Outcome,
     subscriber: &Subscriber,
     made: &mut Made,
 ) -> Vec<protocol::Frame> {
     let Outcome { view, seen, .. } = outcome;
-    let cursor = batch.cursor(placed.transaction, placed.change).text().unwrap_or_default();
     let Seen::Row(seen) = seen else {
         let name = &view.table.table.name;
         let about =
             [("reason", json!("truncate")), ("schema", json!(name.schema)), ("table", json!(name.name))];
         let is_wanted = subscriber.wanted.iter().any(|wanted| wanted.is_about(&view.table.table.name));
-        return is_wanted.then(|| subscriber.resync_frame(&about, Some(&cursor))).into_iter().collect();
+        return is_wanted.then(|| subscriber.resync_frame(&about, Some(cursor))).into_iter().collect();
     };
     let mut by_select: Vec<(Select, Vec<u64>)> = Vec::new();
     for wanted in subscriber.wanted.iter().filter(|wanted| view.matches(wanted, seen, placed.change)) {
@@ -388,7 +387,7 @@ fn messages(
             let shown = view.shown(select.as_deref());
             payload::data(seen.event, &view.table.table, &shown, placed.change, looked)
         });
-        let payload = payload::payload(&ids, data, &cursor);
+        let payload = payload::payload(&ids, data, cursor);
         protocol::push(subscriber.seat.version(), &subscriber.topic, None, "postgres_changes", &payload)
     });
     frames.collect()

@@ -20,6 +20,7 @@ mod known;
 mod payload;
 pub mod predicate;
 mod registry;
+mod row_image;
 mod subscriptions;
 pub mod value;
 mod view;
@@ -29,13 +30,13 @@ mod window;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 
 pub use cursor::{Cursor, CursorError, Epoch, Snapshot};
 pub use feed::OutboxFeed;
 pub use history::{Backlog, History, Missed};
 pub(in crate::realtime) use payload::Event;
 pub(in crate::realtime) use registry::Viewer;
+pub use row_image::RowImage;
 pub(in crate::realtime) use subscriptions::{CatchingUp, Changes, ChangesParts, Subscription};
 pub use window::StepLimit;
 
@@ -66,9 +67,9 @@ pub struct Change {
     /// When it was written, which is before the commit.
     pub written_at: DateTime<Utc>,
     /// The whole row as it was, of an update or delete.
-    pub old: Option<Box<RawValue>>,
+    pub old: Option<RowImage>,
     /// The whole row as it is, of an insert or update, and of a message.
-    pub new: Option<Box<RawValue>>,
+    pub new: Option<RowImage>,
 }
 
 /// What one transaction changed. A large one comes in several parts, in consecutive batches, all with its order.

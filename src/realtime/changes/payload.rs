@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::{Change, ChangeKind};
+use super::{Change, ChangeKind, RowImage};
 use crate::realtime::store::tables::{Table, TableColumn};
 
 /// The largest row that is delivered whole, in bytes of JSON.
@@ -93,7 +93,8 @@ pub(in crate::realtime) fn data(
         if !shown.has_key && event != Event::Delete {
             errors.push("Error 400: Bad Request, no primary key");
         }
-        let size = [&change.old, &change.new].into_iter().flatten().map(|image| image.get().len()).max();
+        let size =
+            [&change.old, &change.new].into_iter().flatten().map(|image| image.raw().get().len()).max();
         let is_large = size.unwrap_or(0) > LARGEST_ROW;
         if is_large {
             errors.push("Error 413: Payload Too Large");
@@ -104,13 +105,13 @@ pub(in crate::realtime) fn data(
             .map(|column| json!({"name": column.column.name, "type": column.column.type_name}))
             .collect();
         let _ = write!(out, r#","columns":{}"#, Value::Array(columns));
-        let new = row(change.new.as_deref());
+        let new = row(change.new.as_ref().map(RowImage::raw));
         if event != Event::Delete {
             let masks = row(looked.masks);
             write_row(&mut out, "record", shown, is_large, |column| Some(value(&new, &masks, shown, column)));
         }
         if event != Event::Insert {
-            let (old, masks) = (row(change.old.as_deref()), row(looked.old_masks));
+            let (old, masks) = (row(change.old.as_ref().map(RowImage::raw)), row(looked.old_masks));
             write_row(&mut out, "old_record", shown, is_large, |column| {
                 let value = value(&old, &masks, shown, column);
                 let is_known = looked.saw_old
@@ -200,7 +201,7 @@ mod tests {
     }
 
     fn change(kind: ChangeKind, old: Option<&str>, new: Option<&str>) -> Change {
-        let raw = |text: Option<&str>| text.map(|text| RawValue::from_string(text.to_owned()).unwrap());
+        let raw = |text: Option<&str>| text.map(|text| RowImage::new(text.to_owned()).unwrap());
         let written_at: DateTime<Utc> = "2024-05-01T12:00:00.123456Z".parse().unwrap();
         Change { seq: 1, relation: 1, kind, written_at, old: raw(old), new: raw(new) }
     }

@@ -10,9 +10,8 @@ use super::filter::Filter;
 use super::known::{KnownTable, Sight};
 use super::payload::{Event, Looked, Shown, event_of};
 use super::registry::{Audience, Subscriber, Wanted};
-use super::value::Image;
 use super::visibility::{Finding, Question};
-use super::{Change, ChangeKind};
+use super::{Change, ChangeKind, RowImage};
 use crate::catalog::model::{Mask, ReadAccess, Relation};
 use crate::policy::caller::PolicyCaller;
 use crate::policy::decide::decide;
@@ -180,10 +179,9 @@ impl View<'_> {
     }
 
     /// Whether the row is seen, where that can be told without PostgreSQL.
-    fn decide_here(&self, image: &RawValue) -> Option<bool> {
+    fn decide_here(&self, image: &RowImage) -> Option<bool> {
         let predicate = self.sight.predicate.as_ref()?;
-        let image: Image = serde_json::from_str(image.get()).ok()?;
-        predicate.evaluate(&image, &self.audience.group.claims).ok().map(|truth| truth == Some(true))
+        predicate.evaluate(image.values()?, &self.audience.group.claims).ok().map(|truth| truth == Some(true))
     }
 
     /// What the change is to the group. What could not be decided is not seen.
@@ -206,7 +204,8 @@ impl View<'_> {
 }
 
 fn image(change: &Change, which: usize) -> Option<&RawValue> {
-    if which == 0 { change.new.as_deref() } else { change.old.as_deref() }
+    let image = if which == 0 { &change.new } else { &change.old };
+    image.as_ref().map(RowImage::raw)
 }
 
 impl TableView {
@@ -286,8 +285,7 @@ impl TableView {
         if let Some(place) = self.filters.iter().position(|(known, _)| known == text) {
             return found.as_ref().is_some_and(|found| found.matches.get(place) == Some(&true));
         }
-        let Some(image) = image else { return false };
-        let Ok(image) = serde_json::from_str::<Image>(image.get()) else { return false };
-        filter.evaluate(&image) == Ok(Some(true))
+        let image = image.as_ref().and_then(RowImage::values);
+        image.is_some_and(|image| filter.evaluate(image) == Ok(Some(true)))
     }
 }

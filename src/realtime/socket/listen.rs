@@ -21,7 +21,7 @@ const SOCKET: &str = "phoenix";
 const NOTHING: &str = "{}";
 
 impl Socket {
-    /// Takes a frame of the client.
+    /// Takes a frame of the client. What it leads to has memory of its own while it lasts: a socket waits most of its life.
     pub(super) async fn take(&mut self, frame: Frame) -> Result<(), End> {
         let Ok(message) = protocol::read(self.version, frame) else {
             metrics::refused("malformed");
@@ -35,9 +35,9 @@ impl Socket {
             Event::Join(payload) => {
                 metrics::received("join");
                 let payload = payload.clone();
-                return self.join(&message, &payload).await;
+                return Box::pin(self.join(&message, &payload)).await;
             }
-            _ => self.take_on_channel(message).await,
+            _ => Box::pin(self.take_on_channel(message)).await,
         }
         Ok(())
     }

@@ -3,12 +3,11 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 use sqlx::postgres::PgExecutor;
 use uuid::Uuid;
 
 use crate::realtime::changes::cursor::Horizon;
-use crate::realtime::changes::{Change, ChangeKind, Snapshot};
+use crate::realtime::changes::{Change, ChangeKind, RowImage, Snapshot};
 
 /// What writers wake sleepers by.
 pub const CHANNEL: &str = "goforward_changes";
@@ -207,7 +206,7 @@ fn written(row: Row) -> Result<Written, sqlx::Error> {
         other => return Err(sqlx::Error::Decode(format!("a change of kind {other}").into())),
     };
     let image = |text: Option<String>| {
-        text.map(RawValue::from_string).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
+        text.map(RowImage::new).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
     };
     let change = Change {
         seq: row.seq,

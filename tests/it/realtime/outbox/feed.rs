@@ -72,7 +72,7 @@ async fn both_images_come_whole_with_what_postgresql_computes() {
     run(&mut owner, "update things set text = 'b'").await;
     let batch = next(&mut feed).await;
     let change = &batch.transactions[0].changes[0];
-    let old: serde_json::Value = serde_json::from_str(change.old.as_ref().unwrap().get()).unwrap();
+    let old: serde_json::Value = serde_json::from_str(change.old.as_ref().unwrap().raw().get()).unwrap();
     assert_eq!(old, serde_json::json!({"id": 1, "text": "a", "upper": "A"}));
     assert_eq!(image(change).unwrap(), serde_json::json!({"id": 1, "text": "b", "upper": "B"}));
     let oid = outbox.database.value("select 'things'::regclass::oid::text").await;

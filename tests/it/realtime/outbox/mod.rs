@@ -113,7 +113,7 @@ pub fn word(change: &Change) -> String {
 /// The row as it is, or as it was.
 pub fn image(change: &Change) -> Option<serde_json::Value> {
     let image = change.new.as_ref().or(change.old.as_ref())?;
-    Some(serde_json::from_str(image.get()).unwrap())
+    Some(serde_json::from_str(image.raw().get()).unwrap())
 }
 
 /// Nothing comes before this does: whatever was to come had come by then.
