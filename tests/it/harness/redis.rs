@@ -18,6 +18,8 @@ pub struct RedisServer {
     folder: TempDir,
     arguments: Vec<String>,
     child: Option<Child>,
+    /// Kills the server when this process ends without having done so: then its input ends.
+    watcher: Option<Child>,
 }
 
 impl RedisServer {
@@ -67,7 +69,7 @@ impl RedisServer {
     /// One that does not run yet.
     pub fn down() -> Self {
         let folder = tempfile::Builder::new().prefix("goforward-redis-").tempdir().unwrap();
-        Self { folder, arguments: Vec::new(), child: None }
+        Self { folder, arguments: Vec::new(), child: None, watcher: None }
     }
 
     /// Starts it, or starts it again; it knows nothing of before.
@@ -77,7 +79,11 @@ impl RedisServer {
         command.args(["--port", "0", "--save", "", "--appendonly", "no"]);
         command.arg("--unixsocket").arg(self.socket()).arg("--dir").arg(self.folder.path());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.child = Some(command.spawn().expect("install Debian's package redis-server"));
+        let child = command.spawn().expect("install Debian's package redis-server");
+        let mut watcher = Command::new("sh");
+        watcher.args(["-c", "read -r _; kill -9 \"$0\"", &child.id().to_string()]);
+        self.watcher = Some(watcher.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        self.child = Some(child);
         eventually("Redis to listen", async || {
             std::os::unix::net::UnixStream::connect(self.socket()).is_ok()
         })
@@ -86,7 +92,8 @@ impl RedisServer {
 
     /// Kills it.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        // The watcher first: the number may be another's once the server is gone.
+        for mut child in [self.watcher.take(), self.child.take()].into_iter().flatten() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
