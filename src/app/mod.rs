@@ -164,10 +164,8 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let drawn = (&self.clock, &self.random);
-        let hears_clients = self.runs(Service::Realtime);
         let tasks = (&stop.tracker, &stop.services);
-        let shared = SharedParts::start(config, &database, drawn, hears_clients, tasks).await?;
+        let shared = self.shared_parts(config, &database, tasks).await?;
         let limiter = Arc::clone(&shared.limiter);
         let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
@@ -236,6 +234,16 @@ impl Goforward {
             embedded: database.embedded,
             stop: stop.clone(),
         })
+    }
+
+    async fn shared_parts(
+        &self,
+        config: &Config,
+        database: &Database,
+        tasks: (&TaskTracker, &CancellationToken),
+    ) -> Result<SharedParts, AppError> {
+        let drawn = (&self.clock, &self.random);
+        SharedParts::start(config, database, drawn, self.runs(Service::Realtime), tasks).await
     }
 
     async fn realtime(&self, around: realtime::Surroundings<'_>) -> Result<Option<Realtime>, AppError> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ::redis::aio::{AsyncPushSender, MultiplexedConnection};
 use ::redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisError, TlsCertificates,
 };
 
 use crate::kernel::secret::Secret;
@@ -116,7 +116,9 @@ impl Redis {
 
 fn address(url: &Secret) -> Option<ConnectionInfo> {
     let address = url.expose().into_connection_info().ok()?;
-    address.addr().is_supported().then_some(address)
+    // `#insecure` would check no certificate.
+    let is_checked = !matches!(address.addr(), ConnectionAddr::TcpTls { insecure: true, .. });
+    (is_checked && address.addr().is_supported()).then_some(address)
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ pub(super) fn encode(from: NodeId, said: &Said, into: &mut Vec<u8>) {
             into.put_slice(payload);
         }
         Said::Hello(sent) | Said::Here(sent) | Said::Beat(sent) => {
-            sent.iter().for_each(|number| into.put_u64(*number));
+            for number in sent {
+                into.put_u64(*number);
+            }
         }
         Said::Bye => {}
     }

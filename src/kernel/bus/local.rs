@@ -256,7 +256,7 @@ mod tests {
         let mut events = one.peer_events();
         assert_eq!(events.next().await, Some(PeerEvent::Joined(two.node())));
         two.cut();
-        bus.advance(Duration::from_secs(60));
+        bus.advance(Duration::from_mins(1));
         assert_eq!((one.peers(), two.peers()), (0, 0));
         assert_eq!(events.next().await, Some(PeerEvent::Left(two.node())));
         two.mend();

@@ -61,15 +61,12 @@ impl Peers {
     pub(super) fn order(&mut self, node: NodeId, subject: Subject, number: u64) -> Order {
         let Some(peer) = self.known.get_mut(&node) else { return Order::AfterHole };
         let last = &mut peer.last[subject.place()];
-        let order = match *last {
-            Some(last) if number <= last => return Order::Old,
-            Some(last) if number == last + 1 => Order::Next,
-            Some(_) => Order::AfterHole,
-            None if number == 1 => Order::Next,
-            None => Order::AfterHole,
-        };
+        let expected = last.map_or(1, |last| last.saturating_add(1));
+        if number < expected || Some(number) == *last {
+            return Order::Old;
+        }
         *last = Some(number);
-        order
+        if number == expected { Order::Next } else { Order::AfterHole }
     }
 
     /// Takes note of the last numbers that a node has sent; yields the subjects of which some were missed.

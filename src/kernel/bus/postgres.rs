@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::{self, Carrier, Link};
 use super::frame::Said;
-use super::{NodeId, Station};
+use super::{NodeId, Station, metrics};
 use crate::kernel::db::bus::{BusConnection, Heard};
 use crate::kernel::db::login::Login;
 use crate::kernel::random::Random;
@@ -78,7 +78,7 @@ impl Link for PostgresLink {
                 None
             }
             Heard::Nonsense => {
-                self.station.ignore();
+                metrics::ignored();
                 None
             }
         };

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::{self, Carrier, Link};
 use super::frame::Said;
-use super::{NodeId, Station, Subject};
+use super::{NodeId, Station, Subject, metrics};
 use crate::kernel::random::Random;
 use crate::kernel::redis::Redis;
 
@@ -132,6 +132,6 @@ fn channel(redis: &Redis, name: &str) -> String {
 fn hear(station: &Station, mut data: Vec<Value>) {
     match data.pop() {
         Some(Value::BulkString(frame)) => station.hear(frame.into(), Instant::now()),
-        _ => station.ignore(),
+        _ => metrics::ignored(),
     }
 }

@@ -163,7 +163,7 @@ impl Station {
 
     /// Something came out of the channel.
     pub(super) fn hear(&self, bytes: Bytes, now: Instant) {
-        let Some((from, said)) = frame::decode(bytes) else { return self.ignore() };
+        let Some((from, said)) = frame::decode(bytes) else { return metrics::ignored() };
         if from == self.node {
             return self.hear_itself();
         }
@@ -174,18 +174,19 @@ impl Station {
             }
             return;
         }
-        let Some(is_new) = hearing.peers.heard(from, now) else { return self.ignore() };
+        let Some(is_new) = hearing.peers.heard(from, now) else { return metrics::ignored() };
         let answers = matches!(said, Said::Hello(_)) || (is_new && !matches!(said, Said::Here(_)));
         if is_new {
             self.tell_watchers(&hearing);
         }
         match said {
             Said::Message { subject, number, payload } => {
-                hearing.deliver(subject, number, Message { from, payload });
+                hearing.deliver(subject, number, &Message { from, payload });
             }
             Said::Hello(sent) | Said::Here(sent) | Said::Beat(sent) => {
-                let missed = hearing.peers.sent(from, &sent);
-                missed.into_iter().for_each(|subject| hearing.gap(subject));
+                for subject in hearing.peers.sent(from, &sent) {
+                    hearing.gap(subject);
+                }
             }
             Said::Bye => {}
         }
@@ -198,11 +199,6 @@ impl Station {
     /// What this node said came out of the channel.
     pub(super) fn hear_itself(&self) {
         self.lock_outgoing().unheard_since = None;
-    }
-
-    /// Something came out of the channel that is none of ours.
-    pub(super) fn ignore(&self) {
-        metrics::ignored();
     }
 
     /// Whether all that this node said has come back to it.
@@ -386,7 +382,7 @@ impl Outgoing {
 }
 
 impl Hearing {
-    fn deliver(&mut self, subject: Subject, number: u64, message: Message) {
+    fn deliver(&mut self, subject: Subject, number: u64, message: &Message) {
         match self.peers.order(message.from, subject, number) {
             Order::Old => return,
             Order::AfterHole => self.gap(subject),

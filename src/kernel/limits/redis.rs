@@ -150,8 +150,8 @@ impl Shared {
     /// Connects, and again a while after each loss.
     async fn keep(&self) {
         let mut told = false;
+        gauge!("goforward_limits_shared").set(0.0);
         loop {
-            gauge!("goforward_limits_shared").set(0.0);
             match timeout(CONNECT_PATIENCE, self.connect()).await {
                 Ok(Ok(link)) => {
                     self.link.store(Some(Arc::new(link)));
@@ -160,6 +160,7 @@ impl Shared {
                         tracing::info!("rate limits are shared by all nodes again");
                     }
                     self.lost.notified().await;
+                    gauge!("goforward_limits_shared").set(0.0);
                     told = true;
                 }
                 Ok(Err(error)) if !told => {
@@ -180,6 +181,10 @@ impl Shared {
         let mut connection = self.redis.connect(None, None).await?;
         let take = load(&mut connection, TAKE).await?;
         let give_back = load(&mut connection, GIVE_BACK).await?;
+        // A Redis that only reads, or is full, is found out here and not by every request anew.
+        let probe = format!("{}:limit:probe", self.redis.prefix());
+        let probe = ::redis::cmd("EVALSHA").arg(&take).arg(1).arg(probe).arg(1).arg(1_000_000).to_owned();
+        let _: u64 = probe.query_async(&mut connection).await?;
         Ok(Link { connection, take, give_back })
     }
 }

@@ -117,36 +117,3 @@ async fn more_than_it_carries_is_dropped_and_the_receiver_knows() {
     assert!(received >= 8_000, "{received}");
     assert!(gaps == 1 || received == 50_000, "{gaps} gaps, {received} received");
 }
-
-#[tokio::test]
-async fn zz_measure() {
-    let database = Database::create().await;
-    let (one, two) = (node(&database), node(&database));
-    acquainted(&[&one, &two]).await;
-    for size in [100_usize, 1_000, 5_000, 20_000] {
-        let mut at_two = two.listen();
-        next(&mut at_two).await;
-        let payload = Bytes::from(vec![1; size]);
-        let started = std::time::Instant::now();
-        let total = if size > 5_990 { 500 } else { 5_000 };
-        for _ in 0..total {
-            one.bus.publish(Subject::Broadcast, payload.clone());
-        }
-        for _ in 0..total {
-            message(&mut at_two).await;
-        }
-        eprintln!("MEASURE pg {size} bytes: {:.0}/s", f64::from(total) / started.elapsed().as_secs_f64());
-    }
-    let mut at_two = two.listen();
-    next(&mut at_two).await;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        let started = std::time::Instant::now();
-        one.say("x");
-        message(&mut at_two).await;
-        times.push(started.elapsed());
-    }
-    times.sort();
-    eprintln!("MEASURE pg latency p50 {:?} p99 {:?}", times[100], times[198]);
-}
