@@ -25,7 +25,7 @@ mod policy;
 mod policy_lint;
 mod realtime;
 mod rest;
-mod security;
 mod serve;
 mod slow;
 mod table_security;
+mod threats;
