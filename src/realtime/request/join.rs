@@ -219,6 +219,16 @@ mod tests {
     }
 
     #[test]
+    fn events_and_cursors_are_read_and_what_is_neither_is_told_apart() {
+        let join = parse(
+            r#"{"config":{"postgres_changes":[
+                {"event":"Delete","since":"nonsense"},{"event":"EXPLODE","since":""},{"event":7,"since":null}]}}"#,
+        );
+        let read: Vec<_> = join.changes.iter().map(|change| (change.event, change.since.clone())).collect();
+        assert_eq!(read, [(Some(Event::Delete), Some(Err(CursorError))), (None, None), (None, None)]);
+    }
+
+    #[test]
     fn a_replay_has_a_beginning_and_a_limit_within_bounds() {
         for (replay, outcome) in [
             (r#"{"since":5}"#, Some(Ok(Replay { since: 5, limit: 25 }))),
