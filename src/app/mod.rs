@@ -211,11 +211,7 @@ impl Goforward {
         let tasks = (&stop.tracker, stop.services.clone());
         let keys = (Arc::clone(&identity), auth.as_ref().map(|auth| Arc::clone(&auth.signer)));
         rest.follow_configuration(self.loaded.clone(), &database, keys, self.clock.clone(), tasks);
-        if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
-            let schemas = database.needs_service_role_policies.then(|| merged.config.rest.schemas.clone());
-            PolicyKeeper::new(rules.clone(), owner.clone(), rest.catalog.clone(), schemas)
-                .start(&stop.tracker, stop.services.clone());
-        }
+        keep_policies(&merged.config, &database, &rest, stop);
         signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
         readiness.follow(&rest, &database, shared.status());
         let parts =
@@ -441,6 +437,15 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the database to answer; without it requests get 503 until it does.
 const READY_WAIT: Duration = Duration::from_secs(5);
+
+/// Keeps what PostgreSQL enforces of the rules of tables as the rules say, where the database is ours to prepare.
+fn keep_policies(config: &Config, database: &Database, rest: &Rest, stop: &Stopping) {
+    if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
+        let schemas = database.needs_service_role_policies.then(|| config.rest.schemas.clone());
+        PolicyKeeper::new(rules.clone(), owner.clone(), rest.catalog.clone(), schemas)
+            .start(&stop.tracker, stop.services.clone());
+    }
+}
 
 async fn wait_until_ready(rest: &Rest) {
     let mut up = rest.lanes.is_up();

@@ -24,6 +24,8 @@ pub(super) enum ManagementError {
     Body(BodyError),
     /// The definition is not stored, or not there.
     Definition(StoreError),
+    /// What was stored by hand cannot be read; what it is.
+    Unreadable(String),
     /// The table is not named as `schema.table`.
     BadTable,
     /// The table is not published or withdrawn.
@@ -67,6 +69,7 @@ impl ManagementError {
             Self::Definition(StoreError::Absent) => "no_such_definition",
             Self::Definition(StoreError::Taken(_)) => "definition_exists",
             Self::Definition(StoreError::TooMany) => "too_many_definitions",
+            Self::Unreadable(_) => "unreadable_definitions",
             Self::BadTable => "invalid_table_name",
             Self::Publication(PublicationError::NoSuchTable(_)) => "no_such_table",
             Self::Publication(PublicationError::Unsuitable { .. }) => "table_unsuitable",
@@ -93,7 +96,8 @@ impl ManagementError {
             | Self::Publication(PublicationError::NoSuchTable(_) | PublicationError::NotPublished(_)) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Definition(StoreError::Taken(_) | StoreError::TooMany)
+            Self::Unreadable(_)
+            | Self::Definition(StoreError::Taken(_) | StoreError::TooMany)
             | Self::Publication(
                 PublicationError::Wholesale { .. }
                 | PublicationError::NotOwner(_)
@@ -124,6 +128,7 @@ impl ManagementError {
                 "the database does not answer".to_owned()
             }
             Self::Definition(error) => error.to_string(),
+            Self::Unreadable(problem) => problem.clone(),
             Self::BadTable => "the table is not named".to_owned(),
             Self::Publication(error) => error.to_string(),
         }
@@ -135,6 +140,9 @@ impl ManagementError {
                 Some("Use the project's secret key (`goforward keys`)")
             }
             Self::Definition(StoreError::Taken(_)) => Some("Change that one: PATCH or PUT with its id"),
+            Self::Unreadable(_) => {
+                Some("Mend or delete the rows of goforward.channels that were made by hand")
+            }
             Self::BadTable => Some("Write it as schema.table, such as public.orders"),
             Self::Publication(error) => error.hint(),
             _ => None,

@@ -3,9 +3,9 @@
 //!
 //! `protocol`, `request` and `presence` are pure: frames, what a client asks for, who is there. `hub` hands messages to the
 //! sockets of this node, `nodes` exchanges them with other nodes, `socket` is one connection, `http` what is asked without
-//! one. `access` decides who may do what on a
-//! private topic, by the policies of `realtime.messages`. `changes` is what happens in tables, from where it is written down to
-//! those who may see it; `store` is the SQL on our own tables.
+//! one. `access` decides who may do what on a private topic, by the policies of `realtime.messages`; `definitions` is what an
+//! operator says of channels by name. `changes` is what happens in tables, from where it is written down to those who may
+//! see it; `store` is the SQL on our own tables.
 
 mod access;
 mod broadcasts;

@@ -54,17 +54,16 @@ impl DefinitionBook {
         loop {
             let read = timeout(PATIENCE, self.read());
             let Some(read) = stop.run_until_cancelled(read).await else { break };
-            match read {
-                Ok(Ok(())) => failures = 0,
-                Ok(Err(error)) => {
-                    failures += 1;
+            match read.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures = failures.saturating_add(1);
                     if failures == 2 {
                         tracing::warn!(
                             "definitions of channels cannot be read; the ones known stay: {error}"
                         );
                     }
                 }
-                Err(_) => failures += 1,
             }
             if stop.run_until_cancelled(sleep(PAUSE)).await.is_none() {
                 break;

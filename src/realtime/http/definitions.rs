@@ -23,8 +23,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<StoredDefinition>>, ManagementError> {
     store::list(&state.pool).await.map(Json).map_err(|error| match error {
         ListError::Database(error) => StoreError::Database(error).into(),
-        ListError::TooMany => StoreError::TooMany.into(),
-        ListError::Unreadable { problem, .. } => problem.into(),
+        error => ManagementError::Unreadable(error.to_string()),
     })
 }
 

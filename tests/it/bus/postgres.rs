@@ -103,17 +103,15 @@ async fn more_than_it_carries_is_dropped_and_the_receiver_knows() {
     }
     let (mut last, mut received, mut gaps) = (None, 0, 0);
     // What was published last may be among the lost: the next sign of life tells.
-    while last != Some(49_999) && gaps == 0 {
+    while gaps == 0 {
         match next(&mut at_two).await.unwrap() {
             Delivery::Message(message) => {
                 let number: u32 = std::str::from_utf8(&message.payload).unwrap().parse().unwrap();
-                assert!(last.is_none_or(|last| last < number));
                 assert!(last.map_or(number == 0, |last| number == last + 1), "a loss without a gap");
                 (last, received) = (Some(number), received + 1);
             }
             Delivery::Gap => gaps += 1,
         }
     }
-    assert!(received >= 8_000, "{received}");
-    assert!(gaps == 1 || received == 50_000, "{gaps} gaps, {received} received");
+    assert!((8_000..50_000).contains(&received), "{received}");
 }

@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::super::wire::{News, PresenceMessage};
 use super::super::{Announcer, Follower};
-use crate::kernel::bus::{Bus, LocalBus, LocalNode, Subject};
+use crate::kernel::bus::{Bus, Delivery, LocalBus, LocalNode, Subject, Subscription};
 use crate::kernel::random::Random;
 use crate::realtime::hub::{Hub, Outbox, PresenceLimits, Rights, Seat};
 use crate::realtime::presence::Amount;
@@ -299,6 +300,20 @@ async fn a_node_that_falls_silent_takes_its_members_along_all_at_once() {
     bob.until_present(&["again"]).await;
 }
 
+/// Waits for a part of what a node tells of all its members.
+async fn next_part(overheard: &mut Subscription) {
+    let part = async {
+        loop {
+            let Some(Delivery::Message(message)) = overheard.next().await else { continue };
+            let message = PresenceMessage::decode(message.payload);
+            if matches!(message, Ok(PresenceMessage::Numbered { news: News::Part(_), .. })) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, part).await.expect("a part");
+}
+
 #[tokio::test]
 async fn a_new_node_learns_of_thousands_in_parts() {
     let (bus, random, [one, _two, _three]) = three();
@@ -308,9 +323,13 @@ async fn a_new_node_learns_of_thousands_in_parts() {
         client.track(&format!("{number}-{}", "x".repeat(100)));
         clients.push(client);
     }
+    let overhearing = bus.join(&random);
+    let mut overheard = overhearing.subscribe(Subject::Presence);
     let late = Node::join(&bus, &random);
     // A change between the parts.
+    next_part(&mut overheard).await;
     clients[0].track("changed");
+    next_part(&mut overheard).await;
     let room = topic("room 0", false);
     let mut watcher = late.client(&room);
     let name = |number: usize| format!("{number}-{}", "x".repeat(100));
@@ -318,7 +337,7 @@ async fn a_new_node_learns_of_thousands_in_parts() {
     timeout(PATIENCE, async {
         let own = |node: &Node| node.hub.topics().iter().map(|topic| node.hub.present(topic)).sum::<usize>();
         while own(&late) < 2_000 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
         assert_eq!(own(&late), 2_000);
     })
