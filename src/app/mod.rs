@@ -166,7 +166,7 @@ impl Goforward {
             database.secrets.jwt_secret = Some(secret);
         }
         let tasks = (&stop.tracker, &stop.services);
-        let shared = self.shared_parts(config, &database, tasks).await?;
+        let shared = self.shared_parts(&merged, &database, tasks).await?;
         let limiter = Arc::clone(&shared.limiter);
         let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
@@ -240,7 +240,7 @@ impl Goforward {
 
     async fn shared_parts(
         &self,
-        config: &Config,
+        Loaded { config, .. }: &Loaded,
         database: &Database,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<SharedParts, AppError> {
