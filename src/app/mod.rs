@@ -170,8 +170,7 @@ impl Goforward {
         let limiter = Arc::clone(&shared.limiter);
         let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
-        let with = (audit, Arc::clone(&limiter));
-        let rest = Rest::start(&merged, &database, port, with, tasks).await?;
+        let rest = Rest::start(&merged, &database, port, (audit, Arc::clone(&limiter)), tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let url = place.url(&merged.config);

@@ -74,9 +74,9 @@ impl Drop for Node {
 }
 
 /// As the nodes of one project seal.
-fn seal() -> Option<Seal> {
+fn seal() -> Seal {
     let roots = RootSecrets::new(&Secret::new("a root secret of the tests"), &[]);
-    Some(Seal::new(&roots, Clock::system(), Random::system()))
+    Seal::new(&roots, Clock::system(), Random::system())
 }
 
 /// Waits until each knows all others.

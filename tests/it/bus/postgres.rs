@@ -15,7 +15,7 @@ use crate::harness::{Database, eventually};
 
 fn node(database: &Database) -> Node {
     let login: PgConnectOptions = database.url().parse().unwrap();
-    Node::new(|tasks| postgres::start(Login::from(login), seal(), &Random::system(), tasks))
+    Node::new(|tasks| postgres::start(Login::from(login), Some(seal()), &Random::system(), tasks))
 }
 
 const END_CONNECTIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity

@@ -14,7 +14,7 @@ use super::{
 use crate::harness::{RedisServer, eventually};
 
 fn node(settings: Redis) -> Node {
-    Node::new(|tasks| redis::start(settings, seal(), &Subject::ALL, &Random::system(), tasks))
+    Node::new(|tasks| redis::start(settings, Some(seal()), &Subject::ALL, &Random::system(), tasks))
 }
 
 #[tokio::test]
