@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::auth::service_login;
+use crate::app::auth::{roots, service_login};
 use crate::app::database::Database;
 use crate::app::error::AppError;
-use crate::kernel::bus::{Bus, LocalBus, Subject, postgres, redis};
+use crate::kernel::bus::{Bus, LocalBus, Seal, Subject, postgres, redis};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, RedisConfig};
 use crate::kernel::db::login::Login;
@@ -17,6 +17,7 @@ use crate::kernel::db::project;
 use crate::kernel::limits::{Limiter, MemoryLimiter, RedisLimiter};
 use crate::kernel::random::Random;
 use crate::kernel::redis::Redis;
+use crate::kernel::secret::Secret;
 
 /// The bus, and who counts.
 pub(super) struct SharedParts {
@@ -40,18 +41,19 @@ impl SharedParts {
         let silence = config.server.node_timeout.get();
         let local = MemoryLimiter::new(config.server.rate_limits.max_tracked, clock.clone());
         let redis = open(&config.redis, &Login::from(&database.authenticator)).await?;
+        let seal = || seal(config, database, (clock, random));
         let bus: Arc<dyn Bus> = match &redis {
             // Without accounts and realtime there is nothing to tell.
             _ if database.owner.is_none() => Arc::new(LocalBus::alone(random)),
             Some(redis) => {
                 let subjects = if hears_clients { &Subject::ALL[..] } else { &[Subject::Sessions] };
-                let station = redis::start(redis.clone(), subjects, random, (tracker, stop.clone()));
+                let station = redis::start(redis.clone(), seal(), subjects, random, (tracker, stop.clone()));
                 station.set_silence(silence);
                 station
             }
             None => match service_login(database).await? {
                 Some(login) if config.database.channel_enabled => {
-                    let station = postgres::start(login, random, (tracker, stop.clone()));
+                    let station = postgres::start(login, seal(), random, (tracker, stop.clone()));
                     station.set_silence(silence);
                     station
                 }
@@ -79,6 +81,22 @@ impl SharedParts {
             })
         }
     }
+}
+
+/// Seals what nodes tell each other under what they all have: the configured secrets, or those beside the embedded database.
+/// None where there are none: a secret that development made at this start is another on each node.
+fn seal(config: &Config, database: &Database, (clock, random): (&Clock, &Random)) -> Option<Seal> {
+    let is_given = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| !secret.is_empty());
+    let auth = &config.auth;
+    if !is_given(&auth.root_secret) && !is_given(&auth.jwt_secret) && database.embedded.is_none() {
+        tracing::warn!(
+            "what nodes tell each other can be read and forged by whoever may use the database or the Redis: set \
+             auth.jwt_secret or auth.root_secret, the same on all nodes"
+        );
+        return None;
+    }
+    let signing = database.secrets.jwt_secret.clone().unwrap_or_default();
+    Some(Seal::new(&roots(auth, &signing), clock.clone(), random.clone()))
 }
 
 /// The configured Redis, and the names of this project in it.

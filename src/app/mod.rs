@@ -166,12 +166,11 @@ impl Goforward {
             database.secrets.jwt_secret = Some(secret);
         }
         let tasks = (&stop.tracker, &stop.services);
-        let shared = self.shared_parts(config, &database, tasks).await?;
+        let shared = self.shared_parts(&merged, &database, tasks).await?;
         let limiter = Arc::clone(&shared.limiter);
         let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
-        let with = (audit, Arc::clone(&limiter));
-        let rest = Rest::start(&merged, &database, port, with, tasks).await?;
+        let rest = Rest::start(&merged, &database, port, (audit, Arc::clone(&limiter)), tasks).await?;
         let identity =
             Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
         let url = place.url(&merged.config);
@@ -236,7 +235,7 @@ impl Goforward {
 
     async fn shared_parts(
         &self,
-        config: &Config,
+        Loaded { config, .. }: &Loaded,
         database: &Database,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<SharedParts, AppError> {

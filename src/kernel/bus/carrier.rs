@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{self, Said};
+use super::frame::Said;
 use super::{Bus, Station};
 use crate::kernel::random::Random;
 
@@ -189,11 +189,4 @@ async fn send<L: Link>(station: &Station, link: &mut L) -> Result<bool, End<L::E
     }
     timeout(PATIENCE, link.send(frames)).await.map_err(|_| End::Silent)??;
     Ok(true)
-}
-
-/// A frame as bytes.
-pub(super) fn encoded(station: &Station, said: &Said) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(said.bytes());
-    frame::encode(station.node(), said, &mut bytes);
-    bytes
 }

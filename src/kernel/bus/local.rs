@@ -8,9 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::frame;
 use super::{Bus, BusStatus, NodeId, PeerEvents, Station, Subject, Subscription};
 use crate::kernel::random::Random;
+
+/// The one channel.
+const CHANNEL: &str = "local";
 
 /// What connects the nodes of one process. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +86,9 @@ impl Nodes {
             for from in &self.stations {
                 for said in from.outgoing(usize::MAX, usize::MAX) {
                     quiet = false;
-                    let mut bytes = Vec::with_capacity(said.bytes());
-                    frame::encode(from.node(), &said, &mut bytes);
-                    let bytes = Bytes::from(bytes);
+                    let Some(bytes) = from.write(CHANNEL, &said).map(Bytes::from) else { continue };
                     let hearing = self.stations.iter().filter(|station| station.is_connected());
-                    hearing.for_each(|station| station.hear(bytes.clone(), self.now));
+                    hearing.for_each(|station| station.hear(CHANNEL, bytes.clone(), self.now));
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! Each message arrives at most once, and in the order of its sender. What was lost is told by [`Delivery::Gap`], so that
 //! a receiver that must not miss anything asks anew. Everything is bounded: who publishes never waits, and a receiver
 //! that is too slow gets a gap. Nothing relies on the bus for being right; it makes news travel faster.
+//! What leaves the process is [sealed](Seal).
 
 mod carrier;
 mod frame;
@@ -12,11 +13,13 @@ mod metrics;
 mod peers;
 pub mod postgres;
 pub mod redis;
+mod seal;
 mod station;
 
 pub use inbox::Subscription;
 pub use local::{LocalBus, LocalNode};
 pub use peers::PeerEvents;
+pub use seal::Seal;
 pub use station::Station;
 
 use std::fmt;

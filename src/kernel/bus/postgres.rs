@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::{self, Carrier, Link};
 use super::frame::Said;
-use super::{NodeId, Station, metrics};
-use crate::kernel::db::bus::{BusConnection, Heard};
+use super::{NodeId, Seal, Station, metrics};
+use crate::kernel::db::bus::{BusConnection, CHANNEL, Heard};
 use crate::kernel::db::login::Login;
 use crate::kernel::random::Random;
 
@@ -24,13 +24,15 @@ const PAUSE: Duration = Duration::from_millis(5);
 const TIDY: Duration = Duration::from_secs(30);
 
 /// Joins the nodes of a database on a connection of its own, until `stop`. Before there is a connection, and while there is
-/// none, nothing arrives and nothing goes out.
+/// none, nothing arrives and nothing goes out. Without a seal everybody who may use the database is believed.
 pub fn start(
     login: Login,
+    seal: Option<Seal>,
     random: &Random,
     (tracker, stop): (&TaskTracker, CancellationToken),
 ) -> Arc<Station> {
-    let station = Arc::new(Station::new(NodeId::random(random), "postgres", Instant::now()));
+    let station = Station::new(NodeId::random(random), "postgres", Instant::now()).sealed(seal);
+    let station = Arc::new(station);
     let carrier = PostgresCarrier { login, random: random.clone() };
     tracker.spawn(carrier::run(Arc::clone(&station), carrier, random.clone(), stop));
     station
@@ -83,14 +85,14 @@ impl Link for PostgresLink {
             }
         };
         if let Some(frame) = frame {
-            self.station.hear(frame.into(), Instant::now());
+            self.station.hear(CHANNEL, frame.into(), Instant::now());
         }
         Ok(())
     }
 
     async fn send(&mut self, frames: Vec<Said>) -> Result<(), sqlx::Error> {
         sleep_until(self.rests_until).await;
-        let frames = frames.iter().map(|said| carrier::encoded(&self.station, said));
+        let frames = frames.iter().filter_map(|said| self.station.write(CHANNEL, said));
         self.connection.send(frames).await?;
         self.rests_until = Instant::now() + PAUSE;
         Ok(())

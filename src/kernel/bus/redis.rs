@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::{self, Carrier, Link};
 use super::frame::Said;
-use super::{NodeId, Station, Subject, metrics};
+use super::{NodeId, Seal, Station, Subject, metrics};
 use crate::kernel::random::Random;
 use crate::kernel::redis::Redis;
 
@@ -24,14 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NODES: &str = "nodes";
 
 /// Joins the nodes of a project, until `stop`; hears what is said about these subjects. Before there is a connection, and
-/// while there is none, nothing arrives and nothing goes out.
+/// while there is none, nothing arrives and nothing goes out. Without a seal everybody who may use the Redis is believed.
 pub fn start(
     redis: Redis,
+    seal: Option<Seal>,
     subjects: &[Subject],
     random: &Random,
     (tracker, stop): (&TaskTracker, CancellationToken),
 ) -> Arc<Station> {
-    let station = Arc::new(Station::new(NodeId::random(random), "redis", Instant::now()));
+    let station = Station::new(NodeId::random(random), "redis", Instant::now()).sealed(seal);
+    let station = Arc::new(station);
     let names = subjects.iter().map(|subject| subject.name()).chain([NODES]);
     let channels = names.map(|name| channel(&redis, name)).collect();
     let carrier = RedisCarrier { redis, channels };
@@ -112,7 +114,9 @@ impl Link for RedisLink {
                 Said::Message { subject, .. } => &self.channels[subject.place()],
                 _ => &self.nodes,
             };
-            pipeline.cmd("PUBLISH").arg(channel).arg(carrier::encoded(&self.station, said)).ignore();
+            if let Some(frame) = self.station.write(channel, said) {
+                pipeline.cmd("PUBLISH").arg(channel).arg(frame).ignore();
+            }
         }
         Ok(pipeline.query_async(&mut self.connection).await?)
     }
@@ -130,8 +134,10 @@ fn channel(redis: &Redis, name: &str) -> String {
 
 /// A message: its channel and what was published.
 fn hear(station: &Station, mut data: Vec<Value>) {
-    match data.pop() {
-        Some(Value::BulkString(frame)) => station.hear(frame.into(), Instant::now()),
+    match (data.pop(), data.pop()) {
+        (Some(Value::BulkString(frame)), Some(Value::BulkString(channel))) => {
+            station.hear(&String::from_utf8_lossy(&channel), frame.into(), Instant::now());
+        }
         _ => metrics::ignored(),
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::frame::{self, SUBJECTS, Said, Sent};
 use super::inbox::Inbox;
 use super::peers::{Order, Peers, Present};
+use super::seal::Seal;
 use super::{Bus, BusStatus, MAX_PAYLOAD, Message, NodeId, PeerEvents, Subject, Subscription, metrics};
 
 /// Most messages that wait to go out.
@@ -39,6 +40,8 @@ const LONELY_BEAT: Duration = Duration::from_secs(30);
 pub struct Station {
     node: NodeId,
     carrier: &'static str,
+    /// None where frames stay in the process, or the nodes share no secret.
+    seal: Option<Seal>,
     outgoing: Mutex<Outgoing>,
     filled: Notify,
     /// Never locked while `outgoing` is.
@@ -81,6 +84,7 @@ impl Station {
         Self {
             node,
             carrier,
+            seal: None,
             outgoing: Mutex::new(Outgoing {
                 connected: false,
                 has_left: false,
@@ -97,6 +101,12 @@ impl Station {
             peers: AtomicUsize::new(0),
             present: watch::Sender::new(Some(Present::default())),
         }
+    }
+
+    /// Says and hears sealed frames only.
+    pub(super) fn sealed(mut self, seal: Option<Seal>) -> Self {
+        self.seal = seal;
+        self
     }
 
     /// Takes a node for gone after so long a silence, and says accordingly often that this one is there: the same on all
@@ -161,9 +171,26 @@ impl Station {
         taken
     }
 
-    /// Something came out of the channel.
-    pub(super) fn hear(&self, bytes: Bytes, now: Instant) {
-        let Some((from, said)) = frame::decode(bytes) else { return metrics::ignored() };
+    /// What goes into a channel, in the order in which it is asked for; none where it cannot be sealed.
+    pub(super) fn write(&self, channel: &str, said: &Said) -> Option<Vec<u8>> {
+        let mut frame = Vec::with_capacity(said.bytes());
+        frame::encode(self.node, said, &mut frame);
+        match &self.seal {
+            Some(seal) => seal.seal(channel, &frame),
+            None => Some(frame),
+        }
+    }
+
+    fn read(&self, channel: &str, bytes: Bytes) -> Option<(NodeId, Said)> {
+        let Some(seal) = &self.seal else { return frame::decode(bytes) };
+        let opened = seal.open(channel, bytes)?;
+        let (from, said) = frame::decode(opened.frame)?;
+        seal.is_new(from, opened.stamp).then_some((from, said))
+    }
+
+    /// Something came out of a channel.
+    pub(super) fn hear(&self, channel: &str, bytes: Bytes, now: Instant) {
+        let Some((from, said)) = self.read(channel, bytes) else { return metrics::ignored() };
         if from == self.node {
             return self.hear_itself();
         }

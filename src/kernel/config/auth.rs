@@ -107,8 +107,8 @@ section! {
         pub require_api_key: Option<bool> = None, profile Some(false);
         /// How strict the defaults below are.
         pub profile: AuthProfile = AuthProfile::Standard;
-        /// Secret that stored secrets are encrypted with and the keys of refresh tokens, one-time tokens and codes are
-        /// derived from; derived from `jwt_secret` unless set. Set it before you rotate `jwt_secret`.
+        /// Secret that stored secrets and messages between nodes are encrypted with, and the keys of refresh tokens,
+        /// one-time tokens and codes are derived from; derived from `jwt_secret` unless set. Set it before you rotate `jwt_secret`.
         pub root_secret: Option<Secret> = None;
         /// Secrets beside `root_secret` that still count, at most 8: what they sealed opens, and tokens, codes and keys made
         /// under them are recognised. See `goforward keys rotate`.

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use super::login::Login;
 
 /// The channel of all nodes on a database.
-const CHANNEL: &str = "goforward_bus";
+pub const CHANNEL: &str = "goforward_bus";
 
 /// The largest frame that goes into a notification: less than 8000 bytes after encoding.
 const MOST_IN_NOTIFICATION: usize = 5_997;

@@ -131,7 +131,7 @@ metric_table! {
     BUS_DROPPED = "goforward_bus_dropped_total", Counter, ["reason"],
         "Messages between nodes that were lost here (reason: disconnected, queue_full, too_large, slow_reader).";
     BUS_IGNORED = "goforward_bus_ignored_total", Counter, [],
-        "What came over the bus without being a message of a node.";
+        "What came over the bus without being a message of a node: forged, sealed under other secrets, or said before.";
     LIMITS_SHARED = "goforward_limits_shared", Gauge, [],
         "1 while rate limits are counted in Redis for all nodes, 0 while each counts for itself although Redis is configured.";
     JOBS = "goforward_jobs_total", Counter, ["kind", "result"],

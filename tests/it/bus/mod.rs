@@ -9,8 +9,12 @@ mod servers;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use goforward::kernel::bus::{Bus, Delivery, NodeId, PeerEvent, Station, Subject, Subscription};
+use goforward::kernel::bus::{Bus, Delivery, NodeId, PeerEvent, Seal, Station, Subject, Subscription};
+use goforward::kernel::clock::Clock;
+use goforward::kernel::random::Random;
+use goforward::kernel::secret::Secret;
 use goforward::kernel::telemetry::Metrics;
+use goforward::kernel::vault::RootSecrets;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,6 +71,12 @@ impl Drop for Node {
             runtime.shutdown_background();
         }
     }
+}
+
+/// As the nodes of one project seal.
+fn seal() -> Seal {
+    let roots = RootSecrets::new(&Secret::new("a root secret of the tests"), &[]);
+    Seal::new(&roots, Clock::system(), Random::system())
 }
 
 /// Waits until each knows all others.

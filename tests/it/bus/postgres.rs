@@ -1,17 +1,21 @@
 //! The bus over PostgreSQL.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use goforward::kernel::bus::{Bus, Delivery, Subject, postgres};
 use goforward::kernel::db::login::Login;
 use goforward::kernel::random::Random;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener};
 
-use super::{Node, acquainted, counted, message, messages_cross_in_order, next, nodes_come_and_go, quiet};
+use super::{
+    Node, acquainted, counted, message, messages_cross_in_order, next, nodes_come_and_go, quiet, seal,
+};
 use crate::harness::{Database, eventually};
 
 fn node(database: &Database) -> Node {
     let login: PgConnectOptions = database.url().parse().unwrap();
-    Node::new(|tasks| postgres::start(Login::from(login), &Random::system(), tasks))
+    Node::new(|tasks| postgres::start(Login::from(login), Some(seal()), &Random::system(), tasks))
 }
 
 const END_CONNECTIONS: &str = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -69,6 +73,37 @@ async fn what_is_no_message_of_ours_is_ignored_and_counted() {
     one.say("still there");
     assert_eq!(next(&mut at_two).await.map(|delivery| matches!(delivery, Delivery::Message(_))), Some(true));
     assert!(counted("goforward_bus_ignored_total") >= before + 14.0);
+}
+
+#[tokio::test]
+async fn what_was_recorded_brings_nobody_back() {
+    let database = Database::create().await;
+    let mut listener = PgListener::connect(&database.url()).await.unwrap();
+    listener.listen("goforward_bus").await.unwrap();
+    let (one, two) = (node(&database), node(&database));
+    acquainted(&[&one, &two]).await;
+    let mut at_two = two.listen();
+    one.say("recorded");
+    assert_eq!(message(&mut at_two).await, "recorded");
+    one.stop().await;
+    eventually("its stop to be heard", async || two.bus.peers() == 0).await;
+
+    let mut recorded = Vec::new();
+    while let Ok(Ok(heard)) = tokio::time::timeout(Duration::from_secs(1), listener.recv()).await {
+        recorded.push(heard.payload().to_owned());
+    }
+    assert!(recorded.len() >= 4, "{recorded:?}");
+    let before = counted("goforward_bus_ignored_total");
+    for payload in &recorded {
+        database.run(&format!("select pg_notify('goforward_bus', '{payload}')")).await;
+    }
+
+    let three = node(&database);
+    acquainted(&[&two, &three]).await;
+    three.say("after");
+    assert_eq!(message(&mut at_two).await, "after");
+    let expected = f64::from(u32::try_from(recorded.len()).unwrap());
+    assert!(counted("goforward_bus_ignored_total") >= before + expected);
 }
 
 #[tokio::test]

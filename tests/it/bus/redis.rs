@@ -8,11 +8,13 @@ use goforward::kernel::random::Random;
 use goforward::kernel::redis::Redis;
 use goforward::kernel::secret::Secret;
 
-use super::{Node, acquainted, counted, message, messages_cross_in_order, next, nodes_come_and_go, quiet};
+use super::{
+    Node, acquainted, counted, message, messages_cross_in_order, next, nodes_come_and_go, quiet, seal,
+};
 use crate::harness::{RedisServer, eventually};
 
 fn node(settings: Redis) -> Node {
-    Node::new(|tasks| redis::start(settings, &Subject::ALL, &Random::system(), tasks))
+    Node::new(|tasks| redis::start(settings, Some(seal()), &Subject::ALL, &Random::system(), tasks))
 }
 
 #[tokio::test]

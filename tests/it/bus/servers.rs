@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
 
 use crate::auth::{client, options, sign_in, signed_in, user};
 use crate::harness::{
@@ -129,6 +132,68 @@ async fn a_logout_is_known_everywhere_at_once_by_redis() {
     let nodes = Nodes::start(2, with_redis(&redis)).await;
     nodes.acquainted("redis").await;
     logouts_cross_at_once(nodes).await;
+}
+
+/// How much each node has heard that no node has said.
+async fn ignored(nodes: &Nodes) -> Vec<u32> {
+    let asked = nodes.admins.iter().map(async |admin| {
+        let metrics = admin.get("/metrics").await.text();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("goforward_bus_ignored_total "));
+        line.map_or(0, |count| count.parse().unwrap())
+    });
+    futures_util::future::join_all(asked).await
+}
+
+#[tokio::test]
+async fn who_may_use_the_database_neither_reads_what_nodes_tell_each_other_nor_speaks_for_one() {
+    let nodes = Nodes::start(2, options).await;
+    nodes.acquainted("postgres").await;
+    let mut listener = PgListener::connect(&nodes.app.database.url()).await.unwrap();
+    listener.listen("goforward_bus").await.unwrap();
+    let key = nodes.app.server.keys().service_role_key;
+    let mut here = Socket::connect(nodes.app.server.port(), "2.0.0", &key).await.unwrap();
+    let mut there = Socket::connect(nodes.others[0].port(), "2.0.0", &key).await.unwrap();
+    for socket in [&mut here, &mut there] {
+        socket.join("realtime:room", json!({"private": true})).await;
+    }
+
+    here.broadcast("realtime:room", "said", json!({"text": "a word in private"})).await;
+    assert_eq!(there.event("broadcast").await.payload["payload"]["text"], "a word in private");
+    here.broadcast("realtime:room", "said", json!({"text": "x".repeat(3_000)})).await;
+    there.event("broadcast").await;
+
+    let mut recorded = Vec::new();
+    // The long one is the last that was said.
+    while recorded.last().is_none_or(|frame: &Vec<u8>| frame.len() < 3_000) {
+        let notification = listener.recv().await.unwrap();
+        recorded.push(STANDARD.decode(notification.payload()).unwrap());
+    }
+    for frame in &recorded {
+        for told in [&b"a word in private"[..], b"room", b"said", b"xxxxxxxx"] {
+            assert!(!frame.windows(told.len()).any(|part| part == told));
+        }
+    }
+
+    // What a node without secrets would say as it comes, what was said before, and that with another time.
+    let greeting = [&[1, 0x10][..], &7_u64.to_be_bytes(), &[0; 24]].concat();
+    let mut changed = recorded.last().unwrap().clone();
+    changed[30] ^= 1;
+    let forged: Vec<Vec<u8>> = recorded.into_iter().chain([greeting, changed]).collect();
+    let before = ignored(&nodes).await;
+    for frame in &forged {
+        let payload = STANDARD.encode(frame);
+        nodes.app.database.run(&format!("select pg_notify('goforward_bus', '{payload}')")).await;
+    }
+
+    let expected = u32::try_from(forged.len()).unwrap();
+    eventually("all of it to be counted", async || {
+        let now = ignored(&nodes).await;
+        now.iter().zip(&before).all(|(now, before)| now - before == expected)
+    })
+    .await;
+    nodes.acquainted("postgres").await;
+    here.broadcast("realtime:room", "after", json!({})).await;
+    assert_eq!(there.event("broadcast").await.payload["event"], "after");
 }
 
 #[tokio::test]

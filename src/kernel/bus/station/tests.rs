@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::kernel::bus::{Delivery, PeerEvent};
+use crate::kernel::clock::Clock;
+use crate::kernel::random::Random;
+use crate::kernel::secret::Secret;
+use crate::kernel::vault::RootSecrets;
 
 fn node(number: u64) -> NodeId {
     NodeId::new(number).unwrap()
@@ -26,10 +30,9 @@ fn pair(now: Instant) -> (Station, Station) {
 fn carry(from: &Station, to: &Station, now: Instant) -> usize {
     let said = from.outgoing(usize::MAX, usize::MAX);
     for said in &said {
-        let mut bytes = Vec::new();
-        frame::encode(from.node(), said, &mut bytes);
-        from.hear(bytes.clone().into(), now);
-        to.hear(bytes.into(), now);
+        let bytes = from.write("c", said).unwrap();
+        from.hear("c", bytes.clone().into(), now);
+        to.hear("c", bytes.into(), now);
     }
     said.len()
 }
@@ -74,10 +77,9 @@ async fn a_message_that_comes_twice_is_delivered_once() {
     assert_eq!(at_two.next().await, Some(Delivery::Gap));
     one.publish(Subject::Sessions, Bytes::from_static(b"once"));
     let said = one.outgoing(usize::MAX, usize::MAX);
-    let mut bytes = Vec::new();
-    frame::encode(one.node(), &said[0], &mut bytes);
-    two.hear(bytes.clone().into(), now);
-    two.hear(bytes.into(), now);
+    let bytes = one.write("c", &said[0]).unwrap();
+    two.hear("c", bytes.clone().into(), now);
+    two.hear("c", bytes.into(), now);
     two.close();
     assert!(matches!(at_two.next().await, Some(Delivery::Message(_))));
     assert_eq!(at_two.next().await, None);
@@ -119,9 +121,41 @@ async fn one_answer_is_enough_for_many_greetings() {
     for number in 2..100 {
         let mut bytes = Vec::new();
         frame::encode(node(number), &Said::Hello(Sent::default()), &mut bytes);
-        one.hear(bytes.into(), now);
+        one.hear("c", bytes.into(), now);
     }
     assert_eq!(one.outgoing(usize::MAX, usize::MAX), [Said::Here(Sent::default())]);
     let mut events = one.peer_events();
     assert_eq!(events.next().await, Some(PeerEvent::Joined(node(2))));
+}
+
+#[tokio::test]
+async fn a_recorded_frame_neither_brings_a_node_back_nor_speaks_for_it() {
+    let (now, clock) = (Instant::now(), Clock::manual(1_800_000_000));
+    let sealed = |number| {
+        let roots = RootSecrets::new(&Secret::new("a root secret of the tests"), &[]);
+        let seal = Seal::new(&roots, clock.clone(), Random::seeded(number));
+        Station::new(node(number), "test", now).sealed(Some(seal))
+    };
+    let (one, two) = (sealed(1), sealed(2));
+    one.connected(now);
+    let greeting = one.write("c", &Said::Hello(Sent::default())).unwrap();
+    two.hear("c", greeting.clone().into(), now);
+    let message =
+        Said::Message { subject: Subject::Sessions, number: 1, payload: Bytes::from_static(b"recorded") };
+    let message = one.write("c", &message).unwrap();
+    let unheard = one.write("c", &Said::Beat(Sent::default())).unwrap();
+    two.hear("c", one.write("c", &Said::Bye).unwrap().into(), now);
+    assert_eq!(two.peers(), 0);
+
+    let mut at_two = two.subscribe(Subject::Sessions);
+    for _ in 0..2 {
+        for recorded in [&greeting, &message, &unheard] {
+            two.hear("c", recorded.clone().into(), now);
+            assert_eq!(two.peers(), 0);
+        }
+        clock.advance(Duration::from_mins(2));
+    }
+
+    two.close();
+    assert_eq!(at_two.next().await, None);
 }
