@@ -1,4 +1,5 @@
-//! Broadcasts of clients on their way to everybody on a topic: kept first where the channel's definition asks for it.
+//! Broadcasts of clients on their way to everybody on a topic: kept first where the channel's definition asks for it, one at a
+//! time, so that what senders want kept takes no more than its turn at the database.
 
 use std::time::Duration;
 
@@ -15,15 +16,37 @@ use super::store::messages;
 /// The longest that keeping a message may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Why a broadcast that was to be kept was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotKept {
+    /// PostgreSQL has no such JSON, as with `\\u0000`.
+    #[error("the message holds what the database cannot keep")]
+    Content,
+    /// The database did not answer.
+    #[error("the message cannot be kept at the moment")]
+    Outage,
+}
+
+impl NotKept {
+    fn because(error: &sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.is_some_and(|code| code.starts_with("22")) {
+            return Self::Content;
+        }
+        tracing::warn!(kind = "app", "a broadcast that is to be kept was refused: {error}");
+        Self::Outage
+    }
+}
+
 impl RealtimeState {
-    /// Sends a broadcast, as a rule to everybody but its sender. Fails where it was to be kept and could not be: then nobody
-    /// gets it, so that who joins later misses nothing that others had.
+    /// Sends a broadcast, as a rule to everybody but its sender. Fails where it was to be kept and is not known to be: then
+    /// nobody gets it now, so that who joins later misses nothing that others had.
     pub(super) async fn send(
         &self,
         (topic, rules): (&Topic, &ChannelRules),
         broadcast: UserBroadcast,
         (except, id): (Option<u64>, Option<Uuid>),
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), NotKept> {
         if !(rules.keeps && topic.is_private()) {
             let broadcast = match id {
                 Some(id) => broadcast.with_id(&id.to_string(), false),
@@ -34,10 +57,13 @@ impl RealtimeState {
         }
         let id = id.unwrap_or_else(|| self.new_id());
         // Before it is sent: who joins meanwhile finds it there, or hears it.
-        let kept = timeout(PATIENCE, messages::keep(&self.pool, (id, topic), &broadcast)).await;
-        kept.unwrap_or(Err(sqlx::Error::PoolTimedOut)).inspect_err(|error| {
+        let kept = timeout(PATIENCE, async {
+            let _turn = self.keeping.acquire().await;
+            messages::keep(&self.pool, (id, topic), &broadcast).await
+        });
+        kept.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
             metrics::refused("keep");
-            tracing::warn!(kind = "app", "a broadcast that is to be kept was refused: {error}");
+            NotKept::because(&error)
         })?;
         let id = id.to_string();
         self.hub.broadcast(topic, broadcast.with_id(&id, false), except);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -97,6 +97,8 @@ pub struct Shared {
     pub(super) random: Random,
     pub(super) tracker: TaskTracker,
     pub(super) stop: CancellationToken,
+    /// The turn of whoever keeps a broadcast.
+    pub(super) keeping: Semaphore,
     sockets: AtomicUsize,
 }
 
@@ -160,6 +162,7 @@ impl RealtimeState {
             random: parts.random,
             tracker: parts.tracker,
             stop: parts.stop,
+            keeping: Semaphore::new(1),
             sockets: AtomicUsize::new(0),
         }))
     }

@@ -83,7 +83,7 @@ pub(super) async fn run<C: Carrier>(
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
         let end = attend(&station, &carrier, &mut failures, &stop).await;
-        station.disconnected();
+        station.disconnected(Instant::now());
         let name = station.status().carrier;
         let why = match end {
             End::Stopped => break,

@@ -105,8 +105,8 @@ impl LocalNode {
 
     /// Loses the connection: nothing goes out or comes in.
     pub fn cut(&self) {
-        let _nodes = self.bus.lock();
-        self.station.disconnected();
+        let nodes = self.bus.lock();
+        self.station.disconnected(nodes.now);
     }
 
     /// Finds the connection again.

@@ -95,9 +95,9 @@ impl Peers {
         self.known.len() < before
     }
 
-    /// After a time without connection nobody can have been heard: every node gets its time anew.
-    pub(super) fn hear_all(&mut self, now: Instant) {
-        self.known.values_mut().for_each(|peer| peer.heard_at = now);
+    /// A time without connection, in which nobody can have been heard, counts for nobody.
+    pub(super) fn excuse(&mut self, away: Duration) {
+        self.known.values_mut().for_each(|peer| peer.heard_at += away);
     }
 
     /// Who is there.

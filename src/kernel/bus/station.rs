@@ -74,6 +74,8 @@ struct Hearing {
     peers: Peers,
     inboxes: [Vec<Arc<Inbox>>; SUBJECTS],
     stopped: bool,
+    /// Since when there is no connection.
+    away_since: Option<Instant>,
 }
 
 impl Station {
@@ -129,12 +131,14 @@ impl Station {
         self.filled.notify_one();
         metrics::connected(self.carrier, true);
         let mut hearing = self.lock_hearing();
-        hearing.peers.hear_all(now);
+        if let Some(since) = hearing.away_since.take() {
+            hearing.peers.excuse(now.saturating_duration_since(since));
+        }
         hearing.inboxes.iter().flatten().for_each(|inbox| inbox.gap());
     }
 
     /// The connection is lost: what waits is dropped, because by the time there is another it would be old.
-    pub(super) fn disconnected(&self) {
+    pub(super) fn disconnected(&self, now: Instant) {
         let mut outgoing = self.lock_outgoing();
         let messages = outgoing.waiting.iter().filter(|said| matches!(said, Said::Message { .. })).count();
         outgoing.connected = false;
@@ -142,6 +146,7 @@ impl Station {
         drop(outgoing);
         metrics::dropped("disconnected", messages);
         metrics::connected(self.carrier, false);
+        self.lock_hearing().away_since.get_or_insert(now);
     }
 
     /// Whether there is a connection.
@@ -278,7 +283,7 @@ impl Station {
 
     /// Ends subscriptions.
     pub(super) fn close(&self) {
-        self.disconnected();
+        self.disconnected(Instant::now());
         let mut hearing = self.lock_hearing();
         hearing.stopped = true;
         hearing.inboxes.iter().flatten().for_each(|inbox| inbox.close());

@@ -194,7 +194,7 @@ async fn load(connection: &mut MultiplexedConnection, script: &str) -> Result<St
     ::redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(connection).await
 }
 
-/// The name of a count. Says nothing of who is counted, and is of one length however long their names are.
+/// The name of a count. Of one length however long the names are. It does not hide who is counted: addresses are few enough to be tried.
 struct Name<'a> {
     prefix: &'a str,
     digest: u128,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +25,19 @@ pub(in crate::realtime) struct DefinitionBook {
     others: Arc<ChannelRules>,
     /// None until they are read: what is forbidden is not known before.
     rules: ArcSwapOption<AllRules>,
+    /// Of two that read, the later puts into force what it finds after the earlier.
+    reading: Mutex<()>,
 }
 
 impl DefinitionBook {
     /// Those that `pool` reads, over what the configuration says.
     pub(in crate::realtime) fn new(pool: PgPool, config: &RealtimeConfig) -> Self {
-        Self { pool, others: Arc::new(ChannelRules::of_server(config)), rules: ArcSwapOption::empty() }
+        Self {
+            pool,
+            others: Arc::new(ChannelRules::of_server(config)),
+            rules: ArcSwapOption::empty(),
+            reading: Mutex::default(),
+        }
     }
 
     /// What holds for a channel of this name; none as long as that cannot be told.
@@ -39,6 +47,7 @@ impl DefinitionBook {
 
     /// Reads them. Where that fails, what was read before stays in force.
     pub(in crate::realtime) async fn read(&self) -> Result<(), ListError> {
+        let _turn = self.reading.lock().await;
         let stored = definitions::list(&self.pool).await?;
         let read: Vec<_> = stored.into_iter().map(|stored| stored.definition).collect();
         let is_known = self.rules.load().as_ref().is_some_and(|known| known.definitions == read);

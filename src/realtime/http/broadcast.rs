@@ -18,6 +18,7 @@ use super::credentials;
 use crate::kernel::http::{BodyError, RequestContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::kernel::limits::{Decision, LimitKey, LimitSubject, Quota};
+use crate::realtime::broadcasts::NotKept;
 use crate::realtime::definitions::ChannelRules;
 use crate::realtime::metrics;
 use crate::realtime::protocol::UserBroadcast;
@@ -238,7 +239,10 @@ async fn send(
     id: Option<Uuid>,
 ) -> Result<(), Refusal> {
     let (to, id) = ((&place.topic, &*place.rules), id.unwrap_or_else(|| state.new_id()));
-    state.send(to, broadcast, (None, Some(id))).await.map_err(|_| Refusal::Database)
+    state.send(to, broadcast, (None, Some(id))).await.map_err(|error| match error {
+        NotKept::Content => Refusal::invalid("payload", &error.to_string()),
+        NotKept::Outage => Refusal::Database,
+    })
 }
 
 async fn may_say(state: &RealtimeState, caller: &Caller, topic: &Topic) -> Result<bool, Refusal> {

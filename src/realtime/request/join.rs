@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::realtime::changes::{Cursor, CursorError, Event};
 
-/// The longest presence key, in bytes.
-const LONGEST_KEY: usize = 255;
+/// The longest presence key, in bytes: what other nodes are told of it has room for no longer one.
+pub(in crate::realtime) const LONGEST_KEY: usize = 255;
 /// The most subscriptions of one channel.
 const MOST_CHANGES: usize = 100;
 

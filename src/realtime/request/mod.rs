@@ -3,5 +3,5 @@
 mod join;
 mod topic;
 
-pub(super) use join::{ChangeRequest, JoinRequest, Replay};
+pub(super) use join::{ChangeRequest, JoinRequest, LONGEST_KEY, Replay};
 pub(super) use topic::{Topic, TopicError};

@@ -44,8 +44,12 @@ pub(super) enum Lost {
     Refused(String),
     /// It cannot be told at the moment whether it may.
     Outage(String),
+    /// That could not be told for too long.
+    Unsure(String),
 }
 
+/// How long a channel goes on while nobody can tell whether its session does.
+const MOST_UNSURE: Duration = Duration::from_secs(10);
 /// The longest that one step of catching up may take.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -55,6 +59,8 @@ pub(super) struct Channel {
     pub(super) join_ref: Option<String>,
     pub(super) seat: Arc<Seat>,
     pub(super) who: Credentials,
+    /// Since when it is not known whether their session goes on.
+    pub(super) unsure_since: Option<Instant>,
     /// What holds for it whoever it is for.
     pub(super) rules: Arc<ChannelRules>,
     /// What it may hear.
@@ -245,9 +251,15 @@ impl Channel {
             Ok(account) => {
                 is_other = account != self.who.account && !self.requests.is_empty();
                 self.who.account = account;
+                self.unsure_since = None;
             }
-            // A database that is down ends nobody's session.
-            Err(SessionRefusal::Unavailable) => {}
+            // A database that is away for a moment ends nobody's session; for longer, nobody knows of any that it goes on.
+            Err(SessionRefusal::Unavailable) => {
+                let since = *self.unsure_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > MOST_UNSURE {
+                    return Err(Lost::Unsure("its session cannot be looked at".to_owned()));
+                }
+            }
             Err(refusal) => return Err(Lost::Refused(CredentialsError::Session(refusal).reason())),
         }
         self.follow_rules(state)?;

@@ -15,7 +15,7 @@ use crate::realtime::definitions::{ChannelRules, Forbidden};
 use crate::realtime::hub::Seat;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Encoded, Frame, Incoming, ReplyTo, Status};
-use crate::realtime::request::{JoinRequest, Replay, Topic, TopicError};
+use crate::realtime::request::{JoinRequest, LONGEST_KEY, Replay, Topic, TopicError};
 use crate::realtime::store::messages;
 
 /// The largest payload of a join: it is kept as long as the channel.
@@ -48,6 +48,8 @@ enum JoinError {
     ReplayOfPublic,
     #[error("PresenceKeyRefused: A presence key must be the id of the signed-in user")]
     PresenceKey,
+    #[error("PresenceKeyRefused: A presence key has at most {LONGEST_KEY} bytes")]
+    PresenceKeyLength,
     #[error("UnableToConnectToProject: The database cannot be asked at the moment")]
     Database,
     #[error("UnableToConnectToProject: {0}")]
@@ -153,12 +155,13 @@ impl Socket {
     /// The key that others see: the client's, unless keys must say who is signed in.
     fn presence_key(&self, request: &JoinRequest, who: &Credentials) -> Result<String, JoinError> {
         let user = who.caller.subject.as_deref();
-        match (&request.presence_key, self.state.config.presence_key_is_user) {
-            (Some(key), true) if user != Some(key.as_str()) => Err(JoinError::PresenceKey),
-            (Some(key), _) => Ok(key.clone()),
-            (None, true) if user.is_some() => Ok(user.unwrap_or_default().to_owned()),
-            (None, _) => Ok(self.state.new_id().to_string()),
-        }
+        let key = match (&request.presence_key, self.state.config.presence_key_is_user) {
+            (Some(key), true) if user != Some(key.as_str()) => return Err(JoinError::PresenceKey),
+            (Some(key), _) => key.clone(),
+            (None, true) if user.is_some() => user.unwrap_or_default().to_owned(),
+            (None, _) => self.state.new_id().to_string(),
+        };
+        if key.len() > LONGEST_KEY { Err(JoinError::PresenceKeyLength) } else { Ok(key) }
     }
 
     /// Sets the channel up: it hears everything from here on, and is told so last.
@@ -207,6 +210,7 @@ impl Socket {
             join_ref: message.join_ref.clone(),
             seat: Arc::new(Seat::new(place, Arc::clone(&self.outbox), hearing.rights, request.presence)),
             who,
+            unsure_since: None,
             hearing,
             says: None,
             acknowledges: request.acknowledges,

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::channel::{Channel, Lost, no_longer};
 use super::{End, Socket};
+use crate::realtime::broadcasts::NotKept;
 use crate::realtime::credentials::keeps_the_key;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Event, Frame, Incoming, ReplyTo, Status, UserBroadcast};
@@ -154,7 +155,7 @@ impl Socket {
     fn lose(&mut self, topic: &str, lost: Lost) {
         match lost {
             Lost::Refused(reason) => self.end(topic, &reason),
-            Lost::Outage(reason) => self.give_up(topic, &reason),
+            Lost::Outage(reason) | Lost::Unsure(reason) => self.give_up(topic, &reason),
         }
     }
 
@@ -181,7 +182,10 @@ impl Socket {
                 let except = (!channel.echoes).then(|| channel.seat.id());
                 let to = (&channel.topic, &*channel.rules);
                 let sent = self.state.send(to, broadcast, (except, None)).await;
-                sent.err().map(|_| "the message cannot be kept at the moment")
+                sent.err().map(|error| match error {
+                    NotKept::Content => "the message holds what the database cannot keep",
+                    NotKept::Outage => "the message cannot be kept at the moment",
+                })
             }
         };
         match refusal.filter(|_| acknowledges) {

@@ -210,6 +210,13 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    /// However it ends: nobody is to stay present of whom nobody knows any more.
+    fn drop(&mut self) {
+        self.leave_all();
+    }
+}
+
 async fn write(stream: &mut Stream, frames: impl IntoIterator<Item = Frame>) -> Result<(), WireError> {
     for frame in frames {
         let message = match frame {

@@ -97,6 +97,8 @@ const LIST: &str =
     concat!("select ", columns!(), " from goforward.channels order by pattern collate \"C\", id limit $1");
 const ONE: &str = concat!("select ", columns!(), " from goforward.channels where id = $1");
 const LOCK_ONE: &str = concat!("select ", columns!(), " from goforward.channels where id = $1 for update");
+/// Nobody waits for locks of others for long: what else is to be known of channels waits meanwhile.
+const LOCK_TIMEOUT: &str = "select set_config('lock_timeout', '1s', true)";
 /// Nobody else adds any until the transaction ends.
 const LOCK: &str = "lock table goforward.channels in share row exclusive mode";
 const COUNT: &str = "select count(*) from goforward.channels where pattern <> $1";
@@ -165,6 +167,7 @@ async fn insert(
     definition: &Definition,
 ) -> Result<StoredDefinition, StoreError> {
     let mut transaction = connection.begin().await?;
+    sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     sqlx::query(LOCK).execute(&mut *transaction).await?;
     let others: i64 =
         sqlx::query_scalar(COUNT).bind(definition.pattern.as_str()).fetch_one(&mut *transaction).await?;
@@ -183,6 +186,7 @@ pub async fn change(
     change: impl FnOnce(&Definition) -> Result<Definition, DefinitionError>,
 ) -> Result<StoredDefinition, StoreError> {
     let mut transaction = connection.begin().await?;
+    sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
     let row: Option<Row> = sqlx::query_as(LOCK_ONE).bind(id).fetch_optional(&mut *transaction).await?;
     let before = row.ok_or(StoreError::Absent)?.read()?;
     let stored = write(&mut transaction, (UPDATE, Some(id)), &change(&before.definition)?).await?;

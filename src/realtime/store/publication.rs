@@ -94,23 +94,24 @@ pub fn table_name(text: &str) -> Option<QualifiedName> {
     (is_name(schema) && is_name(table)).then(|| QualifiedName::new(schema, table))
 }
 
-/// Those that stand in it, and the roots of what it holds otherwise.
+/// Those that stand in it, and the roots of what it holds otherwise. Casts name the functions and operators of the system
+/// exactly: those that another login may have put into a schema of the search path never fit better.
 const LIST: &str = "
 with listed as (
     select prrelid as id from pg_publication_rel where prpubid = (select oid from pg_publication where pubname = $1)
 ), published as (
     select id from listed
     union
-    select coalesce(pg_partition_root(class.oid), class.oid)
+    select coalesce(pg_partition_root(class.oid::regclass)::oid, class.oid)
     from pg_publication_tables as shown
     join pg_namespace as space on space.nspname = shown.schemaname
     join pg_class as class on class.relnamespace = space.oid and class.relname = shown.tablename
     where shown.pubname = $1 and not exists (
-        select from listed where id = class.oid or id in (select relid from pg_partition_ancestors(class.oid)))
+        select from listed where id = class.oid or id in (select relid::oid from pg_partition_ancestors(class.oid::regclass)))
 )
 select space.nspname::text as schema, class.relname::text as \"table\",
        exists (select from pg_trigger where tgrelid = class.oid
-                   and tgfoid = to_regprocedure('realtime.capture()')) as is_captured
+                   and tgfoid = to_regprocedure('realtime.capture()')::oid) as is_captured
 from published
 join pg_class as class on class.oid = published.id
 join pg_namespace as space on space.oid = class.relnamespace
@@ -126,13 +127,13 @@ const FACTS: &str = "
 select class.oid, class.relkind::text as kind, class.relpersistence::text as persistence,
        (select format('%s.%s', space.nspname, parent.relname) from pg_class as parent
         join pg_namespace as space on space.oid = parent.relnamespace
-        where class.relispartition and parent.oid = pg_partition_root(class.oid)) as root,
+        where class.relispartition and parent.oid = pg_partition_root(class.oid::regclass)::oid) as root,
        exists (select from pg_publication_rel
                where prpubid = publication.oid and prrelid = class.oid) as is_listed,
        exists (select from pg_publication_tables as shown
                where shown.pubname = publication.pubname and (shown.schemaname, shown.tablename) in (
                    select space.nspname, member.relname
-                   from (select class.oid as id union select relid from pg_partition_tree(class.oid)) as tree
+                   from (select class.oid as id union select relid::oid from pg_partition_tree(class.oid::regclass)) as tree
                    join pg_class as member on member.oid = tree.id
                    join pg_namespace as space on space.oid = member.relnamespace)) as is_published,
        publication.oid is not null as has_publication
@@ -225,13 +226,14 @@ async fn alter(
         transaction.execute(AssertSqlSafe(sql.into_parts().0)).await?;
         transaction.commit().await
     };
-    altered.await.map_err(|error| {
-        let Some(cause) = error.as_database_error() else { return error.into() };
-        match cause.code().as_deref() {
-            Some("42501") => PublicationError::NotOwner(cause.message().to_owned()),
-            Some("55P03") => PublicationError::Busy(name.clone()),
-            _ => error.into(),
-        }
+    let Err(error) = altered.await else { return Ok(()) };
+    let Some(cause) = error.as_database_error() else { return Err(error.into()) };
+    Err(match cause.code().as_deref() {
+        // Somebody else was faster.
+        Some("42710") => return Ok(()),
+        Some("42501") => PublicationError::NotOwner(cause.message().to_owned()),
+        Some("55P03") => PublicationError::Busy(name.clone()),
+        _ => error.into(),
     })
 }
 

@@ -216,7 +216,9 @@ async fn a_message_that_cannot_be_kept_is_not_sent() {
     assert!(socket.try_join("realtime:kept", private(&app, config)).await.is_ok());
     // PostgreSQL has no text for it.
     let refused = socket.ask("realtime:kept", "broadcast", hello("\0")).await;
-    assert_eq!(refused.reason(), "the message cannot be kept at the moment");
+    assert_eq!(refused.reason(), "the message holds what the database cannot keep");
+    let one = "/realtime/v1/api/broadcast/kept/events/hello?private=true";
+    app.user(ANN).post(one, json!({"text": "\0"})).await.expect_status(422);
     assert_eq!(socket.settled().await, []);
 }
 
