@@ -306,7 +306,9 @@ async fn a_definition_that_cannot_be_read_changes_nothing() {
              delete from goforward.channels where pattern = 'room'",
         )
         .await;
-    app.service().get(DEFINITIONS).await.expect_error(400, "invalid_definition");
+    let answer = app.service().get(DEFINITIONS).await.expect_error(409, "unreadable_definitions");
+    let id = app.database.value("select id::text from goforward.channels").await;
+    assert!(answer.text().contains(&id), "{}", answer.text());
     crate::harness::eventually("it is said", async || app.server.log().contains("cannot be read")).await;
     let mut socket = app.socket(&key).await;
     assert!(!socket.try_join("realtime:room", json!({"config": {}})).await.is_ok(), "what was known stays");
