@@ -1,6 +1,7 @@
 //! Keeps a node connected to what carries the bus: connects again and again, sends what waits, hears what comes, and lets
 //! time pass.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
@@ -131,9 +132,9 @@ async fn attend<C: Carrier>(
         Err(_) => return End::Silent,
     };
     station.connected(Instant::now());
-    let end = match carry(station, &mut link, failures, stop).await {
-        Ok(()) => End::Stopped,
-        Err(end) => end,
+    let end = tokio::select! {
+        () = stop.cancelled() => End::Stopped,
+        end = carry(station, &mut link, failures) => end,
     };
     if matches!(end, End::Stopped) {
         station.say_bye();
@@ -148,17 +149,23 @@ async fn attend<C: Carrier>(
     end
 }
 
-async fn carry<L: Link>(
+/// Carries until the connection ends; it may be dropped at any time.
+async fn carry<L: Link>(station: &Arc<Station>, link: &mut L, failures: &mut u32) -> End<L::Error> {
+    match carry_on(station, link, failures).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+async fn carry_on<L: Link>(
     station: &Arc<Station>,
     link: &mut L,
     failures: &mut u32,
-    stop: &CancellationToken,
-) -> Result<(), End<L::Error>> {
+) -> Result<Infallible, End<L::Error>> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
             _ = ticks.tick() => {
                 let now = Instant::now();
                 station.tick(now);
