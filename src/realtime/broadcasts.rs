@@ -29,7 +29,7 @@ pub(super) enum NotKept {
 
 impl NotKept {
     fn because(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.is_some_and(|code| code.starts_with("22")) {
             return Self::Content;
         }
