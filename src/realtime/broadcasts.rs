@@ -17,17 +17,23 @@ use super::store::messages;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a broadcast that was to be kept was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotKept {
     /// PostgreSQL has no such JSON, as with `\\u0000`.
-    #[error("the message holds what the database cannot keep")]
     Content,
     /// The database did not answer.
-    #[error("the message cannot be kept at the moment")]
     Outage,
 }
 
 impl NotKept {
+    /// What the sender is told.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Content => "the message holds what the database cannot keep",
+            Self::Outage => "the message cannot be kept at the moment",
+        }
+    }
+
     fn because(error: &sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.is_some_and(|code| code.starts_with("22")) {
@@ -47,26 +53,24 @@ impl RealtimeState {
         broadcast: UserBroadcast,
         (except, id): (Option<u64>, Option<Uuid>),
     ) -> Result<(), NotKept> {
-        if !(rules.keeps && topic.is_private()) {
-            let broadcast = match id {
-                Some(id) => broadcast.with_id(&id.to_string(), false),
-                None => broadcast,
-            };
-            self.hub.broadcast(topic, broadcast, except);
-            return Ok(());
+        let keeps = rules.keeps && topic.is_private();
+        let id = id.or_else(|| keeps.then(|| self.new_id()));
+        if let Some(id) = id.filter(|_| keeps) {
+            // Before it is sent: who joins meanwhile finds it there, or hears it.
+            let kept = timeout(PATIENCE, async {
+                let _turn = self.keeping.acquire().await;
+                messages::keep(&self.pool, (id, topic), &broadcast).await
+            });
+            kept.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
+                metrics::refused("keep");
+                NotKept::because(&error)
+            })?;
         }
-        let id = id.unwrap_or_else(|| self.new_id());
-        // Before it is sent: who joins meanwhile finds it there, or hears it.
-        let kept = timeout(PATIENCE, async {
-            let _turn = self.keeping.acquire().await;
-            messages::keep(&self.pool, (id, topic), &broadcast).await
-        });
-        kept.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
-            metrics::refused("keep");
-            NotKept::because(&error)
-        })?;
-        let id = id.to_string();
-        self.hub.broadcast(topic, broadcast.with_id(&id, false), except);
+        let broadcast = match id {
+            Some(id) => broadcast.with_id(&id.to_string(), false),
+            None => broadcast,
+        };
+        self.hub.broadcast(topic, broadcast, except);
         Ok(())
     }
 

@@ -134,7 +134,7 @@ async fn attend<C: Carrier>(
     station.connected(Instant::now());
     let end = tokio::select! {
         () = stop.cancelled() => End::Stopped,
-        end = carry(station, &mut link, failures) => end,
+        end = async { let Err(end) = carry(station, &mut link, failures).await; end } => end,
     };
     if matches!(end, End::Stopped) {
         station.say_bye();
@@ -150,14 +150,7 @@ async fn attend<C: Carrier>(
 }
 
 /// Carries until the connection ends; it may be dropped at any time.
-async fn carry<L: Link>(station: &Arc<Station>, link: &mut L, failures: &mut u32) -> End<L::Error> {
-    match carry_on(station, link, failures).await {
-        Ok(never) => match never {},
-        Err(end) => end,
-    }
-}
-
-async fn carry_on<L: Link>(
+async fn carry<L: Link>(
     station: &Arc<Station>,
     link: &mut L,
     failures: &mut u32,

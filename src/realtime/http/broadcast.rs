@@ -240,7 +240,7 @@ async fn send(
 ) -> Result<(), Refusal> {
     let (to, id) = ((&place.topic, &*place.rules), id.unwrap_or_else(|| state.new_id()));
     state.send(to, broadcast, (None, Some(id))).await.map_err(|error| match error {
-        NotKept::Content => Refusal::invalid("payload", &error.to_string()),
+        NotKept::Content => Refusal::invalid("payload", error.reason()),
         NotKept::Outage => Refusal::Database,
     })
 }

@@ -182,10 +182,7 @@ impl Socket {
                 let except = (!channel.echoes).then(|| channel.seat.id());
                 let to = (&channel.topic, &*channel.rules);
                 let sent = self.state.send(to, broadcast, (except, None)).await;
-                sent.err().map(|error| match error {
-                    NotKept::Content => "the message holds what the database cannot keep",
-                    NotKept::Outage => "the message cannot be kept at the moment",
-                })
+                sent.err().map(NotKept::reason)
             }
         };
         match refusal.filter(|_| acknowledges) {
