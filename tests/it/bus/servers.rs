@@ -9,62 +9,16 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
 
 use crate::auth::{client, options, sign_in, signed_in, user};
-use crate::harness::{
-    Client, Options, RedisServer, Server, Socket, TestApp, eventually, free_port, run_command,
-};
+use crate::harness::{Client, Nodes, Options, RedisServer, Socket, TestApp, eventually, run_command};
 
 /// Much less than the time after which answers run out by themselves.
 const AT_ONCE: Duration = Duration::from_millis(350);
 
-/// Servers on one database, each with an admin listener.
-struct Nodes {
-    app: TestApp,
-    others: Vec<Server>,
-    admins: Vec<Client>,
-}
+const NOTES: &str = "create table notes (id int); alter table notes enable row level security;
+    grant select on notes to anon, authenticated";
 
-impl Nodes {
-    async fn start(count: usize, options: impl Fn() -> Options) -> Self {
-        let mut admins = Vec::new();
-        let mut with_admin = || {
-            let port = free_port();
-            admins.push(Client::new(format!("http://127.0.0.1:{port}")));
-            options().admin(port)
-        };
-        let app = TestApp::with(with_admin()).await;
-        app.database
-            .run(
-                "create table notes (id int); alter table notes enable row level security;
-                 grant select on notes to anon, authenticated",
-            )
-            .await;
-        let mut others = Vec::new();
-        for _ in 1..count {
-            others.push(Server::start(with_admin().database(&app.database.url())).await);
-        }
-        Self { app, others, admins }
-    }
-
-    /// What the operator is told of each.
-    async fn health(&self) -> Vec<Value> {
-        let asked = self.admins.iter().map(async |admin| admin.get("/health/ready").await.json());
-        futures_util::future::join_all(asked).await
-    }
-
-    async fn acquainted(&self, carrier: &str) {
-        let bus = json!({"carrier": carrier, "connected": true, "peers": self.others.len()});
-        eventually("the nodes to know each other", async || {
-            self.health().await.iter().all(|health| health["bus"] == bus)
-        })
-        .await;
-    }
-
-    /// A client without a user for each node.
-    fn anons(&self) -> Vec<Client> {
-        let urls = [self.app.server.url()].into_iter().chain(self.others.iter().map(Server::url));
-        let key = self.app.server.keys().anon_key;
-        urls.map(|url| Client::new(url).apikey(&key).bearer(&key)).collect()
-    }
+async fn start(count: usize, options: impl Fn() -> Options) -> Nodes {
+    Nodes::start(count, NOTES, options).await
 }
 
 fn with_redis(redis: &RedisServer) -> impl Fn() -> Options {
@@ -120,8 +74,8 @@ async fn logouts_cross_at_once(nodes: Nodes) {
 
 #[tokio::test]
 async fn a_logout_is_known_everywhere_at_once_by_postgres() {
-    let nodes = Nodes::start(2, options).await;
-    nodes.acquainted("postgres").await;
+    let nodes = start(2, options).await;
+    nodes.acquainted(2, "postgres").await;
     assert_eq!(nodes.health().await[0]["rate_limits"], "own");
     logouts_cross_at_once(nodes).await;
 }
@@ -129,8 +83,8 @@ async fn a_logout_is_known_everywhere_at_once_by_postgres() {
 #[tokio::test]
 async fn a_logout_is_known_everywhere_at_once_by_redis() {
     let redis = RedisServer::start().await;
-    let nodes = Nodes::start(2, with_redis(&redis)).await;
-    nodes.acquainted("redis").await;
+    let nodes = start(2, with_redis(&redis)).await;
+    nodes.acquainted(2, "redis").await;
     logouts_cross_at_once(nodes).await;
 }
 
@@ -146,8 +100,8 @@ async fn ignored(nodes: &Nodes) -> Vec<u32> {
 
 #[tokio::test]
 async fn who_may_use_the_database_neither_reads_what_nodes_tell_each_other_nor_speaks_for_one() {
-    let nodes = Nodes::start(2, options).await;
-    nodes.acquainted("postgres").await;
+    let nodes = start(2, options).await;
+    nodes.acquainted(2, "postgres").await;
     let mut listener = PgListener::connect(&nodes.app.database.url()).await.unwrap();
     listener.listen("goforward_bus").await.unwrap();
     let key = nodes.app.server.keys().service_role_key;
@@ -191,7 +145,7 @@ async fn who_may_use_the_database_neither_reads_what_nodes_tell_each_other_nor_s
         now.iter().zip(&before).all(|(now, before)| now - before == expected)
     })
     .await;
-    nodes.acquainted("postgres").await;
+    nodes.acquainted(2, "postgres").await;
     here.broadcast("realtime:room", "after", json!({})).await;
     assert_eq!(there.event("broadcast").await.payload["event"], "after");
 }
@@ -200,8 +154,8 @@ async fn who_may_use_the_database_neither_reads_what_nodes_tell_each_other_nor_s
 async fn i10_a_limit_holds_over_three_nodes() {
     let redis = RedisServer::start().await;
     let limit = "server:\n  rate_limits:\n    per_ip:\n      requests: 100\n      period: 600s\n";
-    let nodes = Nodes::start(3, || with_redis(&redis)().config(limit)).await;
-    nodes.acquainted("redis").await;
+    let nodes = start(3, || with_redis(&redis)().config(limit)).await;
+    nodes.acquainted(3, "redis").await;
     eventually("the limits to be shared", async || {
         nodes.health().await.iter().all(|health| health["rate_limits"] == "shared")
     })
@@ -225,8 +179,8 @@ async fn i10_a_limit_holds_over_three_nodes() {
 async fn l08_nothing_fails_where_redis_does() {
     let mut redis = RedisServer::start().await;
     let limit = "server:\n  rate_limits:\n    per_ip:\n      requests: 100000\n      period: 60s\n";
-    let nodes = Nodes::start(2, || with_redis(&redis)().config(limit)).await;
-    nodes.acquainted("redis").await;
+    let nodes = start(2, || with_redis(&redis)().config(limit)).await;
+    nodes.acquainted(2, "redis").await;
     let session = user(&nodes.app, "ada@example.com").await;
     let me = signed_in(&nodes.app, &session);
     let works = async |what: &str| {
@@ -258,7 +212,7 @@ async fn l08_nothing_fails_where_redis_does() {
     .await;
     assert!(nodes.health().await.iter().all(|health| health["status"] == "ok"));
     redis.begin().await;
-    nodes.acquainted("redis").await;
+    nodes.acquainted(2, "redis").await;
     works("started again").await;
     assert!(!nodes.app.server.log().contains("ERROR"), "{}", nodes.app.server.log());
 }
@@ -266,7 +220,7 @@ async fn l08_nothing_fails_where_redis_does() {
 #[tokio::test]
 async fn a_server_starts_without_its_redis() {
     let redis = RedisServer::down();
-    let nodes = Nodes::start(1, with_redis(&redis)).await;
+    let nodes = start(1, with_redis(&redis)).await;
     let is_there = async || nodes.anons()[0].get("/rest/v1/notes").await.status == 200;
     eventually("the table", is_there).await;
     assert_eq!(nodes.health().await[0]["bus"], json!({"carrier": "redis", "connected": false, "peers": 0}));

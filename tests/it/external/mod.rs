@@ -1,7 +1,7 @@
 //! A PostgreSQL of somebody else's: its own logins and passwords, TLS, no superuser for us, outages, a small budget, and
 //! a network between us and it.
 //!
-//! Each test has a PostgreSQL of its own ([`postgres::Postgres`]), since these rules are about a whole server.
+//! Each test has a PostgreSQL of its own ([`Postgres`]), since these rules are about a whole server.
 
 mod budget;
 mod failover;
@@ -9,15 +9,12 @@ mod frozen;
 mod full_disk;
 mod network;
 mod outages;
-mod postgres;
 mod proxy;
 mod reached;
 mod tls;
 mod without_superuser;
 
-pub use postgres::Postgres;
-
-use crate::harness::{Client, Options, Server};
+use crate::harness::{Client, Options, Postgres, Server};
 
 /// A signing secret, so that keys can be told without asking the server.
 const SECRET: &str = "a signing secret that only these tests know about";

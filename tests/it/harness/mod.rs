@@ -3,15 +3,17 @@
 //! Start reading at [`TestApp`]. `cluster.rs` boots one throwaway PostgreSQL for the whole run, shared by all test
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
 //! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
-//! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, `oidc.rs` is an identity
-//! provider, `redis.rs` a Redis; `said.rs` keeps what is scanned for secrets in the end.
+//! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, which are `nodes.rs`; `oidc.rs`
+//! is an identity provider, `redis.rs` a Redis, `postgres.rs` a PostgreSQL of a test's own; `said.rs` keeps what is scanned for secrets in the end.
 //! Nothing here asserts a rule of the product.
 
 mod balancer;
 mod client;
 mod cluster;
 mod database;
+mod nodes;
 mod oidc;
+mod postgres;
 mod process;
 mod random_walk;
 mod redis;
@@ -27,7 +29,9 @@ pub use balancer::Balancer;
 pub use client::{Answer, Client, raw_request};
 pub use cluster::{account, as_account, binaries};
 pub use database::Database;
+pub use nodes::Nodes;
 pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
+pub use postgres::Postgres;
 pub use process::{idle, open_files, processor_time_within, resident};
 pub use random_walk::Walk;
 pub use redis::RedisServer;

@@ -2,89 +2,35 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::presence::{People, people, track};
-use crate::harness::{Balancer, Client, Database, Event, Options, RedisServer, Server, Socket, eventually};
+use crate::harness::{Event, Nodes, Options, RedisServer, Socket};
 
 const TOPIC: &str = "realtime:room";
 const SERVERS: usize = 3;
 
-/// Servers on one database, and a balancer in front of them. The first client is on the first server, and so on in turn.
-struct Nodes {
-    servers: Vec<Server>,
-    balancer: Balancer,
-    key: String,
-    database: Database,
+const DISHES: &str = "create table dishes (id int primary key, name text);
+    grant select on dishes to anon; alter table dishes enable row level security;
+    create policy everybody on dishes for select using (true);
+    alter publication supabase_realtime add table dishes";
+
+/// Servers that know of each other.
+async fn start(carrier: &str, options: impl Fn() -> Options) -> Nodes {
+    let nodes = Nodes::start(SERVERS, DISHES, options).await;
+    nodes.acquainted(SERVERS, carrier).await;
+    nodes
 }
 
-impl Nodes {
-    /// Starts them, and waits until each knows of the others.
-    async fn start(options: impl Fn() -> Options) -> Self {
-        let database = Database::create().await;
-        database
-            .run(
-                "create table dishes (id int primary key, name text);
-                      grant select on dishes to anon; alter table dishes enable row level security;
-                      create policy everybody on dishes for select using (true);
-                      alter publication supabase_realtime add table dishes",
-            )
-            .await;
-        let starts = (0..SERVERS).map(|_| Server::start(options().database(&database.url())));
-        let servers: Vec<Server> = join_all(starts).await;
-        let balancer = Balancer::start(servers.iter().map(Server::port).collect()).await;
-        let key = servers[0].keys().anon_key;
-        let nodes = Self { servers, balancer, key, database };
-        nodes.know_of(SERVERS - 1).await;
-        nodes
+/// Sockets on all servers, joined.
+async fn sockets(nodes: &Nodes, config: impl Fn(usize) -> Value) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for place in 0..SERVERS {
+        let mut socket = nodes.socket(&nodes.key()).await;
+        socket.join(TOPIC, config(place)).await;
+        sockets.push(socket);
     }
-
-    /// Waits until every server that answers knows of so many others.
-    async fn know_of(&self, others: usize) {
-        eventually("every node knows of the others", async || {
-            for server in &self.servers {
-                let metrics = Client::new(server.url()).try_get("/metrics").await;
-                let peers = metrics.and_then(|metrics| gauge(&metrics.text(), "goforward_bus_peers"));
-                if peers.is_some_and(|peers| peers != others) {
-                    return false;
-                }
-            }
-            true
-        })
-        .await;
-    }
-
-    /// A socket on the next server.
-    async fn socket(&self) -> Socket {
-        Socket::connect(self.balancer.port(), "2.0.0", &self.key).await.unwrap()
-    }
-
-    /// Sockets on all servers, joined.
-    async fn sockets(&self, config: impl Fn(usize) -> Value) -> Vec<Socket> {
-        let mut sockets = Vec::new();
-        for place in 0..SERVERS {
-            let mut socket = self.socket().await;
-            socket.join(TOPIC, config(place)).await;
-            sockets.push(socket);
-        }
-        sockets
-    }
-
-    /// A client with a connection of its own, to the next server.
-    fn client(&self) -> Client {
-        Client::new(self.balancer.url()).apikey(&self.key).bearer(&self.key)
-    }
-}
-
-/// The sum of a metric's values, whatever their labels.
-fn gauge(metrics: &str, name: &str) -> Option<usize> {
-    let values = metrics.lines().filter_map(|line| {
-        let rest = line.strip_prefix(name)?;
-        let value = rest.split_ascii_whitespace().last().filter(|_| rest.starts_with(['{', ' ']))?;
-        value.parse::<usize>().ok()
-    });
-    values.reduce(|sum, value| sum + value)
+    sockets
 }
 
 /// What a socket has heard once these last messages, one of each server, have come: nothing said before can come later.
@@ -109,7 +55,8 @@ fn gone(event: &Event, key: &str) -> bool {
 
 async fn everything_crosses_once(nodes: &Nodes) {
     let wish = json!([{"event": "*", "schema": "public", "table": "dishes"}]);
-    let mut sockets = nodes.sockets(|_| json!({"postgres_changes": wish, "broadcast": {"self": true}})).await;
+    let mut sockets =
+        sockets(nodes, |_| json!({"postgres_changes": wish, "broadcast": {"self": true}})).await;
     for socket in &mut sockets {
         socket.event("system").await;
     }
@@ -119,14 +66,14 @@ async fn everything_crosses_once(nodes: &Nodes) {
     for place in 0..SERVERS {
         let messages = json!([{"topic": "room", "event": format!("batch {place}"), "payload": {}}]);
         let batch = json!({ "messages": messages });
-        nodes.client().post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
+        nodes.client(&nodes.key()).post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
         let path = format!("/realtime/v1/api/broadcast/room/events/one{place}");
-        nodes.client().post(&path, json!({})).await.expect_status(202);
+        nodes.client(&nodes.key()).post(&path, json!({})).await.expect_status(202);
     }
     let sql = "insert into dishes values (7, 'soup');
                select realtime.send('{}', 'sql', 'room', false);
                select realtime.send('{}', 'secret', 'room', true)";
-    nodes.database.run(sql).await;
+    nodes.app.database.run(sql).await;
     // The database is read by each server for itself: wait for what it says before the marks are set.
     for socket in &mut sockets {
         let row = socket.wait_for(|event| event.name == "postgres_changes").await;
@@ -134,7 +81,7 @@ async fn everything_crosses_once(nodes: &Nodes) {
         socket.wait_for(|event| event.payload["event"] == "sql").await;
     }
     let last = "insert into dishes values (8, 'last'); select realtime.send('{}', 'last', 'room', false)";
-    nodes.database.run(last).await;
+    nodes.app.database.run(last).await;
     for socket in &mut sockets {
         socket.wait_for(|event| event.payload["event"] == "last").await;
     }
@@ -156,11 +103,11 @@ async fn everything_crosses_once(nodes: &Nodes) {
 
 /// A private topic and the public one of the same name on all servers: nothing gets from one to the other.
 async fn topics_of_one_name_stay_two(nodes: &Nodes) {
-    let service = nodes.servers[0].keys().service_role_key;
+    let service = nodes.app.server.keys().service_role_key;
     let mut sockets = Vec::new();
-    for key in [&nodes.key, &service] {
+    for key in [&nodes.key(), &service] {
         for _ in 0..SERVERS {
-            let mut socket = Socket::connect(nodes.balancer.port(), "2.0.0", key).await.unwrap();
+            let mut socket = nodes.socket(key).await;
             let is_private = *key == service;
             socket.join(TOPIC, json!({"private": is_private, "broadcast": {"self": true}})).await;
             sockets.push(socket);
@@ -172,13 +119,13 @@ async fn topics_of_one_name_stay_two(nodes: &Nodes) {
             let message =
                 json!({"topic": "room", "event": event, "payload": {}, "private": name == "private"});
             let batch = json!({ "messages": [message] });
-            let client = Client::new(nodes.balancer.url()).apikey(&service).bearer(&service);
+            let client = nodes.client(&service);
             client.post("/realtime/v1/api/broadcast", batch).await.expect_status(202);
         }
     }
     let sql = "select realtime.send('{}', 'private sql', 'room', true);
                select realtime.send('{}', 'public sql', 'room', false)";
-    nodes.database.run(sql).await;
+    nodes.app.database.run(sql).await;
     for (place, socket) in sockets.iter_mut().enumerate() {
         let name = if place < SERVERS { "public" } else { "private" };
         let sent = socket.wait_for(|event| event.payload["event"] == format!("{name} sql")).await;
@@ -195,7 +142,7 @@ async fn topics_of_one_name_stay_two(nodes: &Nodes) {
 /// Everybody tracks; everybody sees everybody, and so does who comes later, on whichever server.
 async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
     let key = |place: usize| format!("key {place}");
-    let mut sockets = nodes.sockets(|place| json!({"presence": {"key": key(place), "enabled": true}})).await;
+    let mut sockets = sockets(nodes, |place| json!({"presence": {"key": key(place), "enabled": true}})).await;
     for socket in &mut sockets {
         track(socket, json!({"at": "desk"})).await;
     }
@@ -211,17 +158,17 @@ async fn present_on_all(nodes: &Nodes) -> (Vec<Socket>, Vec<People>) {
 
 #[tokio::test]
 async fn gf_rt_09_what_is_said_reaches_every_server_exactly_once() {
-    let nodes = Nodes::start(super::options).await;
+    let nodes = start("postgres", super::options).await;
     everything_crosses_once(&nodes).await;
     topics_of_one_name_stay_two(&nodes).await;
 }
 
 #[tokio::test]
 async fn gf_rt_09_presence_is_one_on_all_servers() {
-    let mut nodes = Nodes::start(super::options).await;
+    let mut nodes = start("postgres", super::options).await;
     let (mut sockets, _) = present_on_all(&nodes).await;
     for place in 0..SERVERS {
-        let mut late = nodes.socket().await;
+        let mut late = nodes.socket(&nodes.key()).await;
         late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
         let state = people(&late.event("presence_state").await.payload);
         let keys: Vec<&String> = state.as_object().unwrap().keys().collect();
@@ -245,24 +192,24 @@ async fn gf_rt_09_presence_is_one_on_all_servers() {
 
     // A server that is stopped says so.
     let stopped_at = Instant::now();
-    nodes.servers[1].stop().await;
+    nodes.others[0].stop().await;
     sockets[2].wait_for(|event| gone(event, "key 1")).await;
     assert!(stopped_at.elapsed() < Duration::from_secs(10), "after {:?}", stopped_at.elapsed());
-    nodes.know_of(SERVERS - 2).await;
+    nodes.acquainted(SERVERS - 1, "postgres").await;
 }
 
 #[tokio::test]
 async fn gf_rt_05_a_server_that_dies_takes_its_members_along() {
-    let mut nodes = Nodes::start(|| super::options().set("server.node_timeout", "5s")).await;
+    let mut nodes = start("postgres", || super::options().set("server.node_timeout", "5s")).await;
     let (mut sockets, _) = present_on_all(&nodes).await;
 
-    nodes.servers[0].kill().await;
+    nodes.app.server.kill().await;
     for socket in &mut sockets[1..] {
         let left = socket.wait_for(|event| gone(event, "key 0")).await.payload;
         assert_eq!(left["joins"], json!({}));
     }
     // The balancer passes it by; whoever comes finds the others.
-    let mut late = nodes.socket().await;
+    let mut late = nodes.socket(&nodes.key()).await;
     late.join(TOPIC, json!({"presence": {"enabled": true}})).await;
     let state = people(&late.event("presence_state").await.payload);
     assert_eq!(state.as_object().unwrap().keys().collect::<Vec<_>>(), ["key 1", "key 2"]);
@@ -270,15 +217,15 @@ async fn gf_rt_05_a_server_that_dies_takes_its_members_along() {
 
 #[tokio::test]
 async fn connections_between_servers_that_break_heal_and_presence_is_made_up_for() {
-    let nodes = Nodes::start(super::options).await;
+    let nodes = start("postgres", super::options).await;
     let (mut sockets, mut seen) = present_on_all(&nodes).await;
     for round in 0..3 {
         let broken = "select pg_terminate_backend(pid) from pg_stat_activity
                       where datname = current_database() and application_name = 'goforward bus'";
-        nodes.database.run_as_superuser(broken).await;
+        nodes.app.database.run_as_superuser(broken).await;
         // While they are away: one comes, one moves and one goes.
         track(&mut sockets[round], json!({"at": round})).await;
-        let (mut came, key) = (nodes.socket().await, format!("came {round}"));
+        let (mut came, key) = (nodes.socket(&nodes.key()).await, format!("came {round}"));
         came.join(TOPIC, json!({"presence": {"key": key, "enabled": true}})).await;
         track(&mut came, json!({})).await;
         for (socket, seen) in sockets.iter_mut().zip(&mut seen) {
@@ -297,7 +244,7 @@ async fn connections_between_servers_that_break_heal_and_presence_is_made_up_for
 #[tokio::test]
 async fn gf_rt_09_over_redis_what_is_said_reaches_every_server_exactly_once() {
     let redis = RedisServer::start().await;
-    let nodes = Nodes::start(|| super::options().environment("REDIS_URL", &redis.url())).await;
+    let nodes = start("redis", || super::options().environment("REDIS_URL", &redis.url())).await;
     everything_crosses_once(&nodes).await;
     topics_of_one_name_stay_two(&nodes).await;
 }
@@ -307,11 +254,11 @@ async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_wh
     let mut redis = RedisServer::start().await;
     let url = redis.url();
     let options = || super::options().environment("REDIS_URL", &url).set("server.node_timeout", "4s");
-    let nodes = Nodes::start(options).await;
+    let nodes = start("redis", options).await;
     let (mut sockets, mut seen) = present_on_all(&nodes).await;
     let mut neighbours = Vec::new();
     for _ in 0..SERVERS {
-        let mut neighbour = nodes.socket().await;
+        let mut neighbour = nodes.socket(&nodes.key()).await;
         neighbour.join(TOPIC, json!({})).await;
         neighbours.push(neighbour);
     }
@@ -323,12 +270,12 @@ async fn gf_rt_09_l08_without_redis_each_server_goes_on_and_all_are_one_again_wh
         let near = neighbours[place].wait_for(|event| event.payload["event"] == "near").await;
         assert_eq!(near.payload["payload"]["from"], place);
         let body = json!({"messages": [{"topic": "room", "event": "posted", "payload": {}}]});
-        nodes.client().post("/realtime/v1/api/broadcast", body).await.expect_status(202);
+        nodes.client(&nodes.key()).post("/realtime/v1/api/broadcast", body).await.expect_status(202);
         track(&mut sockets[place], json!({"at": "door"})).await;
         seen[place].until(&mut sockets[place], &[format!("key {place}")]).await;
     }
     // Who comes meanwhile is known to its neighbours at once, and to the others later.
-    let mut new = Socket::connect(nodes.servers[0].port(), "2.0.0", &nodes.key).await.unwrap();
+    let mut new = Socket::connect(nodes.app.server.port(), "2.0.0", &nodes.key()).await.unwrap();
     new.join(TOPIC, json!({"presence": {"key": "new", "enabled": true}})).await;
     track(&mut new, json!({})).await;
     seen[0].until(&mut sockets[0], &["key 0".to_owned(), "new".to_owned()]).await;

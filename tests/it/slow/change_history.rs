@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::external::Postgres;
+use crate::harness::Postgres;
 use crate::harness::{Caller, Event, Options, Server, Socket, Walk, eventually, free_port};
 
 const USERS: [&str; 3] = [

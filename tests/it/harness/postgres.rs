@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
-use crate::harness::{account, as_account, binaries, free_port};
+use super::{account, as_account, binaries, free_port};
 
 /// The superuser's password.
 const PASSWORD: &str = "the superuser's";
