@@ -22,6 +22,7 @@ mod realtime_commands;
 mod rest;
 mod secrets;
 mod security;
+mod services;
 mod signals;
 mod unix_socket;
 
@@ -38,26 +39,21 @@ pub use error::AppError;
 use crate::cli::Service;
 use crate::gateway::health::RenderMetrics;
 use crate::gateway::server::Stop;
-use crate::gateway::{Gateway, Health, Middleware, Mount};
+use crate::gateway::{Gateway, Middleware, Mount};
 use crate::kernel::clock::Clock;
-use crate::kernel::config::{Config, Environment, Loaded};
+use crate::kernel::config::{Config, Loaded};
 use crate::kernel::db::embedded::EmbeddedPostgres;
 use crate::kernel::db::login::Login;
-use crate::kernel::identity::Identity;
-use crate::kernel::limits::Limiter;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::telemetry::{LogSink, Metrics};
 use address::AddressFile;
-use auth::Auth;
-use bus::SharedParts;
-use database::{Database, Opening};
+use database::Opening;
 use front::{Front, Readiness};
 use listeners::{Listeners, Place};
-use policies::PolicyKeeper;
-use realtime::Realtime;
 use rest::Rest;
 use secrets::ProjectSecrets;
+use services::Services;
 
 /// A server under construction. Programs that embed goforward add services and middleware of their own.
 pub struct Goforward {
@@ -165,59 +161,13 @@ impl Goforward {
         if let Some(secret) = merged.config.auth.jwt_secret.clone().filter(|secret| !secret.is_empty()) {
             database.secrets.jwt_secret = Some(secret);
         }
-        let tasks = (&stop.tracker, &stop.services);
-        let shared = self.shared_parts(&merged, &database, tasks).await?;
-        let limiter = Arc::clone(&shared.limiter);
-        let (audit, audit_log) = audit::start(&database, &self.clock, &self.random, stop).await?;
-        let port = place.address().map_or(config.server.port, |address| address.port());
-        let rest = Rest::start(&merged, &database, port, (audit, Arc::clone(&limiter)), tasks).await?;
-        let identity =
-            Arc::new(edge::identity(&merged.config, &database.secrets, &rest.catalog, &self.clock)?);
+        let services = Services::start(&self, &merged, &database, (&place, stop)).await?;
+        readiness.follow(&services.rest, &database, services.shared.status());
+        let mounts = services.mounts(&self, &merged.config, &database, (&health, metrics.clone()));
+        front.open(self.gateway(&merged.config, &services, mounts));
         let url = place.url(&merged.config);
-        let auth = Auth::start(auth::Surroundings {
-            config: &merged.config,
-            database: &database,
-            public_url: &place.link_base(&merged.config),
-            identity: Arc::clone(&identity),
-            limiter: Arc::clone(&limiter),
-            audit: Arc::clone(&audit_log),
-            bus: Arc::clone(&shared.bus),
-            clock: &self.clock,
-            random: &self.random,
-            connections: rest.connections_of_accounts,
-            tasks: (&stop.tracker, &stop.services),
-        })
-        .await?;
-        let realtime = self
-            .realtime(realtime::Surroundings {
-                config: &merged.config,
-                database: &database,
-                lanes: rest.lanes.clone(),
-                catalog: rest.catalog.clone(),
-                policies: Arc::clone(&rest.policies),
-                access: Arc::clone(&rest.access),
-                written: Arc::clone(&rest.written),
-                identity: Arc::clone(&identity),
-                held_keys: auth.as_ref().map(Auth::held_keys),
-                sessions: auth.as_ref().and_then(|auth| auth.sessions.clone()),
-                shared: &shared,
-                audit: audit_log,
-                clock: &self.clock,
-                random: &self.random,
-                tasks: (&stop.tracker, &stop.services),
-            })
-            .await?;
-        let tasks = (&stop.tracker, stop.services.clone());
-        let keys = (Arc::clone(&identity), auth.as_ref().map(|auth| Arc::clone(&auth.signer)));
-        rest.follow_configuration(self.loaded.clone(), &database, keys, self.clock.clone(), tasks);
-        keep_policies(&merged.config, &database, &rest, stop);
-        signals::reload_on_signal(rest.catalog.clone(), &stop.tracker, stop.services.clone());
-        readiness.follow(&rest, &database, shared.status());
-        let parts =
-            Services { database: &database, rest: &rest, auth: auth.as_ref(), realtime: realtime.as_ref() };
-        front.open(self.gateway(&merged.config, identity, limiter, parts, (&health, metrics.clone())));
         serve();
-        wait_until_ready(&rest).await;
+        wait_until_ready(&services.rest).await;
         let directory = &merged.config.embedded.data_dir;
         let address_file = database.embedded.as_ref().map(|_| AddressFile::write(directory, &url));
         Ok(Running {
@@ -231,20 +181,6 @@ impl Goforward {
             embedded: database.embedded,
             stop: stop.clone(),
         })
-    }
-
-    async fn shared_parts(
-        &self,
-        Loaded { config, .. }: &Loaded,
-        database: &Database,
-        tasks: (&TaskTracker, &CancellationToken),
-    ) -> Result<SharedParts, AppError> {
-        let drawn = (&self.clock, &self.random);
-        SharedParts::start(config, database, drawn, self.runs(Service::Realtime), tasks).await
-    }
-
-    async fn realtime(&self, around: realtime::Surroundings<'_>) -> Result<Option<Realtime>, AppError> {
-        if self.runs(Service::Realtime) { Realtime::start(around).await } else { Ok(None) }
     }
 
     fn runs(&self, service: Service) -> bool {
@@ -261,106 +197,22 @@ impl Goforward {
         Some(Arc::new(move || metrics.render(sink.as_ref())))
     }
 
-    fn gateway(
-        &self,
-        config: &Config,
-        identity: Arc<Identity>,
-        limiter: Arc<dyn Limiter>,
-        services: Services<'_>,
-        (health, metrics): (&Health, Option<RenderMetrics>),
-    ) -> Gateway {
+    fn gateway(&self, config: &Config, services: &Services, own: Vec<Mount>) -> Gateway {
+        let (identity, limiter) = (Arc::clone(&services.identity), Arc::clone(&services.shared.limiter));
         let mut gateway = Gateway::new(edge::gateway_options(config), identity, limiter, &self.random);
-        if let Some(sessions) = services.auth.and_then(|auth| auth.sessions.clone()) {
-            gateway = gateway.sessions(sessions);
-        }
-        if let Some(auth) = services.auth {
+        if let Some(auth) = &services.auth {
             gateway = gateway.held_keys(auth.held_keys());
+            if let Some(sessions) = auth.sessions.clone() {
+                gateway = gateway.sessions(sessions);
+            }
         }
-        for mount in self.own_mounts(config, services, health, metrics).into_iter().chain(self.mounts.clone())
-        {
+        for mount in own.into_iter().chain(self.mounts.clone()) {
             let mount =
                 self.middleware.iter().rev().fold(mount, |mount, outer| mount.through(Arc::clone(outer)));
             gateway = gateway.mount(mount);
         }
         gateway
     }
-
-    /// goforward's own services.
-    fn own_mounts(
-        &self,
-        config: &Config,
-        Services { database, rest, auth, realtime }: Services<'_>,
-        health: &Health,
-        metrics: Option<RenderMetrics>,
-    ) -> Vec<Mount> {
-        let service = rest.service.clone();
-        let rest_mount = Mount::handler(
-            "rest",
-            &config.rest.prefix,
-            Arc::new(move |request| service.clone().handle(request)),
-        )
-        .limits(edge::rest_limits(&config.server))
-        .cors(edge::rest_cors(config))
-        .errors(edge::rest_errors(config))
-        .rate_limits(edge::rate_limits(&config.server))
-        .key_in_query(true)
-        .compress(config.server.compression)
-        .vary(config.rest.profile != crate::kernel::config::RestProfile::Postgrest);
-        let mut mounts = Vec::new();
-        if self.runs(Service::Rest) {
-            mounts.push(rest_mount);
-        }
-        if self.only.is_empty() {
-            mounts.extend(Self::project_mounts(config, rest));
-            mounts.extend(security::mount(config, database, rest));
-        }
-        if self.runs(Service::Auth) {
-            mounts.extend(auth.into_iter().flat_map(|auth| auth.mounts(config)));
-        }
-        mounts.extend(realtime.map(|realtime| realtime.mount(config)));
-        if !config.rest.prefix.is_empty() {
-            mounts.extend(Self::probe_mounts(config, health, metrics));
-        }
-        mounts
-    }
-
-    /// What clients of a whole project expect beside REST.
-    fn project_mounts(config: &Config, rest: &Rest) -> Vec<Mount> {
-        let service = rest.service.clone();
-        let graphql = Mount::handler(
-            "graphql",
-            "/graphql/v1",
-            Arc::new(move |request| service.clone().handle_graphql(request)),
-        )
-        .limits(edge::rest_limits(&config.server))
-        .cors(edge::rest_cors(config))
-        .errors(edge::rest_errors(config))
-        .rate_limits(edge::rate_limits(&config.server))
-        .compress(config.server.compression);
-        let functions = Mount::absent("functions", "/functions/v1").cors(edge::rest_cors(config));
-        vec![graphql, functions]
-    }
-
-    /// Health for everybody; metrics too where nobody else can reach the listener or the operator says so.
-    fn probe_mounts(config: &Config, health: &Health, metrics: Option<RenderMetrics>) -> Vec<Mount> {
-        let is_development = config.environment() == Environment::Development;
-        let shows_metrics =
-            config.metrics.public.unwrap_or(config.server.admin_port.is_none() && is_development);
-        let routes = match metrics.filter(|_| shows_metrics) {
-            Some(render) => health.admin_routes(render),
-            None => health.public_routes(),
-        };
-        vec![Mount::open("health", "/health", routes.clone()), Mount::open("metrics", "/metrics", routes)]
-    }
-}
-
-/// What runs, for those who mount it.
-#[derive(Clone, Copy)]
-struct Services<'a> {
-    database: &'a Database,
-    rest: &'a Rest,
-    auth: Option<&'a Auth>,
-    realtime: Option<&'a Realtime>,
 }
 
 /// How everything is stopped: requests first, then services, then the database.
@@ -436,15 +288,6 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a start waits for the database to answer; without it requests get 503 until it does.
 const READY_WAIT: Duration = Duration::from_secs(5);
-
-/// Keeps what PostgreSQL enforces of the rules of tables as the rules say, where the database is ours to prepare.
-fn keep_policies(config: &Config, database: &Database, rest: &Rest, stop: &Stopping) {
-    if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
-        let schemas = database.needs_service_role_policies.then(|| config.rest.schemas.clone());
-        PolicyKeeper::new(rules.clone(), owner.clone(), rest.catalog.clone(), schemas)
-            .start(&stop.tracker, stop.services.clone());
-    }
-}
 
 async fn wait_until_ready(rest: &Rest) {
     let mut up = rest.lanes.is_up();

@@ -12,6 +12,8 @@ use crate::catalog::model::{Catalog, QualifiedName, TableSecurityRows};
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::db::bootstrap::ensure_service_role_policies;
 use crate::kernel::db::login::Login;
+use crate::kernel::pauses::Pauses;
+use crate::kernel::random::Random;
 use crate::policy::store::{RuleStore, StoreError};
 
 /// The pauses before a failed run is repeated; they double from the first to the second.
@@ -26,6 +28,8 @@ pub(super) struct PolicyKeeper {
     service_role_schemas: Option<Vec<String>>,
     /// Whether rules left traces, so that their end is work too. Not known before the first look.
     has_traces: bool,
+    /// Before failed runs are repeated.
+    pauses: Pauses,
     /// What is known to be wrong, so that the log says it once.
     told: HashMap<Subject, String>,
 }
@@ -44,8 +48,10 @@ impl PolicyKeeper {
         owner: Login,
         catalog: CatalogHandle,
         service_role_schemas: Option<Vec<String>>,
+        random: &Random,
     ) -> Self {
-        Self { store, owner, catalog, service_role_schemas, has_traces: true, told: HashMap::new() }
+        let pauses = Pauses::new(BACK_OFF.0, BACK_OFF.1, random);
+        Self { store, owner, catalog, service_role_schemas, has_traces: true, pauses, told: HashMap::new() }
     }
 
     /// Works until `stop`.
@@ -62,17 +68,19 @@ impl PolicyKeeper {
         let mut snapshots = self.catalog.changes();
         // The snapshot that is there already has not been looked at.
         snapshots.mark_changed();
-        let mut failures = 0_u32;
+        let mut repeats = false;
         loop {
-            let pause = BACK_OFF.0.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(BACK_OFF.1);
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(pause), if failures > 0 => {}
+                () = self.pauses.sit_out(), if repeats => {}
             }
             let catalog = self.catalog.current();
             let rules_hold = self.keep_rules(&catalog).await;
             let service_role_sees = self.keep_service_role_policies().await;
-            failures = if rules_hold && service_role_sees { 0 } else { failures.saturating_add(1) };
+            repeats = !(rules_hold && service_role_sees);
+            if !repeats {
+                self.pauses.end();
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use crate::kernel::db::lanes::{LaneConfig, Lanes};
 use crate::kernel::db::login::Login;
 use crate::kernel::identity::{Identity, Signer};
 use crate::kernel::limits::Limiter;
+use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
@@ -134,12 +135,13 @@ impl Rest {
         database: &Database,
         port: u16,
         (audit, limiter): (RestAudit, Arc<dyn Limiter>),
+        random: &Random,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
         let config = &loaded.config;
         let connect = Login::from(&database.authenticator);
-        let mut reload = ReloadOptions::new(connect.clone(), load_options(config));
+        let mut reload = ReloadOptions::new(connect.clone(), load_options(config), random);
         reload.channel = config.database.channel_enabled.then(|| config.database.channel.clone());
         let interval = config.database.schema_poll_interval.get();
         if !interval.is_zero() {

@@ -19,6 +19,7 @@ use super::load::LoadOptions;
 use super::model::{Catalog, QualifiedName};
 use super::reload_task::ReloadTask;
 use crate::kernel::db::login::Login;
+use crate::kernel::random::Random;
 
 /// How the catalog is kept fresh.
 #[derive(Clone, Debug)]
@@ -33,17 +34,20 @@ pub struct ReloadOptions {
     pub poll: Duration,
     /// How often to look where an event trigger does (changes of roles fire none).
     pub slow_poll: Duration,
+    /// Randomness of pauses.
+    pub random: Random,
 }
 
 impl ReloadOptions {
     /// The usual: channel `pgrst`, 500 ms, 5 s.
-    pub fn new(connect: impl Into<Login>, load: LoadOptions) -> Self {
+    pub fn new(connect: impl Into<Login>, load: LoadOptions, random: &Random) -> Self {
         Self {
             connect: connect.into(),
             load,
             channel: Some("pgrst".to_owned()),
             poll: Duration::from_millis(500),
             slow_poll: Duration::from_secs(5),
+            random: random.clone(),
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::load::{self, Fingerprint, LoadError};
 use super::model::{Catalog, QualifiedName, TableSecurityRows};
 use super::reload::{Command, ReloadOptions, Shared};
+use crate::kernel::pauses::Pauses;
 
 /// How long to gather further news before a load, so that a script of many statements causes few.
 const GATHER: Duration = Duration::from_millis(20);
@@ -65,7 +66,7 @@ pub(super) struct ReloadTask {
     changed_rules: BTreeSet<QualifiedName>,
     /// A load is due.
     due: bool,
-    failures: u32,
+    pauses: Pauses,
     retry_at: Option<Instant>,
     /// State of the schema at the last load, and the transactions ended by then.
     known: Option<(Fingerprint, String)>,
@@ -84,6 +85,7 @@ impl ReloadTask {
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
+        let pauses = Pauses::new(BACK_OFF.0, BACK_OFF.1, &options.random);
         Self {
             options,
             shared,
@@ -93,7 +95,7 @@ impl ReloadTask {
             waiting: Vec::new(),
             changed_rules: BTreeSet::new(),
             due: true,
-            failures: 0,
+            pauses,
             retry_at: None,
             known: None,
             announced: false,
@@ -220,7 +222,7 @@ impl ReloadTask {
                 self.loaded_at = Some(Instant::now());
                 self.due = false;
                 self.changed_rules.clear();
-                self.failures = 0;
+                self.pauses.end();
                 self.retry_at = None;
             }
             Err(error) => {
@@ -279,9 +281,7 @@ impl ReloadTask {
         self.loader = None;
         self.deaf = false;
         self.due = true;
-        let pause = BACK_OFF.0.saturating_mul(1 << self.failures.min(10)).min(BACK_OFF.1);
-        self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(Instant::now() + pause);
+        self.retry_at = Some(Instant::now() + self.pauses.take());
     }
 
     async fn load(&mut self) -> Result<(), LoadError> {

@@ -10,10 +10,11 @@ use tokio_util::task::TaskTracker;
 use super::load::{LoadOptions, event_trigger_present, load};
 use super::reload::{CatalogHandle, ReloadOptions};
 use super::test_database::{cluster, run};
+use crate::kernel::random::Random;
 
 fn options(database: &PgConnectOptions) -> ReloadOptions {
     let load = LoadOptions { schemas: vec!["public".to_owned()], ..LoadOptions::default() };
-    ReloadOptions::new(database.clone(), load)
+    ReloadOptions::new(database.clone(), load, &Random::seeded(1))
 }
 
 /// A handle whose task ends with the returned guard.

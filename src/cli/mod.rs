@@ -88,13 +88,7 @@ fn carry_out(
             print(out, &text)
         }
         Command::Keys { command: Some(KeysCommand::Rotate { config }), .. } => {
-            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
-            let done = runtime()?.block_on(actions.rotate_keys(loaded))?;
-            print(out, &done.lines.iter().fold(String::new(), |text, line| text + line + "\n"))?;
-            for failure in &done.failures {
-                let _ = writeln!(errors, "error: {}", one_line(failure));
-            }
-            Ok(u8::from(!done.failures.is_empty()))
+            rotate_keys(actions, &config, variables, (out, errors))
         }
         Command::Keys { command: None, config, json } => {
             let loaded = load_and_warn(&config, Purpose::Show, variables, errors)?;
@@ -114,14 +108,7 @@ fn carry_out(
             print(out, "ready\n")
         }
         Command::Policy { command } => {
-            let (config, task) = command.into_parts();
-            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
-            let report = runtime()?.block_on(actions.policy(loaded, task))?;
-            print(out, &report_text(&report))?;
-            for failure in &report.failures {
-                let _ = writeln!(errors, "error: {}", one_line(failure));
-            }
-            Ok(u8::from(report.differs || !report.failures.is_empty()))
+            about_policies(actions, command.into_parts(), variables, (out, errors))
         }
         Command::Channels { command } => {
             about_realtime(actions, command.into_parts(), variables, (out, errors))
@@ -130,6 +117,39 @@ fn carry_out(
             about_realtime(actions, command.into_parts(), variables, (out, errors))
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn rotate_keys(
+    actions: &impl Actions,
+    config: &ConfigArguments,
+    variables: Vec<(String, String)>,
+    (out, errors): (&mut dyn Write, &mut dyn Write),
+) -> Result<u8, ActionError> {
+    let loaded = load_and_warn(config, Purpose::Examine, variables, errors)?;
+    let done = runtime()?.block_on(actions.rotate_keys(loaded))?;
+    print(out, &done.lines.iter().fold(String::new(), |text, line| text + line + "\n"))?;
+    tell(errors, &done.failures);
+    Ok(u8::from(!done.failures.is_empty()))
+}
+
+fn about_policies(
+    actions: &impl Actions,
+    (config, task): (ConfigArguments, PolicyTask),
+    variables: Vec<(String, String)>,
+    (out, errors): (&mut dyn Write, &mut dyn Write),
+) -> Result<u8, ActionError> {
+    let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+    let report = runtime()?.block_on(actions.policy(loaded, task))?;
+    print(out, &report_text(&report))?;
+    tell(errors, &report.failures);
+    Ok(u8::from(report.differs || !report.failures.is_empty()))
+}
+
+/// What went wrong while the rest was done.
+fn tell(errors: &mut dyn Write, failures: &[String]) {
+    for failure in failures {
+        let _ = writeln!(errors, "error: {}", one_line(failure));
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::kernel::pauses::pause;
+
 /// The wait after the first attempt, at most.
 const FIRST: Duration = Duration::from_secs(5);
 /// The longest wait.
@@ -10,16 +12,11 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// The wait after `attempt` (from 1): twice that of the one before, up to an hour. `random` takes up to half of it away, so
 /// that jobs that failed together do not come back together.
 pub(super) fn wait(attempt: u16, random: u32) -> Duration {
-    let doublings = u32::from(attempt.saturating_sub(1)).min(16);
-    let longest = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    let half = longest / 2;
-    half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    pause((FIRST, LONGEST), u32::from(attempt.saturating_sub(1)), random)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::kernel::jobs::NewJob;
 
@@ -36,13 +33,5 @@ mod tests {
             |random| (1..NewJob::DEFAULT_ATTEMPTS).map(|attempt| wait(attempt, random)).sum::<Duration>();
         assert!(waits(0) > Duration::from_hours(2), "{:?}", waits(0));
         assert!(waits(u32::MAX) < Duration::from_hours(8), "{:?}", waits(u32::MAX));
-    }
-
-    proptest! {
-        #[test]
-        fn randomness_takes_at_most_half(attempt: u16, random: u32) {
-            let (wait, longest) = (wait(attempt, random), wait(attempt, u32::MAX));
-            prop_assert!(longest / 2 <= wait && wait <= longest);
-        }
     }
 }

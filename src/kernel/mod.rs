@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod outbound;
+pub mod pauses;
 pub mod random;
 pub mod redis;
 pub mod sanitise;

@@ -139,6 +139,7 @@ impl RealtimeState {
             access: parts.access,
             node,
             wake: parts.wake,
+            random: parts.random.clone(),
             largest_message: parts.config.max_payload.as_usize(),
             tells_leaving: parts.config.tells_leaving,
         };

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::Said;
 use super::{Bus, Station};
+use crate::kernel::pauses::Pauses;
 use crate::kernel::random::Random;
 
 /// The longest that connecting, or sending a batch, may take; then the connection counts as lost.
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest that what waits is sent for at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The first and the longest pause between two attempts to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How often the station looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 /// Most frames, and about the most bytes, that are sent at once.
@@ -81,9 +82,9 @@ pub(super) async fn run<C: Carrier>(
     random: Random,
     stop: CancellationToken,
 ) {
-    let mut failures = 0_u32;
+    let mut pauses = Pauses::new(PAUSE.0, PAUSE.1, &random);
     while !stop.is_cancelled() {
-        let end = attend(&station, &carrier, &mut failures, &stop).await;
+        let end = attend(&station, &carrier, &mut pauses, &stop).await;
         station.disconnected(Instant::now());
         let name = station.status().carrier;
         let why = match end {
@@ -91,18 +92,15 @@ pub(super) async fn run<C: Carrier>(
             End::Lost(error) => error.to_string(),
             End::Silent => "no answer in time".to_owned(),
         };
-        failures = failures.saturating_add(1);
-        if failures == 1 {
+        if pauses.taken() == 0 {
             tracing::warn!(
                 carrier = name,
                 "messages to other nodes are held up until it answers again: {why}"
             );
         }
-        let pause = PAUSES.0.saturating_mul(1 << failures.min(10)).min(PAUSES.1);
-        let jitter = pause.mul_f64(f64::from(random.bytes::<1>()[0]) / 512.0);
         tokio::select! {
             () = stop.cancelled() => {}
-            () = wait(&station, pause / 2 + jitter) => {}
+            () = wait(&station, pauses.take()) => {}
         }
     }
     station.close();
@@ -118,7 +116,7 @@ async fn wait(station: &Station, pause: Duration) {
 async fn attend<C: Carrier>(
     station: &Arc<Station>,
     carrier: &C,
-    failures: &mut u32,
+    pauses: &mut Pauses,
     stop: &CancellationToken,
 ) -> End<<C::Link as Link>::Error> {
     let connecting = timeout(PATIENCE, carrier.connect(station));
@@ -134,7 +132,7 @@ async fn attend<C: Carrier>(
     station.connected(Instant::now());
     let end = tokio::select! {
         () = stop.cancelled() => End::Stopped,
-        end = async { let Err(end) = carry(station, &mut link, failures).await; end } => end,
+        end = async { let Err(end) = carry(station, &mut link, pauses).await; end } => end,
     };
     if matches!(end, End::Stopped) {
         station.say_bye();
@@ -153,7 +151,7 @@ async fn attend<C: Carrier>(
 async fn carry<L: Link>(
     station: &Arc<Station>,
     link: &mut L,
-    failures: &mut u32,
+    pauses: &mut Pauses,
 ) -> Result<Infallible, End<L::Error>> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,8 +163,8 @@ async fn carry<L: Link>(
                 if station.is_deaf(now) {
                     return Err(End::Silent);
                 }
-                if *failures > 0 && station.hears_itself() {
-                    *failures = 0;
+                if pauses.taken() > 0 && station.hears_itself() {
+                    pauses.end();
                     tracing::info!(carrier = station.status().carrier, "messages to other nodes go on");
                 }
                 timeout(PATIENCE, link.tidy()).await.map_err(|_| End::Silent)??;

@@ -21,11 +21,13 @@ use super::visibility::Eyes;
 use super::{Batch, Change, ChangeKind, Position, Transaction};
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::clock::Clock;
+use crate::kernel::pauses::Pauses;
+use crate::kernel::random::Random;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::realtime::hub::{Hub, Outbox};
 use crate::realtime::metrics;
-use crate::realtime::pauses::Pauses;
+use crate::realtime::pauses::pauses;
 use crate::realtime::protocol;
 use crate::realtime::request::Topic;
 use crate::realtime::store::messages::StoredMessage;
@@ -40,6 +42,7 @@ pub(super) struct Delivery {
     pub(super) known: Known,
     pub(super) eyes: Eyes,
     pub(super) clock: Clock,
+    pub(super) random: Random,
     pub(super) catalog: CatalogHandle,
     pub(super) book: Arc<PolicyBook>,
     pub(super) access: Arc<ArcSwap<AccessSettings>>,
@@ -195,7 +198,7 @@ impl Delivery {
 
     /// Asks for a table until there is an answer.
     async fn table(&self, oid: u32) -> Option<Arc<KnownTable>> {
-        let mut pauses = Pauses::default();
+        let mut pauses = pauses(&self.random);
         loop {
             match self.known.table(oid).await {
                 Ok(table) => return table,
@@ -212,7 +215,7 @@ impl Delivery {
     ) -> HashMap<Arc<str>, Arc<Sight>> {
         let mut sights = HashMap::with_capacity(roles.len());
         for role in roles {
-            let mut pauses = Pauses::default();
+            let mut pauses = pauses(&self.random);
             let sight = loop {
                 match self.known.sight(oid, table, &role).await {
                     Ok(sight) => break sight,

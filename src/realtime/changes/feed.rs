@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::window::{StepLimit, Window};
 use super::{Batch, ChangeFeed, Epoch, FeedError, History, Position};
-use crate::realtime::pauses::Pauses;
+use crate::kernel::pauses::Pauses;
+use crate::kernel::random::Random;
+use crate::realtime::pauses::{self, pauses};
 use crate::realtime::store::outbox;
 
 /// Between two looks while there is something to read.
@@ -67,7 +69,7 @@ impl OutboxFeed {
     /// A feed of what is committed from the first call of [`ChangeFeed::next`] on, for this node. It goes to where `service`
     /// goes, under the same login, on a connection of its own; its histories share `readers` more. `wake` rouses it at once
     /// when this server has written something.
-    pub fn new(service: &PgPool, node: Uuid, wake: Arc<Notify>, readers: u32) -> Self {
+    pub fn new(service: &PgPool, (node, wake): (Uuid, Arc<Notify>), readers: u32, random: &Random) -> Self {
         Self {
             service: service.clone(),
             readers: pool(service, readers),
@@ -78,7 +80,7 @@ impl OutboxFeed {
             given: watch::Sender::new(None),
             link: None,
             window: None,
-            pauses: Pauses::default(),
+            pauses: pauses(random),
         }
     }
 
@@ -108,7 +110,7 @@ impl OutboxFeed {
     pub async fn close(mut self) {
         if let Some(mut link) = self.link.take() {
             // A mark that stays runs out by itself.
-            let _ = timeout(Pauses::LONGEST, outbox::forget(&mut link.listener, self.node)).await;
+            let _ = timeout(pauses::LONGEST, outbox::forget(&mut link.listener, self.node)).await;
         }
         self.readers.close().await;
     }
@@ -234,11 +236,11 @@ impl ChangeFeed for OutboxFeed {
             let looked = timeout(PATIENCE, self.look()).await;
             match looked {
                 Ok(Ok(Some(batch))) => {
-                    self.pauses = Pauses::default();
+                    self.pauses.end();
                     return Ok(batch);
                 }
                 Ok(Ok(None)) => {
-                    self.pauses = Pauses::default();
+                    self.pauses.end();
                     match self.pause().await {
                         Err(FeedError::Database(error)) => self.recover(error).await,
                         other => other?,

@@ -23,11 +23,12 @@ use super::{ChangeFeed, Cursor, CursorError, FeedError, OutboxFeed, Position, St
 use crate::catalog::model::QualifiedName;
 use crate::catalog::reload::CatalogHandle;
 use crate::kernel::clock::Clock;
+use crate::kernel::random::Random;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::realtime::caller_query::{CallerQueries, is_outage, said};
 use crate::realtime::hub::{Hub, Seat};
-use crate::realtime::pauses::Pauses;
+use crate::realtime::pauses::pauses;
 use crate::realtime::protocol::Frame;
 use crate::realtime::request::ChangeRequest;
 use crate::realtime::store::outbox;
@@ -50,6 +51,7 @@ pub(in crate::realtime) struct ChangesParts {
     pub(in crate::realtime) queries: CallerQueries,
     pub(in crate::realtime) hub: Arc<Hub>,
     pub(in crate::realtime) clock: Clock,
+    pub(in crate::realtime) random: Random,
     pub(in crate::realtime) catalog: CatalogHandle,
     pub(in crate::realtime) book: Arc<PolicyBook>,
     pub(in crate::realtime) access: Arc<ArcSwap<AccessSettings>>,
@@ -117,14 +119,16 @@ impl Changes {
         parts: ChangesParts,
         (tracker, stop): (&TaskTracker, CancellationToken),
     ) -> Self {
-        let feed = OutboxFeed::new(&parts.pool, parts.node, parts.wake, READERS).with_limit(STEP);
+        let feed = OutboxFeed::new(&parts.pool, (parts.node, parts.wake), READERS, &parts.random);
+        let feed = feed.with_limit(STEP);
         let (history, position, delivered) = (feed.history(), feed.position(), feed.given());
         let registry = Arc::new(Registry::new(feed.position()));
         let delivery = Arc::new(Delivery {
             registry: Arc::clone(&registry),
             hub: parts.hub,
             known: Known::new(parts.pool),
-            eyes: Eyes::new(parts.queries),
+            eyes: Eyes::new(parts.queries, parts.random.clone()),
+            random: parts.random,
             clock: parts.clock,
             catalog: parts.catalog,
             book: parts.book,
@@ -217,7 +221,7 @@ impl Changes {
         if until.epoch != since.epoch || !until.seen.covers(&since.after) {
             return resync("epoch");
         }
-        let mut pauses = Pauses::default();
+        let mut pauses = pauses(&self.delivery.random);
         let backlog = loop {
             match self.history.backlog(since, until.seen.clone()).await {
                 Err(FeedError::Database(_)) if pauses.taken() < MOST_RETRIES => pauses.sit_out().await,
@@ -241,7 +245,7 @@ impl Changes {
         missed: &mut Missed,
     ) -> Option<Vec<Frame>> {
         let (viewer, subscriber) = (&subscription.viewer, &subscription.subscriber);
-        let mut pauses = Pauses::default();
+        let mut pauses = pauses(&self.delivery.random);
         let step = loop {
             match missed.next().await {
                 // A connection that breaks is no reason to read everything anew.

@@ -11,10 +11,11 @@ use super::filter::{Filter, SqlValue};
 use super::registry::Viewer;
 use crate::catalog::model::Mask;
 use crate::kernel::db::wire::DbError;
+use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::policy::store::mask::masked;
 use crate::realtime::caller_query::{CallerQueries, is_outage};
-use crate::realtime::pauses::Pauses;
+use crate::realtime::pauses::pauses;
 use crate::realtime::store::row_policies::{Deed, RowPolicies};
 use crate::realtime::store::tables::Table;
 
@@ -51,11 +52,12 @@ pub(super) struct Finding {
 #[derive(Clone)]
 pub(super) struct Eyes {
     queries: CallerQueries,
+    random: Random,
 }
 
 impl Eyes {
-    pub(super) fn new(queries: CallerQueries) -> Self {
-        Self { queries }
+    pub(super) fn new(queries: CallerQueries, random: Random) -> Self {
+        Self { queries, random }
     }
 
     /// Asks about images of rows, each a JSON object. The findings are in their order; an error means that none may be
@@ -66,7 +68,7 @@ impl Eyes {
         question: &Question<'_>,
         images: &[&RawValue],
     ) -> Result<Vec<Finding>, DbError> {
-        let (mut pauses, mut refusals) = (Pauses::default(), 0);
+        let (mut pauses, mut refusals) = (pauses(&self.random), 0);
         loop {
             match self.ask(viewer, question, images).await {
                 // A policy may raise what looks like an outage: that is not waited for without end.

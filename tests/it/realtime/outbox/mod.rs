@@ -55,7 +55,8 @@ impl Outbox {
 
     /// One that has not started.
     pub fn new_feed(&self) -> OutboxFeed {
-        OutboxFeed::new(&self.service, Uuid::from_bytes(Random::system().bytes()), Arc::clone(&self.wake), 2)
+        let (random, wake) = (Random::system(), Arc::clone(&self.wake));
+        OutboxFeed::new(&self.service, (Uuid::from_bytes(random.bytes()), wake), 2, &random)
     }
 }
 
