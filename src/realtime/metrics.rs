@@ -22,9 +22,9 @@ pub(super) fn presences(present: usize) {
     gauge!("goforward_realtime_presences").set(u32::try_from(present).unwrap_or(u32::MAX));
 }
 
-/// A message of another node was taken, or refused as malformed.
-pub(super) fn of_other_nodes(kind: &'static str) {
-    counter!("goforward_realtime_node_messages_total", "kind" => kind).increment(1);
+/// A message of another node could not be read.
+pub(super) fn unreadable() {
+    counter!("goforward_realtime_unreadable_total").increment(1);
 }
 
 /// The presences of this node are told anew to others.

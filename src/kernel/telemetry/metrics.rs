@@ -107,8 +107,8 @@ metric_table! {
     REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
     REALTIME_PRESENCES = "goforward_realtime_presences", Gauge, [],
         "Channels that say who they are, on all nodes, as this one knows them.";
-    REALTIME_NODE_MESSAGES = "goforward_realtime_node_messages_total", Counter, ["kind"],
-        "Messages of other nodes (kind: broadcast, presence, malformed).";
+    REALTIME_UNREADABLE = "goforward_realtime_unreadable_total", Counter, [],
+        "Messages of other nodes that cannot be read, as another version may send.";
     REALTIME_RETOLD = "goforward_realtime_presences_retold_total", Counter, [],
         "Times that this node told others all of its presences, as they are new or missed something.";
     REALTIME_RECEIVED = "goforward_realtime_messages_received_total", Counter, ["kind"],
@@ -129,7 +129,7 @@ metric_table! {
     BUS_RECEIVED = "goforward_bus_received_total", Counter, ["subject"],
         "Messages of other nodes (subject: broadcast, presence, sessions).";
     BUS_DROPPED = "goforward_bus_dropped_total", Counter, ["reason"],
-        "Messages between nodes that were lost here (reason: disconnected, queue_full, too_large, slow_reader).";
+        "Messages between nodes that were lost here (reason: disconnected, queue_full, too_large, too_much, slow_reader).";
     BUS_IGNORED = "goforward_bus_ignored_total", Counter, [],
         "What came over the bus without being a message of a node: forged, sealed under other secrets, or said before.";
     LIMITS_SHARED = "goforward_limits_shared", Gauge, [],

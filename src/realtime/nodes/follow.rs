@@ -104,9 +104,8 @@ impl Follower {
             }
             Ok(())
         });
-        match taken {
-            Ok(()) => metrics::of_other_nodes("broadcast"),
-            Err(Malformed) => self.refuse(message.from),
+        if let Err(Malformed) = taken {
+            self.refuse(message.from);
         }
     }
 
@@ -114,7 +113,6 @@ impl Follower {
         match PresenceMessage::decode(message.payload) {
             Ok(PresenceMessage::Ask { of, known }) => self.answer(of, known),
             Ok(told) => {
-                metrics::of_other_nodes("presence");
                 let effects = self.replicas.take(message.from, told);
                 self.carry_out(effects).await;
             }
@@ -161,7 +159,7 @@ impl Follower {
     }
 
     fn refuse(&mut self, from: NodeId) {
-        metrics::of_other_nodes("malformed");
+        metrics::unreadable();
         if self.warned_at.is_none_or(|at| at.elapsed() > WARN_EVERY) {
             self.warned_at = Some(Instant::now());
             tracing::warn!(

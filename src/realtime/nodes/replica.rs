@@ -3,6 +3,9 @@
 //! Every node numbers what it says about its presences. Who has heard all numbers knows all of its presences; whoever finds a
 //! hole asks, and the node tells everything anew between a beginning and an end, while it goes on telling what changes.
 //! Whatever was told since the beginning, in a change or a part, is settled; members that were not told by the end are gone.
+//!
+//! Where asking does not help, as with a node whose messages cannot be read, or with limits that leave no room, it is asked
+//! ever more seldom.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,6 +14,10 @@ use super::wire::{Entry, News, PresenceMessage};
 use crate::kernel::bus::NodeId;
 use crate::realtime::presence::{Amount, Member, Presence};
 use crate::realtime::request::Topic;
+
+/// How many ticks pass between asking a node and asking it again: as many, and twice as many after each time, up to the
+/// second.
+pub(super) const RESTS: (u32, u32) = (2, 64);
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +45,10 @@ struct Replica {
     members: HashMap<u64, Held>,
     /// Whether a member was left out, as there was no room for it.
     is_cut: bool,
+    /// How often it was asked and all was not known a while later.
+    asked: u32,
+    /// For so many ticks it is not asked.
+    rest: u32,
 }
 
 #[derive(Debug)]
@@ -52,10 +63,8 @@ enum Knowledge {
     /// Everything up to the latest message.
     #[default]
     Whole,
-    /// Something is missing. The node was asked, since the last [`Replicas::tick`].
-    Asked,
-    /// Something is missing, and the node was asked some time ago.
-    Unanswered,
+    /// Something is missing.
+    Holed,
     /// Everything is being told; these channels were, in parts or changes.
     Coming(HashSet<u64>),
 }
@@ -92,19 +101,26 @@ impl Replicas {
 
     /// Messages may have been missed: asks every node whether there were any.
     pub(super) fn doubt(&mut self) -> Vec<Effect> {
-        self.nodes.iter().map(|(node, replica)| Effect::Ask(*node, replica.known())).collect()
+        let ask = |(node, replica): (&NodeId, &mut Replica)| match replica.knowledge {
+            Knowledge::Whole => Some(Effect::Ask(*node, replica.last)),
+            Knowledge::Holed => replica.ask(*node),
+            // The next message, or sign of life, tells whether any was missed.
+            Knowledge::Coming(_) => None,
+        };
+        self.nodes.iter_mut().filter_map(ask).collect()
     }
 
-    /// Asks anew where an answer did not come, or there is room again for what was left out. To be called now and then.
+    /// Asks anew where something is still missing, or there is room again for what was left out. To be called once a second.
     pub(super) fn tick(&mut self) -> Vec<Effect> {
         let most = Amount { members: self.most.members / 4 * 3, bytes: self.most.bytes / 4 * 3 };
         let has_room = self.held.is_within(most);
         let mut effects = Vec::new();
         for (node, replica) in &mut self.nodes {
+            replica.rest = replica.rest.saturating_sub(1);
             match replica.knowledge {
-                Knowledge::Asked => replica.knowledge = Knowledge::Unanswered,
-                Knowledge::Unanswered => effects.push(replica.ask(*node)),
-                Knowledge::Whole if replica.is_cut && has_room => effects.push(replica.ask(*node)),
+                Knowledge::Holed => effects.extend(replica.ask(*node)),
+                Knowledge::Whole if replica.is_cut && has_room => effects.extend(replica.ask(*node)),
+                Knowledge::Whole if !replica.is_cut && replica.rest == 0 => replica.asked = 0,
                 Knowledge::Whole | Knowledge::Coming(_) => {}
             }
         }
@@ -201,18 +217,22 @@ impl Replica {
         if self.knowledge == Knowledge::Whole { self.last } else { 0 }
     }
 
-    fn ask(&mut self, node: NodeId) -> Effect {
+    /// Asks for everything, unless that was done too lately: then by and by.
+    fn ask(&mut self, node: NodeId) -> Option<Effect> {
+        if self.rest > 0 {
+            return None;
+        }
+        self.rest = RESTS.0.saturating_mul(1 << self.asked.min(16)).min(RESTS.1);
+        self.asked = self.asked.saturating_add(1);
         self.is_cut = false;
-        self.knowledge = Knowledge::Asked;
-        Effect::Ask(node, 0)
+        self.knowledge = Knowledge::Holed;
+        Some(Effect::Ask(node, 0))
     }
 
-    /// A message was lost: asks the node, unless it was asked a moment ago.
+    /// A message was lost.
     fn lose(&mut self, node: NodeId) -> Option<Effect> {
-        match self.knowledge {
-            Knowledge::Asked | Knowledge::Unanswered => None,
-            Knowledge::Whole | Knowledge::Coming(_) => Some(self.ask(node)),
-        }
+        self.knowledge = Knowledge::Holed;
+        self.ask(node)
     }
 
     /// The node begins to tell everything: that is worth hearing where something is missing.

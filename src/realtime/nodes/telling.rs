@@ -16,10 +16,12 @@ use crate::realtime::request::Topic;
 const GATHER: Duration = Duration::from_millis(50);
 /// Between two parts, and between two looks whether the bus keeps up.
 const PACE: Duration = Duration::from_millis(10);
-/// About how large a part is.
-const PART_BYTES: usize = 32 * 1024;
+/// About how large a part is: it goes into a notification of PostgreSQL, as larger messages are rationed there.
+const PART_BYTES: usize = 4 * 1024;
+/// Most parts of a step.
+const STEP_PARTS: usize = 8;
 /// Most topics that are looked at for one part.
-const PART_TOPICS: usize = 1_000;
+const PART_TOPICS: usize = 1_000 / STEP_PARTS;
 
 /// Where the telling has come to.
 #[derive(Debug, Default)]
@@ -68,11 +70,13 @@ impl Telling {
                 Some(PACE)
             }
             Some(under_way) => {
-                let entries = under_way.part(hub);
-                let is_end = under_way.left.is_empty() && under_way.topics.is_empty();
-                if !entries.is_empty() {
-                    hub.announcer().numbered(News::Part(entries));
+                for _ in 0..STEP_PARTS {
+                    let entries = under_way.part(hub);
+                    if !entries.is_empty() {
+                        hub.announcer().numbered(News::Part(entries));
+                    }
                 }
+                let is_end = under_way.left.is_empty() && under_way.topics.is_empty();
                 if is_end {
                     hub.announcer().numbered(News::End);
                     self.under_way = None;

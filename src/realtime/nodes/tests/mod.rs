@@ -2,3 +2,4 @@
 
 mod hubs;
 mod model;
+mod replica;

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::replica::{Effect, Replicas};
+use super::super::replica::{Effect, RESTS, Replicas};
 use super::super::wire::{Entry, News, PresenceMessage};
 use crate::kernel::bus::NodeId;
 use crate::realtime::presence::{Amount, Member, Payload, Presence};
 use crate::realtime::request::Topic;
 
-const PLENTY: Amount = Amount { members: usize::MAX / 8, bytes: usize::MAX / 8 };
+pub(super) const PLENTY: Amount = Amount { members: usize::MAX / 8, bytes: usize::MAX / 8 };
 const NODES: usize = 3;
 
 type Present = BTreeMap<Member, (Topic, Arc<Presence>)>;
 
-fn topic(number: u64) -> Topic {
+pub(super) fn topic(number: u64) -> Topic {
     Topic::named(&format!("t{}", number % 2), number % 4 > 1).unwrap()
 }
 
-fn presence(reference: u64) -> Arc<Presence> {
+pub(super) fn presence(reference: u64) -> Arc<Presence> {
     let (payload, reference) = (Payload::of(&serde_json::Map::new()), NonZeroU64::new(reference).unwrap());
     Arc::new(Presence { key: "k".into(), payload, reference, previous: None })
 }
@@ -339,13 +339,15 @@ impl World {
         }
     }
 
-    /// Nothing changes any more and nothing is lost: heartbeats go on.
+    /// Nothing changes any more and nothing is lost: heartbeats go on, and time passes until everybody would ask again.
     fn be_quiet(&mut self) {
         for _ in 0..6 {
             for at in 0..NODES {
                 while self.hear(at) {}
                 self.take(Step::Beat { at });
-                self.take(Step::Tick { at });
+                for _ in 0..RESTS.1 {
+                    self.take(Step::Tick { at });
+                }
             }
             loop {
                 let mut is_busy = false;
@@ -418,70 +420,4 @@ proptest! {
             prop_assert_eq!(replicas.held().members, seen.len());
         }
     }
-}
-
-fn numbered(number: u64, news: News) -> PresenceMessage {
-    PresenceMessage::Numbered { number, news }
-}
-
-fn change(number: u64, channel: u64) -> PresenceMessage {
-    numbered(number, News::Change(Entry { channel, topic: topic(channel), presence: Some(presence(number)) }))
-}
-
-#[test]
-fn a_node_that_has_missed_something_asks_once_and_again_if_there_is_no_answer() {
-    let (mut replicas, node) = (Replicas::new(PLENTY), NodeId::new(1).unwrap());
-    assert_eq!(replicas.joined(node), Effect::Ask(node, 0));
-    assert_eq!(replicas.take(node, change(1, 1)).len(), 1);
-
-    let asks = |effects: Vec<Effect>| effects.contains(&Effect::Ask(node, 0));
-    assert!(asks(replicas.take(node, change(3, 3))));
-    assert!(!asks(replicas.take(node, change(5, 5))));
-    assert!(!asks(replicas.tick()));
-    assert!(asks(replicas.tick()));
-    assert!(!asks(replicas.take(node, numbered(6, News::Begin))));
-    assert!(!asks(replicas.tick()) && !asks(replicas.tick()));
-    let gone = replicas.take(node, numbered(7, News::End));
-    assert_eq!(gone.len(), 3, "nobody was told of");
-    assert_eq!(replicas.doubt(), [Effect::Ask(node, 7)]);
-}
-
-#[test]
-fn what_comes_twice_or_too_late_says_nothing() {
-    let (mut replicas, node) = (Replicas::new(PLENTY), NodeId::new(1).unwrap());
-    replicas.joined(node);
-    let gone = News::Change(Entry { channel: 1, topic: topic(1), presence: None });
-    replicas.take(node, change(1, 1));
-    replicas.take(node, numbered(2, gone));
-    assert_eq!(replicas.take(node, change(1, 1)), []);
-    assert_eq!(replicas.take(node, PresenceMessage::Beat(1)), []);
-    assert_eq!(replicas.doubt(), [Effect::Ask(node, 2)]);
-}
-
-#[test]
-fn what_a_node_said_before_it_was_gone_is_not_heard_afterwards() {
-    let (mut replicas, node) = (Replicas::new(PLENTY), NodeId::new(1).unwrap());
-    assert_eq!(replicas.take(node, change(1, 1)), []);
-    replicas.joined(node);
-    replicas.take(node, change(1, 1));
-    assert_eq!(replicas.left(node).len(), 1);
-    assert_eq!(replicas.take(node, change(2, 1)), []);
-    assert_eq!(replicas.held(), Amount::default());
-}
-
-#[test]
-fn what_was_left_out_is_asked_for_once_there_is_room() {
-    let most = Amount { members: 4, bytes: 1_000 };
-    let (mut replicas, node) = (Replicas::new(most), NodeId::new(1).unwrap());
-    replicas.joined(node);
-    for channel in 1..=5 {
-        replicas.take(node, change(channel, channel));
-    }
-    assert_eq!(replicas.held().members, 4);
-    assert_eq!(replicas.tick(), []);
-    for channel in 1..=3 {
-        let gone = Entry { channel, topic: topic(channel), presence: None };
-        replicas.take(node, numbered(5 + channel, News::Change(gone)));
-    }
-    assert_eq!(replicas.tick(), [Effect::Ask(node, 0)]);
 }
