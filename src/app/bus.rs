@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::auth::{roots, service_login};
 use crate::app::database::Database;
 use crate::app::error::AppError;
-use crate::kernel::bus::{Bus, LocalBus, Seal, Subject, postgres, redis};
+use crate::kernel::bus::{Bus, LocalBus, Seal, Subject, Terms, postgres, redis};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::{Config, RedisConfig};
 use crate::kernel::db::login::Login;
@@ -18,6 +18,7 @@ use crate::kernel::limits::{Limiter, MemoryLimiter, RedisLimiter};
 use crate::kernel::random::Random;
 use crate::kernel::redis::Redis;
 use crate::kernel::secret::Secret;
+use crate::kernel::vault::RootSecrets;
 
 /// The bus, and who counts.
 pub(super) struct SharedParts {
@@ -38,24 +39,23 @@ impl SharedParts {
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
         let (tracker, stop) = tasks;
-        let silence = config.server.node_timeout.get();
         let local = MemoryLimiter::new(config.server.rate_limits.max_tracked, clock.clone());
-        let redis = open(&config.redis, &Login::from(&database.authenticator)).await?;
-        let seal = || seal(config, database, (clock, random));
+        let roots = common_roots(config, database);
+        let redis = open(&config.redis, &Login::from(&database.authenticator), roots.as_ref()).await?;
+        let terms = || Terms {
+            seal: seal(roots.as_ref(), (clock, random)),
+            silence: config.server.node_timeout.get(),
+        };
         let bus: Arc<dyn Bus> = match &redis {
             // Without accounts and realtime there is nothing to tell.
             _ if database.owner.is_none() => Arc::new(LocalBus::alone(random)),
             Some(redis) => {
                 let subjects = if hears_clients { &Subject::ALL[..] } else { &[Subject::Sessions] };
-                let station = redis::start(redis.clone(), seal(), subjects, random, (tracker, stop.clone()));
-                station.set_silence(silence);
-                station
+                redis::start(redis.clone(), terms(), subjects, random, (tracker, stop.clone()))
             }
             None => match service_login(database).await? {
                 Some(login) if config.database.channel_enabled => {
-                    let station = postgres::start(login, seal(), random, (tracker, stop.clone()));
-                    station.set_silence(silence);
-                    station
+                    postgres::start(login, terms(), random, (tracker, stop.clone()))
                 }
                 _ => Arc::new(LocalBus::alone(random)),
             },
@@ -83,29 +83,38 @@ impl SharedParts {
     }
 }
 
-/// Seals what nodes tell each other under what they all have: the configured secrets, or those beside the embedded database.
-/// None where there are none: a secret that development made at this start is another on each node.
-fn seal(config: &Config, database: &Database, (clock, random): (&Clock, &Random)) -> Option<Seal> {
+/// What all nodes of this project have: the configured secrets, or those beside the embedded database. None where there are
+/// none: a secret that development made at this start is another on each node.
+fn common_roots(config: &Config, database: &Database) -> Option<RootSecrets> {
     let is_given = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| !secret.is_empty());
     let auth = &config.auth;
-    if !is_given(&auth.root_secret) && !is_given(&auth.jwt_secret) && database.embedded.is_none() {
+    let is_common = is_given(&auth.root_secret) || is_given(&auth.jwt_secret) || database.embedded.is_some();
+    let signing = database.secrets.jwt_secret.clone().unwrap_or_default();
+    is_common.then(|| roots(auth, &signing))
+}
+
+/// Seals what nodes tell each other under what they all have.
+fn seal(roots: Option<&RootSecrets>, (clock, random): (&Clock, &Random)) -> Option<Seal> {
+    if roots.is_none() {
         tracing::warn!(
             "what nodes tell each other can be read and forged by whoever may use the database or the Redis: set \
              auth.jwt_secret or auth.root_secret, the same on all nodes"
         );
-        return None;
     }
-    let signing = database.secrets.jwt_secret.clone().unwrap_or_default();
-    Some(Seal::new(&roots(auth, &signing), clock.clone(), random.clone()))
+    roots.map(|roots| Seal::new(roots, clock.clone(), random.clone()))
 }
 
 /// The configured Redis, and the names of this project in it.
-pub(super) async fn open(config: &RedisConfig, database: &Login) -> Result<Option<Redis>, AppError> {
+pub(super) async fn open(
+    config: &RedisConfig,
+    database: &Login,
+    roots: Option<&RootSecrets>,
+) -> Result<Option<Redis>, AppError> {
     let Some(url) = &config.url else { return Ok(None) };
     let wrong = |error: &dyn std::fmt::Display| AppError::Redis(error.to_string());
     let project = match &config.prefix {
         Some(prefix) => prefix.clone(),
-        None => project::name(database).await.map_err(|error| wrong(&error))?,
+        None => project::name(database, roots).await.map_err(|error| wrong(&error))?,
     };
     let redis = Redis::new(url, &project, config.ssl_root_cert.as_deref());
     redis.map(Some).map_err(|error| wrong(&error))

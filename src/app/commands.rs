@@ -174,7 +174,7 @@ fn strengths(capabilities: &Capabilities) -> Vec<Finding> {
 
 /// Whether the configured Redis answers.
 async fn redis(config: &Config, database: &Login) -> Option<Finding> {
-    let redis = match open(&config.redis, database).await.transpose()? {
+    let redis = match open(&config.redis, database, None).await.transpose()? {
         Ok(redis) => redis,
         Err(error) => return Some(unusable("Redis can be used".to_owned(), error.to_string())),
     };

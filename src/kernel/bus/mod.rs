@@ -5,6 +5,7 @@
 //! that is too slow gets a gap. Nothing relies on the bus for being right; it makes news travel faster.
 //! What leaves the process is [sealed](Seal).
 
+mod allowance;
 mod carrier;
 mod frame;
 mod inbox;
@@ -24,6 +25,7 @@ pub use station::Station;
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -136,6 +138,15 @@ pub struct BusStatus {
     pub connected: bool,
     /// Other nodes.
     pub peers: usize,
+}
+
+/// What the nodes of a project have in common.
+#[derive(Debug)]
+pub struct Terms {
+    /// Seals what leaves the process. Without it everybody is believed who may use what carries the bus.
+    pub seal: Option<Seal>,
+    /// A node that was not heard for so long is gone; each says accordingly often that it is there.
+    pub silence: Duration,
 }
 
 /// One node's end of the bus.

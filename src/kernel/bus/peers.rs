@@ -166,6 +166,25 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_node_is_gone_though_the_connection_comes_and_goes() {
+        let (mut peers, start) = (Peers::default(), Instant::now());
+        peers.heard(node(1), start);
+        // Of every ten seconds four are without connection. One node is heard of in between, the other is not.
+        let (mut now, mut listened) = (start, Duration::ZERO);
+        peers.heard(node(2), start);
+        while listened < SILENCE {
+            assert!(!peers.forget_silent(now, SILENCE), "after {listened:?} of listening");
+            peers.heard(node(1), now);
+            now += Duration::from_secs(4);
+            peers.excuse(Duration::from_secs(4));
+            now += Duration::from_secs(6);
+            listened += Duration::from_secs(6);
+        }
+        assert!(peers.forget_silent(now, SILENCE), "what counts is the time of listening");
+        assert_eq!(peers.present().keys().copied().collect::<Vec<_>>(), [node(1)]);
+    }
+
+    #[test]
     fn numbers_tell_what_was_missed_and_what_came_twice() {
         let mut peers = Peers::default();
         peers.heard(node(1), Instant::now());

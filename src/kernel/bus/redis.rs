@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::{self, Carrier, Link};
 use super::frame::Said;
-use super::{NodeId, Seal, Station, Subject, metrics};
+use super::{NodeId, Station, Subject, Terms, metrics};
 use crate::kernel::random::Random;
 use crate::kernel::redis::Redis;
 
@@ -24,15 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NODES: &str = "nodes";
 
 /// Joins the nodes of a project, until `stop`; hears what is said about these subjects. Before there is a connection, and
-/// while there is none, nothing arrives and nothing goes out. Without a seal everybody who may use the Redis is believed.
+/// while there is none, nothing arrives and nothing goes out.
 pub fn start(
     redis: Redis,
-    seal: Option<Seal>,
+    terms: Terms,
     subjects: &[Subject],
     random: &Random,
     (tracker, stop): (&TaskTracker, CancellationToken),
 ) -> Arc<Station> {
-    let station = Station::new(NodeId::random(random), "redis", Instant::now()).sealed(seal);
+    let station = Station::new(NodeId::random(random), "redis", Instant::now()).on(terms);
     let station = Arc::new(station);
     let names = subjects.iter().map(|subject| subject.name()).chain([NODES]);
     let channels = names.map(|name| channel(&redis, name)).collect();

@@ -5,7 +5,7 @@
 //! [`Station::tick`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use super::frame::{self, SUBJECTS, Said, Sent};
 use super::inbox::Inbox;
 use super::peers::{Order, Peers, Present};
-use super::seal::Seal;
-use super::{Bus, BusStatus, MAX_PAYLOAD, Message, NodeId, PeerEvents, Subject, Subscription, metrics};
+use super::{
+    Bus, BusStatus, MAX_PAYLOAD, Message, NodeId, PeerEvents, Subject, Subscription, Terms, metrics,
+};
 
 /// Most messages that wait to go out.
 pub(super) const MOST_WAITING: usize = 8_192;
@@ -25,7 +26,7 @@ pub(super) const MOST_WAITING: usize = 8_192;
 /// About how much waits to go out.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// After so long a silence a node is gone, unless [`Station::set_silence`] says otherwise.
+/// After so long a silence a node is gone, where the terms do not say otherwise.
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// So often within that time a node says that it is there, and within this part of it hears what it said.
@@ -40,14 +41,12 @@ const LONELY_BEAT: Duration = Duration::from_secs(30);
 pub struct Station {
     node: NodeId,
     carrier: &'static str,
-    /// None where frames stay in the process, or the nodes share no secret.
-    seal: Option<Seal>,
+    /// Without a seal where frames stay in the process, or the nodes share no secret.
+    terms: Terms,
     outgoing: Mutex<Outgoing>,
     filled: Notify,
     /// Never locked while `outgoing` is.
     hearing: Mutex<Hearing>,
-    /// In milliseconds.
-    silence: AtomicU64,
     peers: AtomicUsize,
     /// None once the bus has stopped.
     present: watch::Sender<Option<Present>>,
@@ -86,7 +85,7 @@ impl Station {
         Self {
             node,
             carrier,
-            seal: None,
+            terms: Terms { seal: None, silence: SILENCE },
             outgoing: Mutex::new(Outgoing {
                 connected: false,
                 has_left: false,
@@ -99,26 +98,15 @@ impl Station {
             }),
             filled: Notify::new(),
             hearing: Mutex::default(),
-            silence: AtomicU64::new(millis(SILENCE)),
             peers: AtomicUsize::new(0),
             present: watch::Sender::new(Some(Present::default())),
         }
     }
 
-    /// Says and hears sealed frames only.
-    pub(super) fn sealed(mut self, seal: Option<Seal>) -> Self {
-        self.seal = seal;
+    /// The same on these terms.
+    pub(super) fn on(mut self, terms: Terms) -> Self {
+        self.terms = terms;
         self
-    }
-
-    /// Takes a node for gone after so long a silence, and says accordingly often that this one is there: the same on all
-    /// nodes.
-    pub fn set_silence(&self, silence: Duration) {
-        self.silence.store(millis(silence), Ordering::Relaxed);
-    }
-
-    fn silence(&self) -> Duration {
-        Duration::from_millis(self.silence.load(Ordering::Relaxed))
     }
 
     /// There is a connection: others are greeted, and whoever reads is told of a gap.
@@ -180,14 +168,14 @@ impl Station {
     pub(super) fn write(&self, channel: &str, said: &Said) -> Option<Vec<u8>> {
         let mut frame = Vec::with_capacity(said.bytes());
         frame::encode(self.node, said, &mut frame);
-        match &self.seal {
+        match &self.terms.seal {
             Some(seal) => seal.seal(channel, &frame),
             None => Some(frame),
         }
     }
 
     fn read(&self, channel: &str, bytes: Bytes) -> Option<(NodeId, Said)> {
-        let Some(seal) = &self.seal else { return frame::decode(bytes) };
+        let Some(seal) = &self.terms.seal else { return frame::decode(bytes) };
         let opened = seal.open(channel, bytes)?;
         let (from, said) = frame::decode(opened.frame)?;
         seal.is_new(from, opened.stamp).then_some((from, said))
@@ -242,11 +230,11 @@ impl Station {
     /// Lets time pass: forgets silent nodes, and says that this one is there.
     pub(super) fn tick(&self, now: Instant) {
         let mut hearing = self.lock_hearing();
-        let lost = hearing.peers.forget_silent(now, self.silence());
+        let lost = hearing.peers.forget_silent(now, self.terms.silence);
         if lost {
             self.tell_watchers(&hearing);
         }
-        let interval = if hearing.peers.len() == 0 { LONELY_BEAT } else { self.silence() / BEATS };
+        let interval = if hearing.peers.len() == 0 { LONELY_BEAT } else { self.terms.silence / BEATS };
         drop(hearing);
         let mut outgoing = self.lock_outgoing();
         if !outgoing.connected {
@@ -267,7 +255,7 @@ impl Station {
     /// Whether what this node said has not come back for so long that its connection must be dead.
     pub(super) fn is_deaf(&self, now: Instant) -> bool {
         let unheard_since = self.lock_outgoing().unheard_since;
-        unheard_since.is_some_and(|since| now.saturating_duration_since(since) > self.silence() / ECHO)
+        unheard_since.is_some_and(|since| now.saturating_duration_since(since) > self.terms.silence / ECHO)
     }
 
     /// Says good-bye, after what waits.
@@ -316,10 +304,6 @@ impl Station {
     fn lock_hearing(&self) -> MutexGuard<'_, Hearing> {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Bus for Station {

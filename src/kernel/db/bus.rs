@@ -18,6 +18,14 @@ pub const CHANNEL: &str = "goforward_bus";
 /// The largest frame that goes into a notification: less than 8000 bytes after encoding.
 const MOST_IN_NOTIFICATION: usize = 5_997;
 
+/// How long a larger frame is kept: longer than a node that is there may take to read it.
+pub const KEPT: Duration = Duration::from_secs(15);
+
+/// Whether a frame goes by a row.
+pub fn needs_row(frame: &[u8]) -> bool {
+    frame.len() > MOST_IN_NOTIFICATION
+}
+
 /// How long to wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
@@ -34,8 +42,8 @@ select pg_catalog.pg_notify($1, said) from unnest($2::text[]) as said";
 
 const FETCH: &str = "select frame from goforward.bus_messages where sender = $1 and number = $2";
 
-const FORGET: &str =
-    "delete from goforward.bus_messages where kept_at < clock_timestamp() - interval '1 minute'";
+const FORGET: &str = "
+delete from goforward.bus_messages where kept_at < clock_timestamp() - make_interval(secs => $1)";
 
 /// A connection that listens and sends. It never connects again by itself: what is missed meanwhile must not go unnoticed.
 #[derive(Debug)]
@@ -106,7 +114,7 @@ impl BusConnection {
     pub async fn send(&mut self, frames: impl IntoIterator<Item = Vec<u8>>) -> Result<(), sqlx::Error> {
         let (mut said, mut numbers, mut large) = (Vec::new(), Vec::new(), Vec::new());
         for frame in frames {
-            if frame.len() <= MOST_IN_NOTIFICATION {
+            if !needs_row(&frame) {
                 said.push(STANDARD.encode(&frame));
                 continue;
             }
@@ -124,14 +132,9 @@ impl BusConnection {
         query.execute(&mut self.listener).await.map(drop)
     }
 
-    /// Whether this connection has written rows.
-    pub fn has_written_rows(&self) -> bool {
-        self.number > 0
-    }
-
     /// Removes the rows of all nodes that everybody has read by now.
     pub async fn forget_rows(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query(FORGET).execute(&mut self.listener).await.map(drop)
+        sqlx::query(FORGET).bind(KEPT.as_secs_f64()).execute(&mut self.listener).await.map(drop)
     }
 
     /// Ends it.

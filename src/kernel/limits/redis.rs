@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Cmd, RedisError, RedisResult, RedisWrite, ToRedisArgs, ToSingleRedisArg};
+use ::redis::{Cmd, RedisError, RedisResult};
 use arc_swap::ArcSwapOption;
 use metrics::gauge;
 use sha2::{Digest, Sha256};
@@ -126,7 +126,7 @@ impl Shared {
         // Room for all of it, so that the command is written without growing.
         let mut command = Cmd::with_capacity(6, 160 + self.redis.prefix().len());
         command.arg("EVALSHA").arg(script(&link)).arg(1);
-        command.arg(Name { prefix: self.redis.prefix(), digest: digest(key) }).arg(step).arg(tolerance);
+        command.arg(self.name(key)).arg(step).arg(tolerance);
         let mut connection = link.connection.clone();
         match timeout(PATIENCE, command.query_async(&mut connection)).await {
             Ok(Ok(answer)) => return Some(answer),
@@ -134,6 +134,12 @@ impl Shared {
             Err(_) => self.lose(&link, &"no answer in time"),
         }
         None
+    }
+
+    /// The name of a count. Of one length however long the names are. It does not hide who is counted: addresses are few
+    /// enough to be tried.
+    fn name(&self, key: &LimitKey) -> String {
+        format!("{}:limit:{:032x}", self.redis.prefix(), digest(key))
     }
 
     /// Gives a connection up. Of all that find out, the first does.
@@ -193,20 +199,6 @@ impl Shared {
 async fn load(connection: &mut MultiplexedConnection, script: &str) -> Result<String, RedisError> {
     ::redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(connection).await
 }
-
-/// The name of a count. Of one length however long the names are. It does not hide who is counted: addresses are few enough to be tried.
-struct Name<'a> {
-    prefix: &'a str,
-    digest: u128,
-}
-
-impl ToRedisArgs for Name<'_> {
-    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
-        out.write_arg_fmt(format_args!("{}:limit:{:032x}", self.prefix, self.digest));
-    }
-}
-
-impl ToSingleRedisArg for Name<'_> {}
 
 /// The same on every node. Each part is preceded by its length or kind, so that no two keys are written alike.
 fn digest(key: &LimitKey) -> u128 {

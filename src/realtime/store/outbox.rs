@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgExecutor;
 use uuid::Uuid;
 
+use crate::kernel::db::project;
 use crate::realtime::changes::cursor::Horizon;
 use crate::realtime::changes::{Change, ChangeKind, RowImage, Snapshot};
 
@@ -21,7 +22,6 @@ const IDENTITY: &str = "
 select concat_ws('/', retention.epoch, substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
                  (select oid from pg_catalog.pg_database where datname = current_database())), retention.epoch
 from realtime.retention";
-const CLUSTER: &str = "select system_identifier from pg_catalog.pg_control_system()";
 
 /// The transactions that `until` sees (all that are visible now, without it) and `before` does not, with a place after `order`
 /// or with rows left there. Unseen by `before` are those above it and those that ran: looked up by number, for one that is
@@ -227,12 +227,10 @@ where
     for<'c> &'c mut C: PgExecutor<'c>,
 {
     let (identity, epoch): (String, Uuid) = sqlx::query_as(IDENTITY).fetch_one(&mut *connection).await?;
-    let cluster: Result<i64, _> = sqlx::query_scalar(CLUSTER).fetch_one(connection).await;
-    match cluster {
-        Ok(cluster) => Ok((format!("{identity}/{cluster}"), epoch)),
-        Err(sqlx::Error::Database(_)) => Ok((identity, epoch)),
-        Err(error) => Err(error),
-    }
+    Ok(match project::cluster(connection).await? {
+        Some(cluster) => (format!("{identity}/{cluster}"), epoch),
+        None => (identity, epoch),
+    })
 }
 
 /// What is visible now.

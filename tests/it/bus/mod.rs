@@ -5,16 +5,18 @@ mod limits;
 mod postgres;
 mod redis;
 mod servers;
+mod stopping;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use goforward::kernel::bus::{Bus, Delivery, NodeId, PeerEvent, Seal, Station, Subject, Subscription};
+use goforward::kernel::bus::{Bus, Delivery, NodeId, PeerEvent, Seal, Station, Subject, Subscription, Terms};
 use goforward::kernel::clock::Clock;
 use goforward::kernel::random::Random;
 use goforward::kernel::secret::Secret;
-use goforward::kernel::telemetry::Metrics;
 use goforward::kernel::vault::RootSecrets;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,17 +29,24 @@ struct Node {
     stop: CancellationToken,
     tracker: TaskTracker,
     runtime: Option<Runtime>,
+    /// Counts what this node does, and no other. Never freed, as threads that end late still count.
+    counters: &'static PrometheusRecorder,
 }
 
 impl Node {
     /// A node whose bus `start` begins.
     fn new(start: impl FnOnce((&TaskTracker, CancellationToken)) -> Arc<Station>) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let counters: &PrometheusRecorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .on_thread_start(|| std::mem::forget(metrics::set_default_local_recorder(counters)))
+            .build()
+            .unwrap();
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let _inside = runtime.enter();
         let bus = start((&tracker, stop.clone()));
-        Self { bus, stop, tracker, runtime: Some(runtime) }
+        Self { bus, stop, tracker, runtime: Some(runtime), counters }
     }
 
     fn id(&self) -> NodeId {
@@ -57,7 +66,18 @@ impl Node {
     }
 
     fn say(&self, text: &str) {
-        self.bus.publish(Subject::Broadcast, Bytes::copy_from_slice(text.as_bytes()));
+        self.broadcast(Bytes::copy_from_slice(text.as_bytes()));
+    }
+
+    fn broadcast(&self, payload: Bytes) {
+        metrics::with_local_recorder(self.counters, || self.bus.publish(Subject::Broadcast, payload));
+    }
+
+    /// What a counter of this node shows, over all of its labels.
+    fn counted(&self, name: &str) -> usize {
+        let text = self.counters.handle().render();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum()
     }
 
     fn listen(&self) -> Subscription {
@@ -73,10 +93,11 @@ impl Drop for Node {
     }
 }
 
-/// As the nodes of one project seal.
-fn seal() -> Seal {
+/// Those of one project.
+fn terms() -> Terms {
     let roots = RootSecrets::new(&Secret::new("a root secret of the tests"), &[]);
-    Seal::new(&roots, Clock::system(), Random::system())
+    let seal = Seal::new(&roots, Clock::system(), Random::system());
+    Terms { seal: Some(seal), silence: Duration::from_secs(20) }
 }
 
 /// Waits until each knows all others.
@@ -111,14 +132,6 @@ async fn quiet(nodes: &[&Node], subscriptions: &mut [&mut Subscription]) {
             assert_eq!(message(subscription).await, "quiet");
         }
     }
-}
-
-/// What a counter of this process shows, over all of its labels.
-fn counted(name: &str) -> f64 {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    let text = METRICS.get_or_init(|| Metrics::install().unwrap()).render(None);
-    let lines = text.lines().filter(|line| line.starts_with(name));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 /// Messages of any size reach every other node in the order of their sender, and no node hears itself.

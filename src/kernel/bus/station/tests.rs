@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::kernel::bus::{Delivery, PeerEvent};
+use crate::kernel::bus::{Delivery, PeerEvent, Seal};
 use crate::kernel::clock::Clock;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
@@ -98,6 +98,36 @@ async fn a_node_that_does_not_hear_itself_is_deaf() {
 }
 
 #[tokio::test]
+async fn a_node_that_died_is_forgotten_while_the_connection_comes_and_goes_and_one_that_lives_is_not() {
+    let mut now = Instant::now();
+    let (one, two) = pair(now);
+    let three = Station::new(node(3), "test", now);
+    three.connected(now);
+    carry(&three, &one, now);
+    assert_eq!(one.peers(), 2);
+
+    let mut listened = 0;
+    while one.peers() == 2 {
+        assert!(listened <= 20, "the third is still believed in");
+        one.disconnected(now);
+        now += Duration::from_secs(3);
+        one.connected(now);
+        two.tick(now);
+        for _ in 0..2 {
+            carry(&one, &two, now);
+            carry(&two, &one, now);
+        }
+        for _ in 0..3 {
+            now += Duration::from_secs(1);
+            listened += 1;
+            one.tick(now);
+        }
+    }
+    assert!(listened >= 18, "it was forgotten after {listened} seconds of listening");
+    assert_eq!(one.peer_events().next().await, Some(PeerEvent::Joined(node(2))));
+}
+
+#[tokio::test]
 async fn alone_nothing_is_sent_but_a_seldom_sign_of_life() {
     let now = Instant::now();
     let one = Station::new(node(1), "test", now);
@@ -134,7 +164,7 @@ async fn a_recorded_frame_neither_brings_a_node_back_nor_speaks_for_it() {
     let sealed = |number| {
         let roots = RootSecrets::new(&Secret::new("a root secret of the tests"), &[]);
         let seal = Seal::new(&roots, clock.clone(), Random::seeded(number));
-        Station::new(node(number), "test", now).sealed(Some(seal))
+        Station::new(node(number), "test", now).on(Terms { seal: Some(seal), silence: SILENCE })
     };
     let (one, two) = (sealed(1), sealed(2));
     one.connected(now);
