@@ -47,8 +47,6 @@ impl Wanted {
 pub(in crate::realtime) struct Subscriber {
     /// Where its messages go.
     pub(in crate::realtime) seat: Arc<Seat>,
-    /// The topic on the wire.
-    pub(in crate::realtime) topic: Arc<str>,
     /// Its subscriptions.
     pub(in crate::realtime) wanted: Vec<Wanted>,
     /// Where the feed was when it was added: what came up to there it has otherwise, or does not want.
