@@ -12,7 +12,7 @@ use crate::catalog::model::QualifiedName;
 use crate::cli::{ActionError, RealtimeTask};
 use crate::kernel::config::Loaded;
 use crate::realtime::definitions::{Definition, Pattern};
-use crate::realtime::store::commands;
+use crate::realtime::store::deeds::Deed;
 use crate::realtime::store::definitions::{self, StoreError};
 use crate::realtime::store::publication::{self, PublicationError};
 
@@ -41,7 +41,9 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let definition = Definition::parse(fields)?;
             let mut transaction = connection.begin().await?;
             let stored = definitions::put(&mut *transaction, &definition).await?;
-            note(&mut transaction, "realtime.definition.put", &stored.definition.pattern).await?;
+            Deed::define(json!({ "pattern": stored.definition.pattern.as_str() }))
+                .write_command(&mut *transaction)
+                .await?;
             transaction.commit().await?;
             Ok(line(&stored.definition) + "\n")
         }
@@ -52,7 +54,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
                 Err(StoreError::Absent) => return Err(format!("there is no definition of {pattern}").into()),
                 removed => removed?,
             }
-            note(&mut transaction, "realtime.definition.remove", &pattern).await?;
+            Deed::undefine(json!({ "pattern": pattern.as_str() })).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(format!("{pattern}: removed\n"))
         }
@@ -72,7 +74,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let name = named(&table)?;
             let mut transaction = connection.begin().await?;
             let done = publication::publish(&mut transaction, &name).await?;
-            note_table(&mut transaction, "realtime.table.publish", &name).await?;
+            Deed::publish(&name).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             let already = if done.is_new { "" } else { " already" };
             Ok(format!("{name}: published{already}{}\n", waiting(done.table.is_captured)))
@@ -81,24 +83,11 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let name = named(&table)?;
             let mut transaction = connection.begin().await?;
             publication::withdraw(&mut transaction, &name).await?;
-            note_table(&mut transaction, "realtime.table.withdraw", &name).await?;
+            Deed::withdraw(&name).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(format!("{name}: withdrawn\n"))
         }
     }
-}
-
-async fn note(connection: &mut PgConnection, verb: &str, pattern: &Pattern) -> Result<(), sqlx::Error> {
-    let key = json!({ "pattern": pattern.as_str() });
-    commands::note(connection, verb, ("goforward", "channels"), Some(key)).await
-}
-
-async fn note_table(
-    connection: &mut PgConnection,
-    verb: &str,
-    name: &QualifiedName,
-) -> Result<(), sqlx::Error> {
-    commands::note(connection, verb, (&name.schema, &name.name), None).await
 }
 
 fn named(table: &str) -> Result<QualifiedName, ActionError> {

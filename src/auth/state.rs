@@ -116,7 +116,7 @@ impl Parts {
 
     /// A random id (RFC 9562 version 4).
     pub(crate) fn new_id(&self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.random.bytes()).into_uuid()
+        self.random.uuid()
     }
 
     /// A transaction.

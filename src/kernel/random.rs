@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use uuid::Uuid;
 
 /// A cryptographically secure generator, cheap to clone and to share between tasks.
 #[derive(Clone)]
@@ -38,6 +39,11 @@ impl Random {
         let mut out = [0; N];
         self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut out);
         out
+    }
+
+    /// An id (RFC 9562 version 4).
+    pub fn uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 
     /// A password or secret of 32 random bytes as 43 characters of unpadded URL-safe base64.

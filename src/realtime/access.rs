@@ -80,6 +80,13 @@ struct Question {
     topic: Topic,
 }
 
+impl Question {
+    fn new(policies: Arc<RowPolicies>, caller: &Caller, topic: &Topic, deed: Deed) -> Self {
+        let (role, claims) = (Arc::clone(&caller.role), caller.claims_json.clone());
+        Self { policies, deed, role, claims, topic: topic.clone() }
+    }
+}
+
 /// Decides about topics.
 pub(super) struct TopicAccess {
     pool: PgPool,
@@ -159,8 +166,7 @@ impl TopicAccess {
         topic: &Topic,
         deed: Deed,
     ) -> Result<Rights, AccessError> {
-        let (role, claims) = (Arc::clone(&caller.role), caller.claims_json.clone());
-        let question = Question { policies, deed, role, claims, topic: topic.clone() };
+        let question = Question::new(policies, caller, topic, deed);
         let ask = || self.ask(&question.policies, caller, topic, deed);
         Ok(self.answers.get(&question, ask).await?)
     }
@@ -185,5 +191,49 @@ impl TopicAccess {
     async fn policies(&self, role: &Arc<str>) -> Result<Arc<RowPolicies>, sqlx::Error> {
         let read = || async { row_policies::of_messages(&self.pool, role).await.map(Arc::new) };
         self.policies.get(role, read).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::kernel::identity::Via;
+
+    fn question(role: &str, claims: &'static str, (topic, deed): (&str, Deed)) -> Question {
+        let caller = Caller::for_role(role, false, Via::Token, None);
+        let caller = Caller { claims_json: Bytes::from_static(claims.as_bytes()), ..caller };
+        let topic = Topic::named(topic, true).unwrap();
+        Question::new(Arc::new(RowPolicies::nothing()), &caller, &topic, deed)
+    }
+
+    #[tokio::test]
+    async fn those_who_are_the_same_to_policies_share_one_answer() {
+        let (answers, asked) = (Remembered::new(MOST_ANSWERS), AtomicUsize::new(0));
+        let who = ["user", "user", "user"].map(|role| question(role, r#"{"sub":"1"}"#, ("a", Deed::Insert)));
+        let ask = || async {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            Ok::<_, ()>(Rights::ALL)
+        };
+        let got = join_all(who.iter().map(|question| answers.get(question, ask))).await;
+        assert_eq!((got, asked.load(Ordering::Relaxed)), (vec![Ok(Rights::ALL); 3], 1));
+    }
+
+    #[test]
+    fn who_or_what_is_another_to_policies_is_another_question() {
+        let claims = r#"{"sub":"1"}"#;
+        let different = [
+            question("user", claims, ("a", Deed::Insert)),
+            question("admin", claims, ("a", Deed::Insert)),
+            question("user", r#"{"sub":"2"}"#, ("a", Deed::Insert)),
+            question("user", claims, ("b", Deed::Insert)),
+            question("user", claims, ("a", Deed::Select)),
+        ];
+        assert_eq!(HashSet::from(different).len(), 5);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::definitions::ChannelRules;
@@ -12,8 +12,9 @@ use super::protocol::UserBroadcast;
 use super::request::Topic;
 use super::state::RealtimeState;
 use super::store::messages;
+use crate::kernel::random::Random;
 
-/// The longest that keeping a message may take.
+/// The longest that keeping messages may take, until they are committed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why a broadcast that was to be kept was not sent.
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) enum NotKept {
     /// PostgreSQL has no such JSON, as with `\\u0000`.
     Content,
-    /// The database did not answer.
+    /// The database did not take it in time.
     Outage,
 }
 
@@ -44,38 +45,66 @@ impl NotKept {
     }
 }
 
-impl RealtimeState {
-    /// Sends a broadcast, as a rule to everybody but its sender. Fails where it was to be kept and is not known to be: then
-    /// nobody gets it now, so that who joins later misses nothing that others had.
-    pub(super) async fn send(
-        &self,
-        (topic, rules): (&Topic, &ChannelRules),
+/// A broadcast that its sender may send, and where to.
+pub(super) struct Sending {
+    topic: Topic,
+    broadcast: UserBroadcast,
+    /// What it is kept as; none where it is not.
+    kept_as: Option<Uuid>,
+}
+
+impl Sending {
+    /// To a topic where these rules hold. One that is kept has an id, its own or a new one.
+    pub(super) fn new(
+        (topic, rules): (Topic, &ChannelRules),
         broadcast: UserBroadcast,
-        (except, id): (Option<u64>, Option<Uuid>),
-    ) -> Result<(), NotKept> {
-        let keeps = rules.keeps && topic.is_private();
-        let id = id.or_else(|| keeps.then(|| self.new_id()));
-        if let Some(id) = id.filter(|_| keeps) {
-            // Before it is sent: who joins meanwhile finds it there, or hears it.
-            let kept = timeout(PATIENCE, async {
-                let _turn = self.keeping.acquire().await;
-                messages::keep(&self.pool, (id, topic), &broadcast).await
-            });
-            kept.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
-                metrics::refused("keep");
-                NotKept::because(&error)
-            })?;
+        random: &Random,
+    ) -> Self {
+        if !rules.keeps || !topic.is_private() {
+            return Self { topic, broadcast, kept_as: None };
         }
-        let broadcast = match id {
-            Some(id) => broadcast.with_id(&id.to_string(), false),
-            None => broadcast,
-        };
-        self.hub.broadcast(topic, broadcast, except);
-        Ok(())
+        let id = broadcast.id().unwrap_or_else(|| random.uuid());
+        Self { topic, broadcast: broadcast.with_id(id, false), kept_as: Some(id) }
+    }
+}
+
+impl RealtimeState {
+    /// Sends broadcasts, as a rule to everybody but their sender. Where some are to be kept and cannot be, none is sent, so that
+    /// who joins later misses nothing that others had.
+    pub(super) async fn send(&self, sendings: Vec<Sending>, except: Option<u64>) -> Result<(), NotKept> {
+        if sendings.iter().all(|sending| sending.kept_as.is_none()) {
+            self.hand_out(sendings, except);
+            return Ok(());
+        }
+        // What is kept is sent, also if whoever asked for it hangs up meanwhile.
+        let state = self.clone();
+        let sent = self.tracker.spawn(async move {
+            // Before it is sent: who joins meanwhile finds it there, or hears it.
+            state.keep(&sendings).await?;
+            state.hand_out(sendings, except);
+            Ok(())
+        });
+        sent.await.unwrap_or(Err(NotKept::Outage))
     }
 
-    /// An id for a message that has none.
-    pub(super) fn new_id(&self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.random.bytes()).into_uuid()
+    async fn keep(&self, sendings: &[Sending]) -> Result<(), NotKept> {
+        let kept = sendings
+            .iter()
+            .filter_map(|Sending { topic, broadcast, kept_as }| kept_as.map(|id| (id, topic, broadcast)));
+        let (kept, deadline): (Vec<_>, _) = (kept.collect(), Instant::now() + PATIENCE);
+        let outcome = match timeout_at(deadline, self.keeping.acquire()).await {
+            Ok(_turn) => messages::keep(&self.pool, deadline, &kept).await,
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        };
+        outcome.map_err(|error| {
+            metrics::refused("keep");
+            NotKept::because(&error)
+        })
+    }
+
+    fn hand_out(&self, sendings: Vec<Sending>, except: Option<u64>) {
+        for Sending { topic, broadcast, .. } in sendings {
+            self.hub.broadcast(&topic, broadcast, except);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The counters of the service.
 
+use std::time::Duration;
+
 use metrics::{counter, gauge, histogram};
 
 /// How many sockets are open.
@@ -15,6 +17,11 @@ pub(super) fn channel_joined() {
 /// See [`channel_joined`].
 pub(super) fn channel_left() {
     gauge!("goforward_realtime_channels").decrement(1);
+}
+
+/// How long ago the definitions of channels were read.
+pub(super) fn definitions_age(age: Duration) {
+    gauge!("goforward_realtime_definitions_age_seconds").set(age.as_secs_f64());
 }
 
 /// How many are present, on all nodes.

@@ -123,7 +123,7 @@ impl Drop for SocketPermit {
 impl RealtimeState {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
-        let node = uuid::Builder::from_random_bytes(parts.random.bytes()).into_uuid();
+        let node = parts.random.uuid();
         let limits = presence_limits(&parts.config);
         let hub = Arc::new(Hub::new(Announcer::new(Arc::clone(&parts.bus)), limits));
         let follower = Follower::new(Arc::clone(&hub), parts.bus, limits.total);

@@ -180,7 +180,7 @@ impl Hooks {
 
     /// The metadata of a call made now.
     pub(crate) fn metadata(&self, name: HookName, ip: Option<String>) -> HookMetadata {
-        let id = uuid::Builder::from_random_bytes(self.caller.random.bytes()).into_uuid();
+        let id = self.caller.random.uuid();
         HookMetadata::new(id.to_string(), self.caller.clock.unix_seconds(), name, ip)
     }
 

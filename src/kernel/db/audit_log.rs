@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgExecutor};
+use sqlx::types::Json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
@@ -72,6 +73,14 @@ async fn read_key(login: &Login, clock: &Clock) -> Result<ContextKey, sqlx::Erro
         );
     }
     Ok(ContextKey::new(&secret))
+}
+
+/// Puts records on record in the transaction of what they tell of, so that there is neither without the other.
+pub async fn write(connection: impl PgExecutor<'_>, records: &[AuditRecord]) -> Result<(), sqlx::Error> {
+    let lines: Vec<Line<'_>> = records.iter().map(Line::of).collect();
+    sqlx::query(INSERT).bind(Json(lines)).execute(connection).await?;
+    metrics::counter!("goforward_audit_records_total", "result" => "written").increment(records.len() as u64);
+    Ok(())
 }
 
 /// The log; hands records to the task that writes them.

@@ -105,6 +105,8 @@ metric_table! {
         "What looked wrong in the fields of accounts.";
     REALTIME_SOCKETS = "goforward_realtime_sockets", Gauge, [], "Open WebSockets.";
     REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
+    REALTIME_DEFINITIONS_AGE = "goforward_realtime_definitions_age_seconds", Gauge, [],
+        "Time since the definitions of channels were read; grows while the database cannot be asked or one makes no sense.";
     REALTIME_PRESENCES = "goforward_realtime_presences", Gauge, [],
         "Channels that say who they are, on all nodes, as this one knows them.";
     REALTIME_UNREADABLE = "goforward_realtime_unreadable_total", Counter, [],

@@ -391,7 +391,13 @@ fn messages(
             payload::data(seen.event, &view.table.table, &shown, placed.change, looked)
         });
         let payload = payload::payload(&ids, data, cursor);
-        protocol::push(subscriber.seat.version(), &subscriber.topic, None, "postgres_changes", &payload)
+        protocol::push(
+            subscriber.seat.version(),
+            subscriber.seat.topic().wire(),
+            None,
+            "postgres_changes",
+            &payload,
+        )
     });
     frames.collect()
 }
@@ -400,7 +406,7 @@ impl Subscriber {
     /// The event `system` that says that changes are not known one by one, and why.
     pub(super) fn resync_frame(&self, about: &[(&str, Value)], cursor: Option<&str>) -> protocol::Frame {
         let more = [&[("cursor", json!(cursor))], about].concat();
-        let (to, about) = ((&*self.topic, None), ("postgres_changes", protocol::Status::Ok));
+        let (to, about) = ((self.seat.topic().wire(), None), ("postgres_changes", protocol::Status::Ok));
         protocol::system(self.seat.version(), to, about, "resync", &more)
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::Position;
 use super::payload::Event;
-use super::predicate::{Claims, EqualityKey, KeyValue};
+use super::predicate::{Claims, EqualityKey, KeyValue, Reach};
 use crate::catalog::model::QualifiedName;
 use crate::kernel::identity::{Account, Caller};
 use crate::realtime::hub::Seat;
@@ -47,8 +47,6 @@ impl Wanted {
 pub(in crate::realtime) struct Subscriber {
     /// Where its messages go.
     pub(in crate::realtime) seat: Arc<Seat>,
-    /// The topic on the wire.
-    pub(in crate::realtime) topic: Arc<str>,
     /// Its subscriptions.
     pub(in crate::realtime) wanted: Vec<Wanted>,
     /// Where the feed was when it was added: what came up to there it has otherwise, or does not want.
@@ -159,25 +157,8 @@ struct Shelf {
     indexes: HashMap<(Arc<str>, EqualityKey), Index>,
 }
 
-/// Groups by what their claims are compared with.
-type Index = HashMap<Place, Vec<Arc<Group>>>;
-
-/// Where a group is in an index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    /// With the others of this value.
-    Value(KeyValue),
-    /// With those whose value only PostgreSQL can tell.
-    Undecided,
-}
-
-/// Where a group belongs in an index; nowhere without a value, as it then sees nothing.
-fn place(key: &EqualityKey, claims: &Claims) -> Option<Place> {
-    match key.of_claims(claims) {
-        Ok(value) => value.map(Place::Value),
-        Err(_) => Some(Place::Undecided),
-    }
-}
+/// Groups by which rows they can see. One that can see none is nowhere.
+type Index = HashMap<Reach, Vec<Arc<Group>>>;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -307,7 +288,7 @@ impl Candidates<'_> {
         groups.map(|(_, group)| Audience::of(group)).collect()
     }
 
-    /// The groups of a role whose claims compare equal to one of the values, and those of which only PostgreSQL can tell.
+    /// The groups of a role whose claims compare equal to one of the values, and those that can see any row.
     pub(in crate::realtime) fn of_values(
         &mut self,
         table: &QualifiedName,
@@ -318,8 +299,8 @@ impl Candidates<'_> {
         for scope in scopes_of(table) {
             let Some(found_in) = self.inner.shelves.get_mut(&scope) else { continue };
             let index = found_in.index(role, key);
-            let places = values.iter().cloned().map(Place::Value).chain([Place::Undecided]);
-            found.extend(places.filter_map(|place| index.get(&place)).flatten().map(Audience::of));
+            let reaches = values.iter().cloned().map(Reach::Value).chain([Reach::Every]);
+            found.extend(reaches.filter_map(|reach| index.get(&reach)).flatten().map(Audience::of));
         }
         found
     }
@@ -333,9 +314,9 @@ impl Shelf {
             let group = Arc::new(Group::new(id, viewer.clone()));
             for ((role, key), index) in indexes.iter_mut() {
                 if *role == viewer.caller.role
-                    && let Some(place) = place(key, &group.claims)
+                    && let Some(reach) = key.reach(&group.claims)
                 {
-                    index.entry(place).or_default().push(Arc::clone(&group));
+                    index.entry(reach).or_default().push(Arc::clone(&group));
                 }
             }
             group
@@ -356,11 +337,11 @@ impl Shelf {
         }
         let (id, claims) = (group.id, group.claims.clone());
         for ((_, key), index) in &mut self.indexes {
-            let Some(place) = place(key, &claims) else { continue };
-            if let Some(groups) = index.get_mut(&place) {
+            let Some(reach) = key.reach(&claims) else { continue };
+            if let Some(groups) = index.get_mut(&reach) {
                 groups.retain(|group| group.id != id);
                 if groups.is_empty() {
-                    index.remove(&place);
+                    index.remove(&reach);
                 }
             }
         }
@@ -373,8 +354,8 @@ impl Shelf {
         self.indexes.entry((Arc::clone(role), key.clone())).or_insert_with(|| {
             let mut index = Index::new();
             for group in groups.values().filter(|group| group.viewer.caller.role == *role) {
-                if let Some(place) = place(key, &group.claims) {
-                    index.entry(place).or_default().push(Arc::clone(group));
+                if let Some(reach) = key.reach(&group.claims) {
+                    index.entry(reach).or_default().push(Arc::clone(group));
                 }
             }
             index

@@ -144,7 +144,7 @@ impl Changes {
     /// seat.
     pub(in crate::realtime) async fn subscribe(
         &self,
-        (viewer, seat, topic): (Viewer, &Arc<Seat>, &str),
+        (viewer, seat): (Viewer, &Arc<Seat>),
         requests: &[(u64, ChangeRequest)],
         former: Option<&Subscription>,
     ) -> Result<Subscription, SubscribeError> {
@@ -167,12 +167,8 @@ impl Changes {
         if filters > MOST_FILTERS {
             return Err(SubscribeError::Wrong(format!("a channel has at most {MOST_FILTERS} filters")));
         }
-        let subscriber = Arc::new(Subscriber {
-            seat: Arc::clone(seat),
-            topic: Arc::from(topic),
-            wanted,
-            since: std::sync::OnceLock::new(),
-        });
+        let subscriber =
+            Arc::new(Subscriber { seat: Arc::clone(seat), wanted, since: std::sync::OnceLock::new() });
         match former {
             Some(former) => {
                 self.registry.replace((&viewer, &subscriber), (&former.viewer, &former.subscriber));

@@ -1,7 +1,7 @@
 //! All definitions in memory, as they were a moment ago.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use sqlx::PgPool;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::rules::{AllRules, ChannelRules};
 use crate::kernel::config::RealtimeConfig;
+use crate::realtime::metrics;
 use crate::realtime::store::definitions::{self, ListError};
 
 /// How often they are read. Sockets look once a second at what holds for their channels, so a change holds within two.
@@ -59,12 +60,12 @@ impl DefinitionBook {
 
     /// Keeps them as they are stored, until `stop`.
     pub(in crate::realtime) async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut failures = 0_u32;
+        let (mut failures, mut read_at) = (0_u32, Instant::now());
         loop {
             let read = timeout(PATIENCE, self.read());
             let Some(read) = stop.run_until_cancelled(read).await else { break };
             match read.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
-                Ok(()) => failures = 0,
+                Ok(()) => (failures, read_at) = (0, Instant::now()),
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     if failures == 2 {
@@ -74,6 +75,7 @@ impl DefinitionBook {
                     }
                 }
             }
+            metrics::definitions_age(read_at.elapsed());
             if stop.run_until_cancelled(sleep(PAUSE)).await.is_none() {
                 break;
             }

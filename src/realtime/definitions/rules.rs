@@ -27,14 +27,17 @@ pub(in crate::realtime) struct ChannelRules {
     pub(in crate::realtime) keeps: bool,
 }
 
-/// Why somebody may neither join nor send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why somebody may neither join nor send; the texts are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::realtime) enum Forbidden {
     /// The project has private channels only.
+    #[error("PrivateOnly: This project only allows private channels")]
     PublicInProject,
     /// The channel is a private one only.
+    #[error("PrivateOnly: This channel can only be joined as a private one")]
     PublicChannel,
     /// The channel is for other roles.
+    #[error("Unauthorized: The channel is for other roles")]
     Role,
 }
 

@@ -18,8 +18,8 @@ use super::credentials;
 use crate::kernel::http::{BodyError, RequestContext, read_body};
 use crate::kernel::identity::Caller;
 use crate::kernel::limits::{Decision, LimitKey, LimitSubject, Quota};
-use crate::realtime::broadcasts::NotKept;
-use crate::realtime::definitions::ChannelRules;
+use crate::realtime::broadcasts::{NotKept, Sending};
+use crate::realtime::definitions::{ChannelRules, Forbidden};
 use crate::realtime::metrics;
 use crate::realtime::protocol::UserBroadcast;
 use crate::realtime::request::Topic;
@@ -108,24 +108,25 @@ pub(super) async fn batch(
     if batch.messages.len() > state.config.max_batch {
         return Err(Refusal::BatchTooLarge);
     }
-    // All are looked at before one is sent.
+    // All are decided about before one is sent.
     let mut ready = Vec::with_capacity(batch.messages.len());
     for message in batch.messages {
-        let id = message.id.and_then(|id| Uuid::parse_str(&id).ok());
+        let id = message.id.and_then(|id| Uuid::parse_str(&id).ok()).unwrap_or_else(|| state.random.uuid());
         let place = place(&state, &caller, (&message.topic, message.private))?;
         let payload = Bytes::from(String::from(Box::<str>::from(message.payload)));
-        ready.push((broadcast(&place, message.event, payload, true)?, place, id));
+        let broadcast = broadcast(&place, message.event, payload, true)?.with_id(id, false);
+        ready.push((broadcast, place));
     }
-    let places = ready.iter().map(|(_, place, _)| place);
-    count(&state, &context, &caller, places).await?;
-    for (broadcast, place, id) in ready {
-        if may_say(&state, &caller, &place.topic).await? {
-            send(&state, &place, broadcast, id).await?;
+    count(&state, &context, &caller, ready.iter().map(|(_, place)| place)).await?;
+    let mut sendings = Vec::with_capacity(ready.len());
+    for (broadcast, place) in ready {
+        if may_say(&state, &caller, &place).await? {
+            sendings.push(Sending::new((place.topic, &place.rules), broadcast, &state.random));
         } else {
             metrics::refused("broadcast");
         }
     }
-    Ok(StatusCode::ACCEPTED)
+    send(&state, sendings).await
 }
 
 /// Sends one message, whose payload is the body.
@@ -140,13 +141,15 @@ pub(super) async fn one(
     let (caller, body, headers) = open(&state, &context, request).await?;
     let is_json = is_json(&headers)?;
     let place = place(&state, &caller, (&name, is_private))?;
-    let broadcast = broadcast(&place, event, body, is_json)?;
-    count(&state, &context, &caller, std::iter::once(&place)).await?;
-    if !may_say(&state, &caller, &place.topic).await? {
+    if !place.is_for_caller {
         return Err(Refusal::Forbidden);
     }
-    send(&state, &place, broadcast, None).await?;
-    Ok(StatusCode::ACCEPTED)
+    let broadcast = broadcast(&place, event, body, is_json)?.with_id(state.random.uuid(), false);
+    count(&state, &context, &caller, std::iter::once(&place)).await?;
+    if !may_say(&state, &caller, &place).await? {
+        return Err(Refusal::Forbidden);
+    }
+    send(&state, vec![Sending::new((place.topic, &place.rules), broadcast, &state.random)]).await
 }
 
 /// Who asks, and the body.
@@ -179,14 +182,21 @@ fn is_json(headers: &HeaderMap) -> Result<bool, Refusal> {
 struct Place {
     topic: Topic,
     rules: Arc<ChannelRules>,
+    /// Whether it is for the caller's role.
+    is_for_caller: bool,
 }
 
 fn place(state: &RealtimeState, caller: &Caller, (name, is_private): (&str, bool)) -> Result<Place, Refusal> {
     let topic =
         Topic::named(name, is_private).map_err(|error| Refusal::invalid("topic", &error.to_string()))?;
     let rules = state.definitions.rules(name).ok_or(Refusal::Database)?;
-    state.admit(&rules, caller, &topic).map_err(|_| Refusal::Forbidden)?;
-    Ok(Place { topic, rules })
+    let is_for_caller = match state.admit(&rules, caller, &topic) {
+        Ok(()) => true,
+        Err(Forbidden::Role) => false,
+        // Not a matter of who sends it: it is sent the wrong way.
+        Err(Forbidden::PublicInProject | Forbidden::PublicChannel) => return Err(Refusal::Forbidden),
+    };
+    Ok(Place { topic, rules, is_for_caller })
 }
 
 fn broadcast(place: &Place, event: String, payload: Bytes, is_json: bool) -> Result<UserBroadcast, Refusal> {
@@ -232,21 +242,19 @@ async fn count<'a>(
     Ok(())
 }
 
-async fn send(
-    state: &RealtimeState,
-    place: &Place,
-    broadcast: UserBroadcast,
-    id: Option<Uuid>,
-) -> Result<(), Refusal> {
-    let (to, id) = ((&place.topic, &*place.rules), id.unwrap_or_else(|| state.new_id()));
-    state.send(to, broadcast, (None, Some(id))).await.map_err(|error| match error {
+async fn send(state: &RealtimeState, sendings: Vec<Sending>) -> Result<StatusCode, Refusal> {
+    let sent = state.send(sendings, None).await;
+    sent.map(|()| StatusCode::ACCEPTED).map_err(|error| match error {
         NotKept::Content => Refusal::invalid("payload", error.reason()),
         NotKept::Outage => Refusal::Database,
     })
 }
 
-async fn may_say(state: &RealtimeState, caller: &Caller, topic: &Topic) -> Result<bool, Refusal> {
-    match state.access.may_say(caller, topic).await {
+async fn may_say(state: &RealtimeState, caller: &Caller, place: &Place) -> Result<bool, Refusal> {
+    if !place.is_for_caller {
+        return Ok(false);
+    }
+    match state.access.may_say(caller, &place.topic).await {
         Ok(rights) => Ok(rights.broadcast),
         Err(error) if error.is_outage() => Err(Refusal::Database),
         Err(_) => Ok(false),

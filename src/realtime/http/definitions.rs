@@ -5,17 +5,15 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::json;
+use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::operator::{Deed, Object, Operator};
+use super::operator::{Object, Operator};
 use crate::realtime::definitions::{Definition, DefinitionError};
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
+use crate::realtime::store::deeds::Deed;
 use crate::realtime::store::definitions::{self as store, ListError, StoreError, StoredDefinition};
-
-/// What the audit log calls a change.
-const PUT: &str = "realtime.definition.put";
-const REMOVE: &str = "realtime.definition.remove";
 
 pub(super) async fn list(
     _: Operator,
@@ -40,15 +38,17 @@ pub(super) async fn create(
     State(state): State<RealtimeState>,
     Object(sent): Object,
 ) -> Result<(StatusCode, Json<StoredDefinition>), ManagementError> {
-    let pattern = sent.get("pattern").cloned();
+    let deed = Deed::define(json!({ "pattern": sent.get("pattern") }));
     let made = async {
         let definition = Definition::parse(sent)?;
-        Ok(store::add(&state.pool, &definition).await?)
+        let mut transaction = begin(&state).await?;
+        let made = store::add(&mut *transaction, &definition).await?;
+        operator.commit(transaction, deed.clone()).await.map_err(StoreError::from)?;
+        Ok(made)
     };
-    let made = made.await;
-    in_force(&state, &made).await;
-    let deed = Deed::on_definition(PUT, json!({ "pattern": pattern }));
-    operator.audited(&state, deed, made).map(|made| (StatusCode::CREATED, Json(made)))
+    let made = operator.audited(&state, deed.clone(), made.await)?;
+    in_force(&state).await;
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
 /// Fields changed (RFC 7396): what is null is as it was without a definition.
@@ -78,11 +78,16 @@ async fn changed(
     change: impl FnOnce(&Definition) -> Result<Definition, DefinitionError>,
 ) -> Result<Json<StoredDefinition>, ManagementError> {
     let id = self::id(id)?;
-    let made = store::change(&state.pool, id, change).await.map_err(ManagementError::from);
-    in_force(state, &made).await;
-    let pattern = made.as_ref().ok().map(|made| made.definition.pattern.as_str().to_owned());
-    let deed = Deed::on_definition(PUT, json!({ "id": id, "pattern": pattern }));
-    operator.audited(state, deed, made).map(Json)
+    let made = async {
+        let mut transaction = begin(state).await?;
+        let made = store::change(&mut *transaction, id, change).await?;
+        let deed = Deed::define(json!({ "id": id, "pattern": made.definition.pattern.as_str() }));
+        operator.commit(transaction, deed).await.map_err(StoreError::from)?;
+        Ok(made)
+    };
+    let made = operator.audited(state, Deed::define(json!({ "id": id })), made.await)?;
+    in_force(state).await;
+    Ok(Json(made))
 }
 
 pub(super) async fn remove(
@@ -91,10 +96,20 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ManagementError> {
     let id = self::id(&id)?;
-    let gone = store::remove(&state.pool, id).await.map_err(ManagementError::from);
-    in_force(&state, &gone).await;
-    let deed = Deed::on_definition(REMOVE, json!({ "id": id, "pattern": gone.as_ref().ok() }));
-    operator.audited(&state, deed, gone).map(|_| StatusCode::NO_CONTENT)
+    let gone = async {
+        let mut transaction = begin(&state).await?;
+        let pattern = store::remove(&mut *transaction, id).await?;
+        let deed = Deed::undefine(json!({ "id": id, "pattern": pattern }));
+        operator.commit(transaction, deed).await.map_err(StoreError::from)?;
+        Ok(())
+    };
+    operator.audited(&state, Deed::undefine(json!({ "id": id })), gone.await)?;
+    in_force(&state).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn begin(state: &RealtimeState) -> Result<Transaction<'static, Postgres>, StoreError> {
+    Ok(state.pool.begin().await?)
 }
 
 /// An id that is none names nothing.
@@ -103,10 +118,8 @@ fn id(text: &str) -> Result<Uuid, ManagementError> {
 }
 
 /// Has this server read the definitions again. Where it cannot, it goes on trying.
-async fn in_force<T>(state: &RealtimeState, changed: &Result<T, ManagementError>) {
-    if changed.is_ok()
-        && let Err(error) = state.definitions.read().await
-    {
+async fn in_force(state: &RealtimeState) {
+    if let Err(error) = state.definitions.read().await {
         tracing::warn!("a definition of channels is stored and not in force here yet: {error}");
     }
 }

@@ -7,62 +7,47 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::Method;
 use http::request::Parts;
 use serde_json::{Map, Value};
+use sqlx::{Postgres, Transaction};
 
 use super::credentials;
-use crate::kernel::audit::{AuditOrigin, AuditOutcome, AuditRecord};
+use crate::kernel::audit::{AuditOrigin, AuditOutcome};
 use crate::kernel::http::{RequestContext, read_body};
 use crate::kernel::identity::Capability;
 use crate::realtime::credentials::CredentialsError;
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
+use crate::realtime::store::deeds::Deed;
 
 /// A caller that runs the project. Naming it in a handler is the check.
 pub(super) struct Operator {
     origin: Arc<AuditOrigin>,
 }
 
-/// What is done, for the audit log.
-#[derive(Clone, Debug)]
-pub(super) struct Deed {
-    /// The word for it.
-    pub(super) verb: &'static str,
-    /// The schema of the table that it is done to.
-    pub(super) schema: Arc<str>,
-    /// The table.
-    pub(super) table: Arc<str>,
-    /// What of the table.
-    pub(super) key: Option<Value>,
-}
-
-impl Deed {
-    /// Something done to a definition.
-    pub(super) fn on_definition(verb: &'static str, key: Value) -> Self {
-        Self { verb, schema: Arc::from("goforward"), table: Arc::from("channels"), key: Some(key) }
-    }
-}
-
 impl Operator {
-    /// Puts on record how something ended.
+    /// Ends the transaction of something that is done, with its record: whoever hangs up, there is neither without the other.
+    pub(super) async fn commit(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        deed: Deed,
+    ) -> Result<(), sqlx::Error> {
+        deed.write(&mut *transaction, Arc::clone(&self.origin)).await?;
+        transaction.commit().await
+    }
+
+    /// Puts on record what was not done.
     pub(super) fn audited<T>(
         &self,
         state: &RealtimeState,
         deed: Deed,
         outcome: Result<T, ManagementError>,
     ) -> Result<T, ManagementError> {
-        note(state, Arc::clone(&self.origin), deed, outcome.as_ref().err());
-        outcome
+        outcome.inspect_err(|error| note(state, Arc::clone(&self.origin), deed, error))
     }
 }
 
-fn note(state: &RealtimeState, origin: Arc<AuditOrigin>, deed: Deed, error: Option<&ManagementError>) {
-    let Deed { verb, schema, table, key } = deed;
-    let outcome = match error {
-        None => AuditOutcome::Done,
-        Some(error) if error.is_failure() => AuditOutcome::Failed,
-        Some(_) => AuditOutcome::Refused,
-    };
-    let error_code = error.map(|error| error.code().to_owned());
-    state.audit.note(vec![AuditRecord { origin, verb, schema, table, key, rows: None, outcome, error_code }]);
+fn note(state: &RealtimeState, origin: Arc<AuditOrigin>, deed: Deed, error: &ManagementError) {
+    let outcome = if error.is_failure() { AuditOutcome::Failed } else { AuditOutcome::Refused };
+    state.audit.note(vec![deed.record(origin, outcome, Some(error.code().to_owned()))]);
 }
 
 impl FromRequestParts<RealtimeState> for Operator {
@@ -79,8 +64,7 @@ impl FromRequestParts<RealtimeState> for Operator {
             return Ok(Self { origin });
         }
         if !reads {
-            let deed = Deed::on_definition("realtime.manage", serde_json::json!({ "path": path }));
-            note(state, origin, deed, Some(&ManagementError::NotAllowed));
+            note(state, origin, Deed::not_allowed(path), &ManagementError::NotAllowed);
         }
         Err(ManagementError::NotAllowed)
     }

@@ -5,11 +5,12 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Postgres, Transaction};
 
-use super::operator::{Deed, Object, Operator};
-use crate::catalog::model::QualifiedName;
+use super::operator::{Object, Operator};
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
+use crate::realtime::store::deeds::Deed;
 use crate::realtime::store::publication::{self, PublicationError, Published};
 
 pub(super) async fn list(
@@ -33,9 +34,12 @@ pub(super) async fn publish(
     }
     let published = async {
         let mut owner = owner(&state).await?;
-        Ok(publication::publish(&mut owner, &name).await?)
+        let mut transaction = begin(&mut owner).await?;
+        let published = publication::publish(&mut transaction, &name).await?;
+        operator.commit(transaction, Deed::publish(&name)).await.map_err(PublicationError::from)?;
+        Ok(published)
     };
-    let published = operator.audited(&state, deed("realtime.table.publish", &name), published.await)?;
+    let published = operator.audited(&state, Deed::publish(&name), published.await)?;
     let status = if published.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(published.table)))
 }
@@ -49,20 +53,21 @@ pub(super) async fn withdraw(
     let name = publication::table_name(&table).ok_or(ManagementError::BadTable)?;
     let withdrawn = async {
         let mut owner = owner(&state).await?;
-        Ok(publication::withdraw(&mut owner, &name).await?)
+        let mut transaction = begin(&mut owner).await?;
+        publication::withdraw(&mut transaction, &name).await?;
+        operator.commit(transaction, Deed::withdraw(&name)).await.map_err(PublicationError::from)?;
+        Ok(())
     };
-    let withdrawn = withdrawn.await;
-    operator.audited(&state, deed("realtime.table.withdraw", &name), withdrawn)?;
+    operator.audited(&state, Deed::withdraw(&name), withdrawn.await)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn deed(verb: &'static str, name: &QualifiedName) -> Deed {
-    let QualifiedName { schema, name } = name.clone();
-    Deed { verb, schema, table: name, key: None }
 }
 
 /// A connection of the tables' owner: publications and triggers are not for others.
 async fn owner(state: &RealtimeState) -> Result<PgConnection, PublicationError> {
     let owner = state.owner.as_ref().ok_or(PublicationError::NotPrepared)?;
     Ok(owner.connect().await?)
+}
+
+async fn begin(owner: &mut PgConnection) -> Result<Transaction<'_, Postgres>, PublicationError> {
+    Ok(owner.begin().await?)
 }

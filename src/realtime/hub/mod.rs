@@ -78,7 +78,7 @@ impl Hub {
     }
 
     /// Runs `act` in the room of a topic, which is made if there is none.
-    fn in_room<T>(&self, topic: &Topic, mut act: impl FnMut(&mut Room) -> T) -> T {
+    fn in_room<T>(&self, topic: &Topic, act: impl FnOnce(&mut Room) -> T) -> T {
         loop {
             let room = Arc::clone(lock(self.shard(topic)).entry(topic.clone()).or_default());
             let mut open = lock(&room);
@@ -98,31 +98,31 @@ impl Hub {
         }
     }
 
-    /// Lets a seat hear what is sent to the topic; `false` if there are as many as may be. What comes before [`Hub::admit`]
+    /// Lets a seat hear what is sent to its topic; `false` if there are as many as may be. What comes before [`Hub::admit`]
     /// waits in the seat.
     #[must_use]
-    pub(super) fn enter(&self, topic: &Topic, seat: &Arc<Seat>, most: Option<usize>) -> bool {
-        self.in_room(topic, |room| room.enter(seat, most))
+    pub(super) fn enter(&self, seat: &Arc<Seat>, most: Option<usize>) -> bool {
+        self.in_room(seat.topic(), |room| room.enter(seat, most))
     }
 
     /// Sends a seat its first frames, then who is present if it wants to know, then what has waited; from now on everything
     /// goes out as it comes.
-    pub(super) fn admit(&self, topic: &Topic, seat: &Arc<Seat>, first: &[Frame]) {
-        self.in_room(topic, |room| room.admit(topic, seat, first));
+    pub(super) fn admit(&self, seat: &Seat, first: Vec<Frame>) {
+        self.in_room(seat.topic(), |room| room.admit(seat, first));
     }
 
     /// Starts telling a seat who is present; no news if it is told already.
-    pub(super) fn watch_presence(&self, topic: &Topic, seat: &Arc<Seat>) {
-        self.in_room(topic, |room| room.watch_presence(topic, seat));
+    pub(super) fn watch_presence(&self, seat: &Seat) {
+        self.in_room(seat.topic(), |room| room.watch_presence(seat));
     }
 
-    /// Takes a seat out of the topic, and its presence with it.
-    pub(super) fn leave(&self, topic: &Topic, seat: &Arc<Seat>) {
-        let Some(room) = self.room(topic) else { return };
+    /// Takes a seat out of its topic, and its presence with it.
+    pub(super) fn leave(&self, seat: &Seat) {
+        let Some(room) = self.room(seat.topic()) else { return };
         let mut open = lock(&room);
         open.leave(seat);
-        self.take_away(topic, seat, &mut open);
-        self.close_if_empty(topic, &room, open);
+        self.take_away(seat, &mut open);
+        self.close_if_empty(seat.topic(), &room, open);
     }
 
     fn close_if_empty(&self, topic: &Topic, room: &Arc<Mutex<Room>>, mut open: MutexGuard<'_, Room>) {
@@ -162,12 +162,11 @@ impl Hub {
     /// Says that a seat's channel is present with this payload, if there is room.
     pub(super) fn track(
         &self,
-        topic: &Topic,
-        seat: &Arc<Seat>,
+        seat: &Seat,
         key: &str,
         payload: &Map<String, Value>,
     ) -> Result<(), PresenceFull> {
-        let (member, payload) = (self.member(seat), Payload::of(payload));
+        let (topic, member, payload) = (seat.topic(), self.member(seat), Payload::of(payload));
         let reference = NonZeroU64::MIN.saturating_add(self.next_id());
         self.in_room(topic, |room| {
             let entry = room.track((topic, member), (key, &payload), reference, &self.ledger)?;
@@ -179,14 +178,14 @@ impl Hub {
     }
 
     /// Says that a seat's channel is not present any more.
-    pub(super) fn untrack(&self, topic: &Topic, seat: &Arc<Seat>) {
-        if let Some(room) = self.room(topic) {
-            self.take_away(topic, seat, &mut lock(&room));
+    pub(super) fn untrack(&self, seat: &Seat) {
+        if let Some(room) = self.room(seat.topic()) {
+            self.take_away(seat, &mut lock(&room));
         }
     }
 
-    fn take_away(&self, topic: &Topic, seat: &Seat, room: &mut Room) {
-        let member = self.member(seat);
+    fn take_away(&self, seat: &Seat, room: &mut Room) {
+        let (topic, member) = (seat.topic(), self.member(seat));
         if room.untrack(topic, member, &self.ledger) {
             self.announce(topic, member, None);
         }
@@ -201,8 +200,7 @@ impl Hub {
     /// Sets how it stands with members of other nodes on a topic.
     pub(super) fn set_remote(&self, topic: &Topic, changes: Vec<(Member, Option<Arc<Presence>>)>) {
         if changes.iter().any(|(_, presence)| presence.is_some()) {
-            let mut changes = Some(changes);
-            self.in_room(topic, |room| room.set(topic, changes.take().unwrap_or_default(), &self.ledger));
+            self.in_room(topic, |room| room.set(topic, changes, &self.ledger));
         } else if let Some(room) = self.room(topic) {
             lock(&room).set(topic, changes, &self.ledger);
         }

@@ -2,7 +2,6 @@
 //!
 //! Whoever does not read fast enough is disconnected, so that nobody else pays for it and memory stays bounded.
 
-use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use tokio::sync::Notify;
@@ -14,14 +13,22 @@ use crate::realtime::protocol::Frame;
 #[derive(Debug, Default)]
 pub(in crate::realtime) struct Waiting {
     /// To be written, in order.
-    pub(in crate::realtime) frames: VecDeque<Frame>,
+    pub(in crate::realtime) frames: Vec<Frame>,
     /// Whether more was to be sent than the socket takes: it is to be closed.
     pub(in crate::realtime) is_too_slow: bool,
 }
 
+/// A frame, and the seat that it is for; none where it is the socket's.
+#[derive(Debug)]
+struct Queued {
+    seat: Option<u64>,
+    frame: Frame,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Waiting,
+    frames: Vec<Queued>,
+    is_too_slow: bool,
     bytes: usize,
     /// The size of the largest frame.
     largest: usize,
@@ -44,19 +51,37 @@ impl Outbox {
         Self { queue: Mutex::default(), ready: Notify::new(), taken: Notify::new(), limit }
     }
 
-    /// Puts a frame at the end, unless the socket is about to be closed.
+    /// Puts a frame of the socket itself at the end, unless it is about to be closed.
     pub(in crate::realtime) fn push(&self, frame: Frame) {
+        self.add(Queued { seat: None, frame });
+    }
+
+    /// Puts a frame for a seat at the end.
+    pub(super) fn push_for(&self, seat: u64, frame: Frame) {
+        self.add(Queued { seat: Some(seat), frame });
+    }
+
+    /// Takes back what a seat was still to be sent.
+    pub(super) fn withdraw(&self, seat: u64) {
         let mut queue = lock(&self.queue);
-        if queue.waiting.is_too_slow {
+        queue.frames.retain(|queued| queued.seat != Some(seat));
+        let sizes = queue.frames.iter().map(|queued| queued.frame.len());
+        (queue.bytes, queue.largest) = (sizes.clone().sum(), sizes.max().unwrap_or_default());
+    }
+
+    fn add(&self, queued: Queued) {
+        let size = queued.frame.len();
+        let mut queue = lock(&self.queue);
+        if queue.is_too_slow {
             return;
         }
         // One large frame, such as who is present on a busy topic, is no sign of a slow client.
         if queue.bytes - queue.largest > self.limit {
             queue.give_up();
         } else {
-            queue.bytes += frame.len();
-            queue.largest = queue.largest.max(frame.len());
-            queue.waiting.frames.push_back(frame);
+            queue.bytes += size;
+            queue.largest = queue.largest.max(size);
+            queue.frames.push(queued);
         }
         drop(queue);
         self.ready.notify_one();
@@ -96,9 +121,11 @@ impl Outbox {
         self.ready.notify_one();
     }
 
-    /// Waits until something has gathered.
+    /// Waits until there is something to take.
     pub(in crate::realtime) async fn ready(&self) {
-        self.ready.notified().await;
+        while !lock(&self.queue).has_news() {
+            self.ready.notified().await;
+        }
     }
 
     /// Takes what has gathered.
@@ -107,21 +134,28 @@ impl Outbox {
         (queue.bytes, queue.largest) = (0, 0);
         queue.is_strained = false;
         self.taken.notify_waiters();
-        std::mem::take(&mut queue.waiting)
+        let is_too_slow = std::mem::take(&mut queue.is_too_slow);
+        let frames = std::mem::take(&mut queue.frames);
+        drop(queue);
+        Waiting { frames: frames.into_iter().map(|queued| queued.frame).collect(), is_too_slow }
     }
 
     /// Waits until the socket is to be closed, for a writer that waits for its client.
     pub(in crate::realtime) async fn too_slow(&self) {
-        while !lock(&self.queue).waiting.is_too_slow {
-            self.ready().await;
+        while !lock(&self.queue).is_too_slow {
+            self.ready.notified().await;
         }
     }
 }
 
 impl Queue {
+    fn has_news(&self) -> bool {
+        self.is_too_slow || !self.frames.is_empty()
+    }
+
     /// What could not be sent is not sent later either: the client joins again and is told what it missed.
     fn give_up(&mut self) {
-        self.waiting = Waiting { frames: VecDeque::new(), is_too_slow: true };
+        (self.frames, self.is_too_slow) = (Vec::new(), true);
         (self.bytes, self.largest) = (0, 0);
     }
 }

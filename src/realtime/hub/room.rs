@@ -55,23 +55,22 @@ impl Room {
         has_room
     }
 
-    pub(super) fn admit(&mut self, topic: &Topic, seat: &Arc<Seat>, first: &[Frame]) {
-        let mut first = first.to_vec();
+    pub(super) fn admit(&self, seat: &Seat, mut first: Vec<Frame>) {
         if seat.wants_presence() && seat.start_presence() {
             // Right after the reply.
-            first.insert(first.len().min(1), self.state(topic, seat));
+            first.insert(first.len().min(1), self.state(seat));
         }
         seat.release(first);
     }
 
-    pub(super) fn watch_presence(&self, topic: &Topic, seat: &Seat) {
+    pub(super) fn watch_presence(&self, seat: &Seat) {
         if seat.start_presence() {
-            seat.send(self.state(topic, seat), None);
+            seat.send(self.state(seat), None);
         }
     }
 
-    fn state(&self, topic: &Topic, seat: &Seat) -> Frame {
-        push(seat.version(), topic.wire(), None, "presence_state", &self.presences.state())
+    fn state(&self, seat: &Seat) -> Frame {
+        push(seat.version(), seat.topic().wire(), None, "presence_state", &self.presences.state())
     }
 
     pub(super) fn leave(&mut self, seat: &Seat) {

@@ -3,9 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use uuid::Uuid;
+
 use super::lock;
 use super::outbox::Outbox;
 use crate::realtime::protocol::{Encoded, Frame, Version};
+use crate::realtime::request::Topic;
 
 /// What a channel may hear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,12 +25,13 @@ impl Rights {
 }
 
 /// A message that waits, with the id of the stored message that it is.
-type Held = (Option<String>, Frame);
+type Held = (Option<Uuid>, Frame);
 
 /// One channel of one socket.
 #[derive(Debug)]
 pub(in crate::realtime) struct Seat {
     id: u64,
+    topic: Topic,
     version: Version,
     outbox: Arc<Outbox>,
     inner: Mutex<Inner>,
@@ -46,7 +50,7 @@ struct Inner {
     /// How many bytes that is.
     bytes: usize,
     /// Stored messages that were sent at the beginning: a feed that comes to them later has nothing new.
-    replayed: Vec<String>,
+    replayed: Vec<Uuid>,
     is_closed: bool,
 }
 
@@ -54,7 +58,7 @@ impl Seat {
     /// A seat that keeps what it hears until it is released. It may hear what `rights` say; `wants_presence`: it is told who is
     /// present as soon as it is released.
     pub(in crate::realtime) fn new(
-        (id, version): (u64, Version),
+        (id, topic, version): (u64, Topic, Version),
         outbox: Arc<Outbox>,
         rights: Rights,
         wants_presence: bool,
@@ -62,6 +66,7 @@ impl Seat {
         let inner = Inner { held: Some(Vec::new()), bytes: 0, replayed: Vec::new(), is_closed: false };
         Self {
             id,
+            topic,
             version,
             outbox,
             inner: Mutex::new(inner),
@@ -84,6 +89,12 @@ impl Seat {
         inner.held = None;
     }
 
+    /// Sends nothing any more, and takes back what waits: the channel may not hear it.
+    pub(in crate::realtime) fn silence(&self) {
+        self.close();
+        self.outbox.withdraw(self.id);
+    }
+
     /// The socket's queue.
     pub(in crate::realtime) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
@@ -94,15 +105,20 @@ impl Seat {
         self.id
     }
 
+    /// Where it is.
+    pub(in crate::realtime) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
     /// What the socket speaks.
     pub(in crate::realtime) fn version(&self) -> Version {
         self.version
     }
 
     /// Sends a message, or keeps it until the channel is set up.
-    pub(in crate::realtime) fn send(&self, frame: Frame, id: Option<&str>) {
+    pub(in crate::realtime) fn send(&self, frame: Frame, id: Option<Uuid>) {
         let mut inner = lock(&self.inner);
-        if inner.is_closed || id.is_some_and(|id| inner.replayed.iter().any(|known| known == id)) {
+        if inner.is_closed || id.is_some_and(|id| inner.replayed.contains(&id)) {
             return;
         }
         let bytes = inner.bytes + frame.len();
@@ -113,10 +129,10 @@ impl Seat {
                 self.outbox.give_up();
             }
             Some(waiting) => {
-                waiting.push((id.map(str::to_owned), frame));
+                waiting.push((id, frame));
                 inner.bytes = bytes;
             }
-            None => self.outbox.push(frame),
+            None => self.outbox.push_for(self.id, frame),
         }
     }
 
@@ -128,7 +144,7 @@ impl Seat {
     }
 
     /// Says which stored messages are sent at the beginning.
-    pub(in crate::realtime) fn replays(&self, ids: Vec<String>) {
+    pub(in crate::realtime) fn replays(&self, ids: Vec<Uuid>) {
         lock(&self.inner).replayed = ids;
     }
 
@@ -140,10 +156,10 @@ impl Seat {
         let replayed = &inner.replayed;
         let fresh = waiting
             .into_iter()
-            .filter(|(id, _)| !id.as_ref().is_some_and(|id| replayed.contains(id)))
+            .filter(|(id, _)| !id.is_some_and(|id| replayed.contains(&id)))
             .map(|(_, frame)| frame);
         for frame in first.into_iter().chain(fresh) {
-            self.outbox.push(frame);
+            self.outbox.push_for(self.id, frame);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::*;
 use crate::kernel::bus::LocalBus;
@@ -16,14 +17,18 @@ fn hub() -> Hub {
     Hub::new(Announcer::new(Arc::new(bus)), PresenceLimits { topic: most, total: most })
 }
 
+/// A message that the database holds.
+const STORED: Uuid = Uuid::from_u128(7);
+
 struct Client {
     seat: Arc<Seat>,
     outbox: Arc<Outbox>,
 }
 
-fn client(hub: &Hub, wishes: Rights) -> Client {
+fn client(hub: &Hub, name: &str, wishes: Rights) -> Client {
     let outbox = Arc::new(Outbox::new(1024));
-    let seat = Seat::new((hub.next_id(), Version::One), Arc::clone(&outbox), wishes, wishes.presence);
+    let seat =
+        Seat::new((hub.next_id(), topic(name), Version::One), Arc::clone(&outbox), wishes, wishes.presence);
     let seat = Arc::new(seat);
     Client { seat, outbox }
 }
@@ -55,9 +60,9 @@ fn heard(text: &str) -> String {
 }
 
 fn joined(hub: &Hub, name: &str, wishes: Rights) -> Client {
-    let client = client(hub, wishes);
-    assert!(hub.enter(&topic(name), &client.seat, None));
-    hub.admit(&topic(name), &client.seat, &[]);
+    let client = client(hub, name, wishes);
+    assert!(hub.enter(&client.seat, None));
+    hub.admit(&client.seat, Vec::new());
     client
 }
 
@@ -77,16 +82,16 @@ fn a_broadcast_reaches_everybody_on_the_topic_but_its_sender() {
 #[test]
 fn what_comes_while_a_channel_is_set_up_follows_the_reply() {
     let hub = hub();
-    let ann = client(&hub, Rights { broadcast: true, presence: false });
-    assert!(hub.enter(&topic("a"), &ann.seat, None));
-    hub.deliver(&topic("a"), shout("stored").with_id("7", false));
+    let ann = client(&hub, "a", Rights { broadcast: true, presence: false });
+    assert!(hub.enter(&ann.seat, None));
+    hub.deliver(&topic("a"), shout("stored").with_id(STORED, false));
     hub.broadcast(&topic("a"), shout("live"), None);
     assert!(said(&ann).is_empty());
 
     let reply = Frame::Text(r#"{"event":"phx_reply","payload":{}}"#.into());
-    ann.seat.replays(vec!["7".to_owned()]);
-    hub.admit(&topic("a"), &ann.seat, &[reply]);
-    hub.deliver(&topic("a"), shout("stored").with_id("7", false));
+    ann.seat.replays(vec![STORED]);
+    hub.admit(&ann.seat, vec![reply]);
+    hub.deliver(&topic("a"), shout("stored").with_id(STORED, false));
 
     assert_eq!(said(&ann), ["phx_reply {}".to_owned(), heard("live")]);
 }
@@ -97,13 +102,13 @@ fn who_is_present_is_told_before_what_changes() {
     let ann = joined(&hub, "a", Rights::ALL);
     assert_eq!(said(&ann), ["presence_state {}"]);
     let payload = json!({"n": 1}).as_object().unwrap().clone();
-    hub.track(&topic("a"), &ann.seat, "ann", &payload).unwrap();
+    hub.track(&ann.seat, "ann", &payload).unwrap();
     let diff = said(&ann);
     assert!(diff[0].starts_with(r#"presence_diff {"joins":{"ann":{"metas":[{"n":1,"#), "{diff:?}");
 
     let bob = joined(&hub, "a", Rights::ALL);
     assert!(said(&bob)[0].starts_with(r#"presence_state {"ann":"#));
-    hub.leave(&topic("a"), &ann.seat);
+    hub.leave(&ann.seat);
     let left = said(&bob);
     assert!(left[0].starts_with(r#"presence_diff {"joins":{},"leaves":{"ann":"#), "{left:?}");
 }
@@ -112,10 +117,10 @@ fn who_is_present_is_told_before_what_changes() {
 fn a_topic_that_everybody_left_is_forgotten() {
     let hub = hub();
     let ann = joined(&hub, "a", Rights::ALL);
-    hub.track(&topic("a"), &ann.seat, "ann", &Map::new()).unwrap();
+    hub.track(&ann.seat, "ann", &Map::new()).unwrap();
     assert_eq!(hub.census(10), [(topic("a"), 1, 1)]);
-    hub.leave(&topic("a"), &ann.seat);
-    hub.leave(&topic("a"), &ann.seat);
+    hub.leave(&ann.seat);
+    hub.leave(&ann.seat);
     assert_eq!(hub.census(10), []);
     assert_eq!(hub.topics(), []);
     let again = joined(&hub, "a", Rights::ALL);
@@ -126,17 +131,18 @@ fn a_topic_that_everybody_left_is_forgotten() {
 fn a_presence_that_there_is_no_room_for_is_refused_and_changes_nothing() {
     let hub = hub();
     let [ann, bob, eve] = [(); 3].map(|()| joined(&hub, "a", Rights::ALL));
+    let elsewhere = joined(&hub, "b", Rights::ALL);
     for (seat, key) in [(&ann.seat, "ann"), (&bob.seat, "bob")] {
-        hub.track(&topic("a"), seat, key, &Map::new()).unwrap();
+        hub.track(seat, key, &Map::new()).unwrap();
     }
     said(&ann);
 
-    assert_eq!(hub.track(&topic("a"), &eve.seat, "eve", &Map::new()), Err(PresenceFull::Topic));
-    assert_eq!(hub.track(&topic("b"), &eve.seat, "eve", &Map::new()), Err(PresenceFull::Total));
+    assert_eq!(hub.track(&eve.seat, "eve", &Map::new()), Err(PresenceFull::Topic));
+    assert_eq!(hub.track(&elsewhere.seat, "eve", &Map::new()), Err(PresenceFull::Total));
     assert!(said(&ann).is_empty());
 
-    hub.untrack(&topic("a"), &ann.seat);
-    assert_eq!(hub.track(&topic("a"), &eve.seat, "eve", &Map::new()), Ok(()));
+    hub.untrack(&ann.seat);
+    assert_eq!(hub.track(&eve.seat, "eve", &Map::new()), Ok(()));
 }
 
 #[test]
@@ -162,4 +168,32 @@ fn one_frame_fits_however_large() {
         outbox.push(Frame::Binary(Bytes::from(vec![0; size])));
     }
     assert!(outbox.take().is_too_slow);
+}
+
+#[tokio::test]
+async fn what_a_channel_may_not_hear_any_more_is_taken_back_and_what_others_hear_is_not() {
+    let hub = hub();
+    let lost = joined(&hub, "a", Rights { broadcast: true, presence: false });
+    let place = (hub.next_id(), topic("b"), Version::One);
+    let rights = Rights { broadcast: true, presence: false };
+    let kept = Arc::new(Seat::new(place, Arc::clone(&lost.outbox), rights, false));
+    assert!(hub.enter(&kept, None));
+    hub.admit(&kept, Vec::new());
+    for _ in 0..2 {
+        hub.broadcast(&topic("a"), shout(&"secret".repeat(120)), None);
+    }
+    hub.broadcast(&topic("b"), shout("open"), None);
+    lost.outbox.push(Frame::Text(r#"{"event":"phx_reply","payload":{}}"#.into()));
+
+    lost.seat.silence();
+    hub.broadcast(&topic("a"), shout("secret"), None);
+
+    // What was taken back takes no room.
+    for _ in 0..5 {
+        hub.broadcast(&topic("b"), shout("more"), None);
+    }
+    lost.outbox.ready().await;
+    let expected =
+        [heard("open"), "phx_reply {}".to_owned()].into_iter().chain([(); 5].map(|()| heard("more")));
+    assert_eq!(said(&lost), expected.collect::<Vec<_>>());
 }

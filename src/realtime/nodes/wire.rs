@@ -290,6 +290,7 @@ fn read_topic(from: &mut Bytes, known: u8) -> Result<(Topic, u8), Malformed> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -338,7 +339,7 @@ mod tests {
     }
 
     fn broadcasts() -> impl Strategy<Value = UserBroadcast> {
-        let id = prop::option::of("[0-9a-f-]{1,36}");
+        let id = prop::option::of(any::<u128>().prop_map(Uuid::from_u128));
         ("\\PC{0,60}", prop::collection::vec(any::<u8>(), 0..200), any::<bool>(), id).prop_map(
             |(event, payload, is_json, id)| {
                 let payload = if is_json { serde_json::to_vec(&payload).unwrap() } else { payload };
@@ -349,7 +350,7 @@ mod tests {
                 };
                 let broadcast = broadcast.unwrap();
                 match id {
-                    Some(id) => broadcast.with_id(&id, false),
+                    Some(id) => broadcast.with_id(id, false),
                     None => broadcast,
                 }
             },

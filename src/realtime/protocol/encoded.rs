@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::binary::{self, Payload};
 use super::text::{self, quoted};
@@ -24,7 +25,7 @@ pub(in crate::realtime) struct UserBroadcast {
     /// A JSON object, or empty.
     metadata: String,
     /// What it is known by where it may be stored.
-    id: Option<String>,
+    id: Option<Uuid>,
     content: Content,
 }
 
@@ -101,10 +102,10 @@ impl UserBroadcast {
 
     /// Says which stored message it is, and whether it is sent again.
     #[must_use]
-    pub(in crate::realtime) fn with_id(mut self, id: &str, replayed: bool) -> Self {
+    pub(in crate::realtime) fn with_id(mut self, id: Uuid, replayed: bool) -> Self {
         let again = if replayed { r#","replayed":true"# } else { "" };
-        self.metadata = format!(r#"{{"id":{}{again}}}"#, quoted(id));
-        self.id = Some(id.to_owned());
+        self.metadata = format!(r#"{{"id":"{id}"{again}}}"#);
+        self.id = Some(id);
         self
     }
 
@@ -126,8 +127,13 @@ impl UserBroadcast {
             return Some(broadcast);
         }
         let metadata: Map<String, Value> = serde_json::from_str(parts.metadata).ok()?;
-        let id = metadata.get("id").and_then(Value::as_str).map(str::to_owned);
+        let id = metadata.get("id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
         Some(Self { metadata: parts.metadata.to_owned(), id, ..broadcast })
+    }
+
+    /// What it is known by where it may be stored.
+    pub(in crate::realtime) fn id(&self) -> Option<Uuid> {
+        self.id
     }
 
     /// The event's name.
@@ -199,9 +205,9 @@ impl Encoded {
     }
 
     /// What the message is known by where it may be stored.
-    pub(in crate::realtime) fn id(&self) -> Option<&str> {
+    pub(in crate::realtime) fn id(&self) -> Option<Uuid> {
         match &self.message {
-            Message::Broadcast(broadcast) => broadcast.id.as_deref(),
+            Message::Broadcast(broadcast) => broadcast.id,
             Message::Event { .. } => None,
         }
     }

@@ -8,7 +8,7 @@ mod encoded;
 mod text;
 
 pub(super) use encoded::{BroadcastParts, Content, Encoded, UserBroadcast};
-pub(super) use text::quoted;
+pub(super) use text::{push, quoted, reply};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -122,22 +122,6 @@ pub(super) enum Status {
     Ok,
     /// `error`
     Error,
-}
-
-/// Writes `phx_reply`. `response` is JSON.
-pub(super) fn reply(version: Version, to: ReplyTo<'_>, status: Status, response: &str) -> Frame {
-    text::reply(version, to, status, response)
-}
-
-/// Writes a message of the server to one channel. `payload` is JSON.
-pub(super) fn push(
-    version: Version,
-    topic: &str,
-    join_ref: Option<&str>,
-    event: &str,
-    payload: &str,
-) -> Frame {
-    text::push(version, topic, join_ref, event, payload)
 }
 
 /// Writes the event `system` to one channel of a topic: how something about it stands. `more` is said beside the message.

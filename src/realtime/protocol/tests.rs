@@ -1,6 +1,7 @@
 //! Frames of both versions, read and written.
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 
@@ -145,9 +146,15 @@ fn only_the_server_says_which_stored_message_one_is() {
     let frame = Encoded::broadcast("realtime:a".to_owned(), forged).frame(Version::One).unwrap();
     assert!(text(&frame).contains(r#""meta":{"trace":1}"#), "{frame:?}");
 
-    let stored = UserBroadcast::json("e".to_owned(), Bytes::from_static(b"1")).unwrap().with_id("42", true);
+    let stored = UserBroadcast::json("e".to_owned(), Bytes::from_static(b"1"))
+        .unwrap()
+        .with_id(Uuid::from_u128(0x42), true);
     let frame = Encoded::broadcast("realtime:a".to_owned(), stored).frame(Version::One).unwrap();
-    assert!(text(&frame).contains(r#""payload":1,"meta":{"id":"42","replayed":true}"#), "{frame:?}");
+    assert!(
+        text(&frame)
+            .contains(r#""payload":1,"meta":{"id":"00000000-0000-0000-0000-000000000042","replayed":true}"#),
+        "{frame:?}"
+    );
 }
 
 #[test]

@@ -81,7 +81,8 @@ fn optional(text: Option<&str>) -> Cow<'static, str> {
     text.map_or(Cow::Borrowed("null"), |text| Cow::Owned(quoted(text)))
 }
 
-pub(super) fn reply(version: Version, to: ReplyTo<'_>, status: Status, response: &str) -> Frame {
+/// Writes `phx_reply`. `response` is JSON.
+pub(in crate::realtime) fn reply(version: Version, to: ReplyTo<'_>, status: Status, response: &str) -> Frame {
     let status = match status {
         Status::Ok => "ok",
         Status::Error => "error",
@@ -90,7 +91,8 @@ pub(super) fn reply(version: Version, to: ReplyTo<'_>, status: Status, response:
     message(version, to, "phx_reply", &payload)
 }
 
-pub(super) fn push(
+/// Writes a message of the server to one channel. `payload` is JSON.
+pub(in crate::realtime) fn push(
     version: Version,
     topic: &str,
     join_ref: Option<&str>,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::bucket::Bucket;
+use super::doubt::Doubt;
 use crate::kernel::identity::SessionRefusal;
 use crate::realtime::access::{AccessError, Hearing};
 use crate::realtime::changes::{CatchingUp, Changes, Missed, Subscription, Viewer};
@@ -28,10 +29,6 @@ pub(super) mod no_longer {
     pub(in crate::realtime::socket) const TRACK: &str =
         "You do not have permissions to track presence on this topic";
 
-    /// A channel that was public before.
-    pub(in crate::realtime::socket) const PUBLIC: &str =
-        "PrivateOnly: This channel can only be joined as a private one";
-
     /// A topic that could be read before.
     pub(in crate::realtime::socket) fn read(name: &str) -> String {
         format!("You no longer have permission to read from this Channel topic: {name}")
@@ -48,19 +45,16 @@ pub(super) enum Lost {
     Unsure(String),
 }
 
-/// How long a channel goes on while nobody can tell whether its session does.
-const MOST_UNSURE: Duration = Duration::from_secs(10);
 /// The longest that one step of catching up may take.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
 /// One channel of a socket.
 pub(super) struct Channel {
-    pub(super) topic: Topic,
     pub(super) join_ref: Option<String>,
     pub(super) seat: Arc<Seat>,
     pub(super) who: Credentials,
-    /// Since when it is not known whether their session goes on.
-    pub(super) unsure_since: Option<Instant>,
+    /// Whether their session goes on, where that cannot be told.
+    pub(super) doubt: Doubt,
     /// What holds for it whoever it is for.
     pub(super) rules: Arc<ChannelRules>,
     /// What it may hear.
@@ -81,9 +75,13 @@ pub(super) struct Channel {
 }
 
 impl Channel {
+    pub(super) fn topic(&self) -> &Topic {
+        self.seat.topic()
+    }
+
     /// A message of the server for this channel alone.
     pub(super) fn push(&self, version: Version, event: &str, payload: &str) -> Frame {
-        protocol::push(version, self.topic.wire(), self.join_ref.as_deref(), event, payload)
+        protocol::push(version, self.topic().wire(), self.join_ref.as_deref(), event, payload)
     }
 
     /// The event `system`: how something about the channel stands.
@@ -98,7 +96,7 @@ impl Channel {
         message: &str,
         more: &[(&str, Value)],
     ) -> Frame {
-        let to = (self.topic.wire(), self.join_ref.as_deref());
+        let to = (self.topic().wire(), self.join_ref.as_deref());
         protocol::system(version, to, about, message, more)
     }
 
@@ -108,7 +106,7 @@ impl Channel {
             state.changes.unsubscribe(subscription);
         }
         self.seat.close();
-        state.hub.leave(&self.topic, &self.seat);
+        state.hub.leave(&self.seat);
         metrics::channel_left();
     }
 
@@ -121,8 +119,8 @@ impl Channel {
         address: IpAddr,
     ) -> Result<Frame, String> {
         let viewer = Viewer { caller: Arc::clone(&self.who.caller), account: self.who.account, address };
-        let who = (viewer, &self.seat, self.topic.wire());
-        match state.changes.subscribe(who, &self.requests, self.subscription.as_ref()).await {
+        match state.changes.subscribe((viewer, &self.seat), &self.requests, self.subscription.as_ref()).await
+        {
             Ok(subscription) => {
                 let cursor = Changes::cursor(&subscription, &self.requests);
                 self.subscription = Some(subscription);
@@ -171,7 +169,7 @@ impl Channel {
     /// Sends what has waited, and everything from now on.
     fn go_live(&mut self, state: &RealtimeState) {
         if self.missed.take().is_some() {
-            state.hub.admit(&self.topic, &self.seat, &[]);
+            state.hub.admit(&self.seat, Vec::new());
         }
     }
 
@@ -180,7 +178,7 @@ impl Channel {
         if let Some(known) = self.says {
             return known;
         }
-        match state.access.may_say(&self.who.caller, &self.topic).await {
+        match state.access.may_say(&self.who.caller, self.topic()).await {
             Ok(rights) => *self.says.insert(rights),
             Err(_) => Rights::default(),
         }
@@ -197,8 +195,8 @@ impl Channel {
             && self.who.account == who.account;
         self.who = who;
         if !is_same {
-            state.admit(&self.rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
-            let hearing = state.access.may_hear(&self.who.caller, &self.topic).await;
+            state.admit(&self.rules, &self.who.caller, self.topic()).map_err(|why| self.forbidden(why))?;
+            let hearing = state.access.may_hear(&self.who.caller, self.topic()).await;
             self.hear(hearing.map_err(|error| self.lost(&error))?);
         }
         Ok(!is_same)
@@ -213,9 +211,9 @@ impl Channel {
 
     /// Keeps to what its definition says now.
     fn follow_rules(&mut self, state: &RealtimeState) -> Result<(), Lost> {
-        let now = state.definitions.rules(self.topic.name()).filter(|now| *now != self.rules);
+        let now = state.definitions.rules(self.topic().name()).filter(|now| *now != self.rules);
         let Some(rules) = now else { return Ok(()) };
-        state.admit(&rules, &self.who.caller, &self.topic).map_err(|why| self.forbidden(why))?;
+        state.admit(&rules, &self.who.caller, self.topic()).map_err(|why| self.forbidden(why))?;
         if rules.messages_per_second != self.rules.messages_per_second {
             self.events = Bucket::new(rules.messages_per_second, Duration::from_secs(1), Instant::now());
         }
@@ -225,8 +223,8 @@ impl Channel {
 
     fn forbidden(&self, why: Forbidden) -> Lost {
         Lost::Refused(match why {
-            Forbidden::Role => no_longer::read(self.topic.name()),
-            Forbidden::PublicInProject | Forbidden::PublicChannel => no_longer::PUBLIC.to_owned(),
+            Forbidden::Role => no_longer::read(self.topic().name()),
+            Forbidden::PublicInProject | Forbidden::PublicChannel => why.to_string(),
         })
     }
 
@@ -235,7 +233,7 @@ impl Channel {
         if error.is_outage() {
             Lost::Outage(error.to_string())
         } else {
-            Lost::Refused(no_longer::read(self.topic.name()))
+            Lost::Refused(no_longer::read(self.topic().name()))
         }
     }
 
@@ -251,19 +249,18 @@ impl Channel {
             Ok(account) => {
                 is_other = account != self.who.account && !self.requests.is_empty();
                 self.who.account = account;
-                self.unsure_since = None;
+                self.doubt.settle();
             }
             // A database that is away for a moment ends nobody's session; for longer, nobody knows of any that it goes on.
             Err(SessionRefusal::Unavailable) => {
-                let since = *self.unsure_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > MOST_UNSURE {
+                if self.doubt.has_lasted(Instant::now()) {
                     return Err(Lost::Unsure("its session cannot be looked at".to_owned()));
                 }
             }
             Err(refusal) => return Err(Lost::Refused(CredentialsError::Session(refusal).reason())),
         }
         self.follow_rules(state)?;
-        let hearing = state.access.may_hear_now(&self.who.caller, &self.topic, &self.hearing).await;
+        let hearing = state.access.may_hear_now(&self.who.caller, self.topic(), &self.hearing).await;
         if let Some(hearing) = hearing.map_err(|error| self.lost(&error))? {
             self.hear(hearing);
         }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::bucket::Bucket;
 use super::channel::Channel;
+use super::doubt::Doubt;
 use super::{End, Socket};
 use crate::realtime::access::Hearing;
 use crate::realtime::credentials::{Credentials, CredentialsError, keeps_the_key};
@@ -34,10 +36,8 @@ enum JoinError {
     TooManyChannels,
     #[error("JoinTooLarge: The payload of a join may have at most {LARGEST_JOIN} bytes")]
     TooLarge,
-    #[error("PrivateOnly: This project only allows private channels")]
-    PrivateOnlyProject,
-    #[error("PrivateOnly: This channel can only be joined as a private one")]
-    PrivateOnlyChannel,
+    #[error("{0}")]
+    PrivateOnly(Forbidden),
     #[error("ChannelMembersLimitReached: The channel has as many members as it may have")]
     Full,
     #[error("Unauthorized: You do not have permissions to read from this Channel topic: {0}")]
@@ -59,8 +59,7 @@ enum JoinError {
 impl JoinError {
     fn forbidden(why: Forbidden, topic: &Topic) -> Self {
         match why {
-            Forbidden::PublicInProject => Self::PrivateOnlyProject,
-            Forbidden::PublicChannel => Self::PrivateOnlyChannel,
+            Forbidden::PublicInProject | Forbidden::PublicChannel => Self::PrivateOnly(why),
             Forbidden::Role => Self::Unauthorized(topic.name().to_owned()),
         }
     }
@@ -159,7 +158,7 @@ impl Socket {
             (Some(key), true) if user != Some(key.as_str()) => return Err(JoinError::PresenceKey),
             (Some(key), _) => key.clone(),
             (None, true) if user.is_some() => user.unwrap_or_default().to_owned(),
-            (None, _) => self.state.new_id().to_string(),
+            (None, _) => self.state.random.uuid().to_string(),
         };
         if key.len() > LONGEST_KEY { Err(JoinError::PresenceKeyLength) } else { Ok(key) }
     }
@@ -177,7 +176,7 @@ impl Socket {
             // Otherwise messages that are stored already could come after it as if they were new.
             self.state.changes.caught_up().await.map_err(|error| unreadable(&error))?;
         }
-        if !self.state.hub.enter(&channel.topic, &channel.seat, channel.rules.max_members) {
+        if !self.state.hub.enter(&channel.seat, channel.rules.max_members) {
             return Err(JoinError::Full);
         }
         metrics::channel_joined();
@@ -194,7 +193,7 @@ impl Socket {
                 self.outbox.push(frame);
             }
         } else {
-            self.state.hub.admit(&channel.topic, &channel.seat, &first);
+            self.state.hub.admit(&channel.seat, first);
         }
         self.channels.insert(message.topic.clone(), channel);
         Ok(())
@@ -203,14 +202,13 @@ impl Socket {
     /// The channel, of which nobody knows yet.
     fn channel(&self, message: &Incoming, request: &JoinRequest, allowed: Allowed) -> Channel {
         let Allowed { topic, who, rules, hearing, presence_key, .. } = allowed;
-        let place = (self.state.hub.next_id(), self.version);
+        let place = (self.state.hub.next_id(), topic, self.version);
         let (config, now) = (&self.state.config, Instant::now());
         Channel {
-            topic,
             join_ref: message.join_ref.clone(),
             seat: Arc::new(Seat::new(place, Arc::clone(&self.outbox), hearing.rights, request.presence)),
             who,
-            unsure_since: None,
+            doubt: Doubt::default(),
             hearing,
             says: None,
             acknowledges: request.acknowledges,
@@ -238,10 +236,10 @@ impl Socket {
         replay: Option<Replay>,
     ) -> Result<Vec<Frame>, JoinError> {
         let replayed = match replay {
-            Some(replay) => self.replayed(&channel.topic, replay).await?,
+            Some(replay) => self.replayed(channel.topic(), replay).await?,
             None => Vec::new(),
         };
-        let (ids, replayed): (Vec<String>, Vec<Frame>) = replayed.into_iter().unzip();
+        let (ids, replayed): (Vec<Uuid>, Vec<Frame>) = replayed.into_iter().unzip();
         channel.seat.replays(ids);
         let mut first = vec![self.joined(message, channel)];
         if request.tells_replication {
@@ -277,10 +275,10 @@ impl Socket {
     }
 
     /// Stored messages, the oldest first.
-    async fn replayed(&self, topic: &Topic, replay: Replay) -> Result<Vec<(String, Frame)>, JoinError> {
+    async fn replayed(&self, topic: &Topic, replay: Replay) -> Result<Vec<(Uuid, Frame)>, JoinError> {
         let stored = messages::since(&self.state.pool, topic.name(), replay).await;
         let frames = stored.map_err(|error| unreadable(&error))?.into_iter().filter_map(|stored| {
-            let id = stored.id.clone();
+            let id = stored.id;
             let largest = self.state.config.max_payload.as_usize();
             let broadcast = stored.into_broadcast(true).filter(|broadcast| broadcast.size() <= largest)?;
             let frame = Encoded::broadcast(topic.wire().to_owned(), broadcast).frame(self.version)?;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::channel::{Channel, Lost, no_longer};
-use super::{End, Socket};
-use crate::realtime::broadcasts::NotKept;
+use super::{CHECK_EVERY, End, Socket};
+use crate::realtime::broadcasts::{NotKept, Sending};
 use crate::realtime::credentials::keeps_the_key;
 use crate::realtime::metrics;
 use crate::realtime::protocol::{self, Event, Frame, Incoming, ReplyTo, Status, UserBroadcast};
@@ -152,7 +152,11 @@ impl Socket {
         }
     }
 
+    /// Ends a channel that may not go on. What waits for it was perhaps sent when it might not hear it any more.
     fn lose(&mut self, topic: &str, lost: Lost) {
+        if let Some(channel) = self.channels.get(topic) {
+            channel.seat.silence();
+        }
         match lost {
             Lost::Refused(reason) => self.end(topic, &reason),
             Lost::Outage(reason) | Lost::Unsure(reason) => self.give_up(topic, &reason),
@@ -180,8 +184,9 @@ impl Socket {
                     return;
                 }
                 let except = (!channel.echoes).then(|| channel.seat.id());
-                let to = (&channel.topic, &*channel.rules);
-                let sent = self.state.send(to, broadcast, (except, None)).await;
+                let to = (channel.topic().clone(), &*channel.rules);
+                let sending = Sending::new(to, broadcast, &self.state.random);
+                let sent = self.state.send(vec![sending], except).await;
                 sent.err().map(NotKept::reason)
             }
         };
@@ -224,7 +229,7 @@ impl Socket {
                 _ => Err("Presence track payload must be a map".to_owned()),
             },
             "untrack" => {
-                self.state.hub.untrack(&channel.topic, &channel.seat);
+                self.state.hub.untrack(&channel.seat);
                 Ok(())
             }
             _ => Err("unknown presence event".to_owned()),
@@ -237,6 +242,7 @@ impl Socket {
 
     /// Asks whether what the channels rest on goes on: their tokens, sessions and rights. `true` if one was ended.
     pub(super) async fn check(&mut self) -> bool {
+        self.check_at = Instant::now() + CHECK_EVERY;
         let (topics, before): (Vec<String>, usize) =
             (self.channels.keys().cloned().collect(), self.channels.len());
         for topic in topics {
@@ -269,9 +275,9 @@ async fn track(state: &RealtimeState, channel: &mut Channel, who: &Map<String, V
         return Err(no_longer::TRACK.to_owned());
     }
     if channel.hearing.rights.presence {
-        state.hub.watch_presence(&channel.topic, &channel.seat);
+        state.hub.watch_presence(&channel.seat);
     }
-    state.hub.track(&channel.topic, &channel.seat, &channel.presence_key, who).map_err(|full| {
+    state.hub.track(&channel.seat, &channel.presence_key, who).map_err(|full| {
         metrics::refused("presence");
         full.to_string()
     })

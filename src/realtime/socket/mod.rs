@@ -4,15 +4,16 @@
 
 mod bucket;
 mod channel;
+mod doubt;
 mod join;
 mod listen;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
@@ -55,6 +56,8 @@ pub(super) struct Socket {
     address: IpAddr,
     /// Notified when something that a token here names has ended, so that it is looked at before its time.
     ended: Arc<Notify>,
+    /// When that is looked at anyway.
+    check_at: Instant,
 }
 
 /// Why a socket ends, with what its client is told.
@@ -69,10 +72,12 @@ enum End {
 impl Socket {
     pub(super) fn new(state: RealtimeState, version: Version, (key, address): (Credentials, IpAddr)) -> Self {
         let outbox = Arc::new(Outbox::new(state.config.max_queue.as_usize()));
-        let joins = Bucket::new(state.config.joins_per_second, Duration::from_secs(1), Instant::now());
+        let now = Instant::now();
+        let joins = Bucket::new(state.config.joins_per_second, Duration::from_secs(1), now);
+        let check_at = now + CHECK_EVERY;
         let ended = Arc::new(Notify::new());
         state.sessions.watch(&key.caller, &ended);
-        Self { state, version, key, outbox, channels: HashMap::new(), joins, address, ended }
+        Self { state, version, key, outbox, channels: HashMap::new(), joins, address, ended, check_at }
     }
 
     /// The caller behind a token of a channel, whose end this socket is told of from now on.
@@ -100,7 +105,6 @@ impl Socket {
         let (outbox, stop, ended) =
             (Arc::clone(&self.outbox), self.state.stop.clone(), Arc::clone(&self.ended));
         let mut heard_at = Instant::now();
-        let mut check_at = heard_at + CHECK_EVERY;
         loop {
             let silent_at = heard_at + self.state.config.idle_timeout.get();
             let outcome = tokio::select! {
@@ -110,8 +114,7 @@ impl Socket {
                 }
                 () = outbox.ready() => self.deliver(stream).await,
                 () = tokio::time::sleep_until(silent_at.into()) => Err(End::Close(CloseCode::Normal, "idle")),
-                () = tokio::time::sleep_until(check_at.into()) => {
-                    check_at = Instant::now() + CHECK_EVERY;
+                () = tokio::time::sleep_until(self.check_at.into()) => {
                     Box::pin(self.check()).await;
                     Ok(())
                 }
@@ -141,18 +144,18 @@ impl Socket {
         self.take(frame).await
     }
 
-    /// Writes what waits.
+    /// Writes what waits. Where it is time to look whether the channels go on, that comes first: none is given what was sent
+    /// after its session or rights had ended.
     async fn deliver(&mut self, stream: &mut Stream) -> Result<(), End> {
-        loop {
-            let waiting = self.outbox.take();
-            if waiting.is_too_slow {
-                return Err(too_slow());
-            }
-            if waiting.frames.is_empty() {
-                return Ok(());
-            }
-            self.write(stream, waiting.frames).await?;
+        let has_ended = self.ended.notified().now_or_never().is_some();
+        if has_ended || Instant::now() >= self.check_at {
+            Box::pin(self.check()).await;
         }
+        let waiting = self.outbox.take();
+        if waiting.is_too_slow {
+            return Err(too_slow());
+        }
+        self.write(stream, waiting.frames).await
     }
 
     /// Writes frames. A client that does not read stops no clock: its tokens and sessions are looked at meanwhile, and what it
@@ -162,20 +165,22 @@ impl Socket {
         stream: &mut Stream,
         frames: impl IntoIterator<Item = Frame>,
     ) -> Result<(), End> {
-        let (outbox, stop) = (Arc::clone(&self.outbox), self.state.stop.clone());
+        let (outbox, stop, ended) =
+            (Arc::clone(&self.outbox), self.state.stop.clone(), Arc::clone(&self.ended));
         let given_up_at = Instant::now() + self.state.config.idle_timeout.get();
         let mut writing = std::pin::pin!(write(stream, frames));
         loop {
             tokio::select! {
+                biased;
                 written = &mut writing => return written.map_err(|_| End::Gone),
                 () = outbox.too_slow() => return Err(too_slow()),
                 () = stop.cancelled() => return Err(End::Close(CloseCode::Away, STOPPING)),
                 () = tokio::time::sleep_until(given_up_at.into()) => return Err(too_slow()),
-                () = tokio::time::sleep(CHECK_EVERY) => {
-                    if Box::pin(self.check()).await {
-                        return Err(End::Close(CloseCode::Policy, "a channel has ended"));
-                    }
-                }
+                () = tokio::time::sleep_until(self.check_at.into()) => {}
+                () = ended.notified() => {}
+            }
+            if Box::pin(self.check()).await {
+                return Err(End::Close(CloseCode::Policy, "a channel has ended"));
             }
         }
     }
@@ -198,7 +203,9 @@ impl Socket {
             let frames = found.ok_or(End::Close(CloseCode::Away, STOPPING))?;
             // What was said before comes before.
             self.deliver(stream).await?;
-            self.write(stream, frames).await?;
+            if self.channels.contains_key(&topic) {
+                self.write(stream, frames).await?;
+            }
         }
         Ok(())
     }
@@ -246,11 +253,7 @@ fn broken(error: &WireError) -> End {
     }
 }
 
-async fn say_goodbye(
-    stream: &mut Stream,
-    last: VecDeque<Frame>,
-    farewell: CloseFrame,
-) -> Result<(), WireError> {
+async fn say_goodbye(stream: &mut Stream, last: Vec<Frame>, farewell: CloseFrame) -> Result<(), WireError> {
     write(stream, last).await?;
     stream.close(Some(farewell)).await?;
     // Until the client has answered, closing the connection could take the message back.

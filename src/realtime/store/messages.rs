@@ -1,9 +1,14 @@
 //! The messages that the database holds: `realtime.messages`.
 
+use std::time::Duration;
+
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Connection as _, PgPool, Postgres};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::realtime::protocol::{Content, UserBroadcast};
@@ -16,7 +21,7 @@ const BROADCAST: &str = "broadcast";
 #[derive(Debug, Deserialize)]
 pub(in crate::realtime) struct StoredMessage {
     /// Its id.
-    pub(in crate::realtime) id: String,
+    pub(in crate::realtime) id: Uuid,
     /// The name of the topic.
     pub(in crate::realtime) topic: String,
     /// Whether the topic is a private one.
@@ -45,7 +50,7 @@ impl StoredMessage {
             }
             (None, None) => return None,
         };
-        Some(broadcast.with_id(&self.id, replayed))
+        Some(broadcast.with_id(self.id, replayed))
     }
 }
 
@@ -71,25 +76,60 @@ pub(in crate::realtime) async fn since(
     Ok(rows.iter().filter_map(|row| StoredMessage::read(row)).collect())
 }
 
-/// Keeps a message that this server delivers itself, as the trigger that captures messages is told. Nobody waits for the disk:
-/// what a crash of PostgreSQL takes is the last moment before it.
-const KEEP: &str = "
-with told as materialized (
-    select set_config('goforward.delivered', 'on', true), set_config('synchronous_commit', 'off', true)
-)
-insert into realtime.messages (id, topic, event, payload, binary_payload, private, extension)
-select $1, $2, $3, cast($4 as text)::jsonb, $5, $6, 'broadcast' from told";
+/// The trigger that captures messages is told that this server delivers them itself. Nobody waits for the disk: what a crash of
+/// PostgreSQL takes is the last moment before it.
+const BEGIN: &str = "begin; set local statement_timeout = '2s'; set local synchronous_commit = off;
+set local goforward.delivered = 'on'";
 
-/// Keeps a broadcast of a client for those who join later.
+/// Those that are kept together are read again in their order.
+const KEEP: &str = "
+insert into realtime.messages (id, topic, event, payload, binary_payload, private, extension, inserted_at)
+select id, topic, event, cast(payload as jsonb), bytes, true, 'broadcast',
+       (now() at time zone 'utc') + place * interval '1 microsecond'
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+    with ordinality as kept (id, topic, event, payload, bytes, place)";
+
+/// How long the answer to a commit is waited for: until it is there nobody knows what has become of it.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Keeps broadcasts on private topics for those who join later, all or none. One that fails is not kept, nor will be, even by
+/// a database that goes on after `deadline`; unless it is lost between a commit and its answer.
 pub(in crate::realtime) async fn keep(
     pool: &PgPool,
-    (id, topic): (Uuid, &Topic),
-    broadcast: &UserBroadcast,
+    deadline: Instant,
+    broadcasts: &[(Uuid, &Topic, &UserBroadcast)],
 ) -> Result<(), sqlx::Error> {
-    let (json, bytes) = match broadcast.content() {
+    let mut connection = before(deadline, pool.acquire()).await?;
+    let kept = async {
+        let mut transaction = before(deadline, connection.begin_with(BEGIN)).await?;
+        before(deadline, insert(broadcasts).execute(&mut *transaction)).await?;
+        before(Instant::now() + COMMIT_PATIENCE, transaction.commit()).await
+    };
+    let kept = kept.await;
+    if kept.as_ref().is_err_and(|error| error.as_database_error().is_none()) {
+        // Closed, and so rolled back: it may be anywhere in what it was told.
+        drop(connection.detach());
+    }
+    kept
+}
+
+async fn before<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout_at(deadline, work).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+fn insert<'q>(broadcasts: &[(Uuid, &'q Topic, &'q UserBroadcast)]) -> Query<'q, Postgres, PgArguments> {
+    let contents = broadcasts.iter().map(|(.., broadcast)| match broadcast.content() {
         Content::Json(text) => (Some(text.as_str()), None),
         Content::Bytes(bytes) => (None, Some(&**bytes)),
-    };
-    let query = sqlx::query(KEEP).bind(id).bind(topic.name()).bind(broadcast.event()).bind(json).bind(bytes);
-    query.bind(topic.is_private()).execute(pool).await.map(drop)
+    });
+    let (texts, bytes): (Vec<Option<&str>>, Vec<Option<&[u8]>>) = contents.unzip();
+    sqlx::query(KEEP)
+        .bind(broadcasts.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
+        .bind(broadcasts.iter().map(|(_, topic, _)| topic.name()).collect::<Vec<_>>())
+        .bind(broadcasts.iter().map(|(.., broadcast)| broadcast.event()).collect::<Vec<_>>())
+        .bind(texts)
+        .bind(bytes)
 }

@@ -2,7 +2,7 @@
 //! tables' owner.
 
 pub mod capture;
-pub mod commands;
+pub mod deeds;
 pub mod definitions;
 pub(super) mod messages;
 pub mod outbox;

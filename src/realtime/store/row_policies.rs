@@ -108,7 +108,8 @@ pub(in crate::realtime) async fn of_table(
 }
 
 impl RowPolicies {
-    fn nothing() -> Self {
+    /// Those of a role that may do nothing.
+    pub(in crate::realtime) fn nothing() -> Self {
         Self {
             schema: "realtime".to_owned(),
             table: "messages".to_owned(),

@@ -234,6 +234,37 @@ test('stored messages are sent to who comes late, the newest of them, before liv
   await ada.client.removeChannel(channel)
 })
 
+test('a defined channel is a private one, has its limits, and keeps what is said for who comes late', async () => {
+  const define = (definition) => fetch(`${server.url}/realtime/v1/api/definitions`, {
+    method: 'POST',
+    headers: { apikey: server.keys.service_role_key, 'content-type': 'application/json' },
+    body: JSON.stringify(definition),
+  })
+  const definition = { pattern: 'minutes:*', private_only: true, roles: ['authenticated', 'service_role'], max_payload_bytes: 100, replay: true }
+  assert.equal((await define(definition)).status, 201)
+  await sql.query(`insert into members values ('minutes:1', '${ada.id}', true), ('minutes:1', '${bob.id}', false)`)
+  const privateOnly = 'PrivateOnly: This channel can only be joined as a private one'
+  assert.deepEqual(await refusal(listener(server).channel('minutes:1')), ['CHANNEL_ERROR', privateOnly])
+  const denied = 'Unauthorized: You do not have permissions to read from this Channel topic: minutes:1'
+  assert.deepEqual(await refusal(listener(server).channel('minutes:1', { config: secret })), ['CHANNEL_ERROR', denied])
+
+  const since = Date.now() - 1000
+  const speaks = ada.client.channel('minutes:1', { config: { ...secret, broadcast: { ack: true } } })
+  await subscribed(speaks)
+  const say = (text) => speaks.send({ type: 'broadcast', event: 'said', payload: { text } })
+  assert.equal(await say('first'), 'ok')
+  assert.equal(await say('x'.repeat(100)), 'error')
+  assert.deepEqual(await speaks.httpSend('said', { text: 'second' }), { success: true })
+
+  const late = bob.client.channel('minutes:1', { config: { ...secret, broadcast: { replay: { since, limit: 10 } } } })
+  const heard = broadcasts(late)
+  await subscribed(late)
+  assert.equal(await say('third'), 'ok')
+  const got = (await heard.exactly(3)).map(({ payload, meta }) => [payload.text, meta.replayed ?? false])
+  assert.deepEqual(got, [['first', true], ['second', true], ['third', false]])
+  await Promise.all([ada.client.removeChannel(speaks), bob.client.removeChannel(late)])
+})
+
 test('the project\'s secret key sees the channels that are open', async () => {
   const channel = listener(server).channel('listed')
   await subscribed(channel)

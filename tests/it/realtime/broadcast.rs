@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::start;
+use crate::harness::{Socket, TestApp};
 
 /// A frame of kind 3, as clients of version 2.0.0 send broadcasts.
 fn pushed(topic: &str, event: &str, encoding: u8, payload: &[u8]) -> Message {
@@ -16,15 +17,20 @@ fn pushed(topic: &str, event: &str, encoding: u8, payload: &[u8]) -> Message {
     Message::Binary(frame.into())
 }
 
-#[tokio::test]
-async fn a_broadcast_reaches_others_in_both_versions_but_not_its_sender() {
+/// A server, and three sockets on `realtime:room`: two of version 2.0.0 and one of 1.0.0.
+async fn in_a_room() -> (TestApp, [Socket; 3]) {
     let (app, key) = start().await;
-    let mut sender = app.socket(&key).await;
-    let mut two = app.socket(&key).await;
+    let [mut sender, mut two] = [app.socket(&key).await, app.socket(&key).await];
     let mut one = app.socket_of("1.0.0", &key).await.unwrap();
     for socket in [&mut sender, &mut two, &mut one] {
         socket.join("realtime:room", json!({})).await;
     }
+    (app, [sender, two, one])
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_others_in_both_versions_but_not_its_sender() {
+    let (_app, [mut sender, mut two, mut one]) = in_a_room().await;
 
     sender.send_raw(pushed("realtime:room", "shout", 1, br#"{"n":1}"#)).await;
 
@@ -41,13 +47,7 @@ async fn a_broadcast_reaches_others_in_both_versions_but_not_its_sender() {
 
 #[tokio::test]
 async fn bytes_go_to_version_two_only() {
-    let (app, key) = start().await;
-    let mut sender = app.socket(&key).await;
-    let mut two = app.socket(&key).await;
-    let mut one = app.socket_of("1.0.0", &key).await.unwrap();
-    for socket in [&mut sender, &mut two, &mut one] {
-        socket.join("realtime:room", json!({})).await;
-    }
+    let (_app, [mut sender, mut two, mut one]) = in_a_room().await;
 
     sender.send_raw(pushed("realtime:room", "raw", 0, b"abc")).await;
 
@@ -127,7 +127,7 @@ async fn a_wrong_request_is_told_what_is_wrong_and_sends_nothing() {
 
 #[tokio::test]
 async fn who_sends_too_much_loses_the_channel() {
-    let app = crate::harness::TestApp::with(super::options().set("realtime.events_per_second", "5")).await;
+    let app = TestApp::with(super::options().set("realtime.events_per_second", "5")).await;
     let mut socket = app.socket(&app.server.keys().anon_key).await;
     socket.join("realtime:room", json!({})).await;
     for _ in 0..20 {
@@ -143,7 +143,7 @@ async fn who_sends_too_much_loses_the_channel() {
 
 #[tokio::test]
 async fn a_payload_that_is_too_large_is_refused_with_an_answer_and_dropped_without() {
-    let app = crate::harness::TestApp::with(super::options().set("realtime.max_payload", "2KB")).await;
+    let app = TestApp::with(super::options().set("realtime.max_payload", "2KB")).await;
     let key = app.server.keys().anon_key;
     let (mut sender, mut other) = (app.socket(&key).await, app.socket(&key).await);
     other.join("realtime:room", json!({})).await;

@@ -5,6 +5,7 @@ mod catching_up;
 mod changes;
 mod definitions;
 mod joining;
+mod kept;
 mod nodes;
 mod outbox;
 mod predicates;

@@ -6,7 +6,7 @@ mod policies;
 
 use std::sync::Arc;
 
-use goforward::realtime::changes::predicate::{Claims, Predicate};
+use goforward::realtime::changes::predicate::{Claims, Predicate, Reach};
 use goforward::realtime::changes::value::{Column, TypeFacts};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -211,9 +211,12 @@ async fn a_policy_that_is_understood_says_what_postgresql_says() {
             }
             if said == "true" {
                 shown += 1;
-                if let Some(key) = predicate.equality_key() {
-                    assert_eq!(key.of_image(image), key.of_claims(&caller), "{told}");
-                    assert!(matches!(key.of_image(image), Ok(Some(_))), "{told}");
+                let reach = predicate.equality_key().map(|key| (key.of_image(image), key.reach(&caller)));
+                if let Some((value, reach)) = reach
+                    && reach != Some(Reach::Every)
+                {
+                    assert_eq!(value.unwrap().map(Reach::Value), reach, "{told}");
+                    assert!(reach.is_some(), "{told}");
                 }
             }
         }

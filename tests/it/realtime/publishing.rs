@@ -66,6 +66,17 @@ async fn a_published_table_is_followed_until_it_is_withdrawn() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_put_on_record_is_not_done() {
+    let app = start().await;
+    app.database
+        .run_as_superuser("alter table goforward.audit_log add check (verb not like 'realtime.%') not valid")
+        .await;
+    let wish = json!({"table": "public.notes"});
+    app.service().post(TABLES, wish).await.expect_error(503, "database_unavailable");
+    app.service().get(TABLES).await.expect_status(200).expect_json(&json!([]));
+}
+
+#[tokio::test]
 async fn what_cannot_be_followed_is_refused_and_named() {
     let app = start().await;
     let service = app.service();

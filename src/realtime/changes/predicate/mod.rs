@@ -17,7 +17,7 @@ mod typed;
 mod tests;
 
 pub use claims::Claims;
-pub use key::{EqualityKey, KeyValue};
+pub use key::{EqualityKey, KeyValue, Reach};
 
 use crate::realtime::changes::value::{Column, Image, Undecided};
 use expression::Expression;
@@ -96,7 +96,7 @@ impl Predicate {
         self.expression.truth(image, claims)
     }
 
-    /// An equality that holds wherever the predicate is true, if there is one.
+    /// An equality that holds wherever the predicate is true of a row and not by the claims alone, if there is one.
     pub fn equality_key(&self) -> Option<EqualityKey> {
         key::best(&self.expression)
     }

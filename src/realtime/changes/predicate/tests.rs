@@ -158,7 +158,7 @@ fn a_nul_in_any_claim_leaves_nothing_to_read() {
     let image = row();
     let predicate = understood("(auth.uid() = owner)");
     assert_eq!(predicate.evaluate(image.as_object().unwrap(), &claims), Err(Undecided));
-    assert_eq!(predicate.equality_key().unwrap().of_claims(&claims), Err(Undecided));
+    assert_eq!(predicate.equality_key().unwrap().reach(&claims), Some(Reach::Every));
 }
 
 #[test]
@@ -255,11 +255,11 @@ fn the_functions_that_must_be_ours_are_told() {
 fn an_equality_of_row_and_claims_is_a_key() {
     let own = understood("(auth.uid() = owner)").equality_key().unwrap();
     let image = row();
-    let mine = Ok(Some(Datum::Uuid([
+    let mine = Some(Datum::Uuid([
         0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0x4a, 0xaa, 0x8a, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
-    ])));
-    assert_eq!(own.of_image(image.as_object().unwrap()), mine);
-    assert_eq!(own.of_claims(&me()), mine);
+    ]));
+    assert_eq!(own.of_image(image.as_object().unwrap()).as_ref(), Ok(&mine));
+    assert_eq!(own.reach(&me()), mine.map(Reach::Value));
     for text in [
         "(owner = ( SELECT auth.uid() AS uid))",
         "((t = 'x'::text) AND (auth.uid() = owner))",
@@ -295,10 +295,33 @@ fn without_such_an_equality_there_is_no_key() {
 #[test]
 fn keys_of_one_value_are_one_value_however_it_is_written() {
     let key = understood("(((auth.jwt() ->> 'org'::text))::uuid = id)").equality_key().unwrap();
-    let of = |org: &str| key.of_claims(&claims(json!({ "org": org })));
-    assert_eq!(of("BBBBBBBB-bbbb-4bbb-8bbb-bbbbbbbbbbbb"), key.of_image(row().as_object().unwrap()));
-    assert_eq!(of("x"), Err(Undecided));
-    assert_eq!(key.of_claims(&claims(json!({}))), Ok(None));
+    let of = |org: &str| key.reach(&claims(json!({ "org": org })));
+    let value = key.of_image(row().as_object().unwrap()).unwrap();
+    assert_eq!(of("BBBBBBBB-bbbb-4bbb-8bbb-bbbbbbbbbbbb"), value.map(Reach::Value));
+    assert_eq!(of("x"), Some(Reach::Every));
+    assert_eq!(key.reach(&claims(json!({}))), None);
+}
+
+#[test]
+fn who_sees_all_by_claims_alone_leaves_others_to_the_key() {
+    let own = understood("(auth.uid() = owner)").equality_key().unwrap();
+    for text in [
+        "((( SELECT (auth.jwt() ->> 'level'::text)) = 'admin'::text) OR (auth.uid() = owner))",
+        "((auth.uid() = owner) OR ((auth.jwt() ->> 'level'::text) = 'admin'::text) OR false)",
+        "(((owner = auth.uid()) AND b) OR ((auth.uid() = owner) OR ((auth.jwt() ->> 'level'::text) = 'admin'::text)))",
+        "(b AND ((auth.uid() = owner) OR ((auth.jwt() ->> 'level'::text) = 'admin'::text)))",
+    ] {
+        let key = understood(text).equality_key().unwrap_or_else(|| panic!("{text}"));
+        let image = row();
+        assert_eq!(key.of_image(image.as_object().unwrap()), own.of_image(image.as_object().unwrap()));
+        let of = |level: Value| key.reach(&claims(json!({ "sub": ME, "level": level })));
+        assert_eq!([of(json!("user")), of(Value::Null)], [own.reach(&me()), own.reach(&me())], "{text}");
+        // Of an array only PostgreSQL knows the text.
+        assert_eq!([of(json!("admin")), of(json!([]))], [const { Some(Reach::Every) }; 2], "{text}");
+    }
+    let only_admins = understood("((auth.jwt() ->> 'level'::text) = 'admin'::text)");
+    let all = Predicate::all(vec![only_admins, understood("(auth.uid() = owner)")], vec![]);
+    assert_eq!(all.equality_key().unwrap().reach(&me()), own.reach(&me()));
 }
 
 /// Atoms of conditions in which columns, claims and constants meet, as PostgreSQL prints them.
@@ -316,6 +339,14 @@ const ATOMS: [&str; 14] = [
     "(t IS NULL)",
     "(t = ANY (ARRAY['a'::text, 'b'::text]))",
     "(owner IS DISTINCT FROM auth.uid())",
+    "false",
+];
+
+/// Conditions on claims alone.
+const OF_CLAIMS: [&str; 4] = [
+    "(auth.role() = 'a'::text)",
+    "(auth.uid() IS NULL)",
+    "(((auth.jwt() ->> 'level'::text))::integer = 1)",
     "false",
 ];
 
@@ -363,10 +394,28 @@ proptest! {
         if let Some(key) = predicate.equality_key()
             && predicate.evaluate(&image, &claims) == Ok(Some(true))
         {
-            let value = key.of_image(&image);
-            prop_assert!(matches!(value, Ok(Some(_))));
-            prop_assert_eq!(value, key.of_claims(&claims));
+            match key.reach(&claims) {
+                Some(Reach::Every) => {}
+                reach => {
+                    let value = key.of_image(&image);
+                    prop_assert!(matches!(value, Ok(Some(_))));
+                    prop_assert_eq!(value.map(|value| value.map(Reach::Value)), Ok(reach));
+                }
+            }
         }
+    }
+
+    /// Otherwise a key would be right and of no use.
+    #[test]
+    fn only_those_reach_every_row_whom_claims_alone_let_or_leave_open(
+        (of_rows, of_claims) in (0..ATOMS.len(), 0..OF_CLAIMS.len()), claims in caller(),
+    ) {
+        let (rows, alone) = (understood(ATOMS[of_rows]), understood(OF_CLAIMS[of_claims]));
+        let Some(key) = rows.equality_key() else { return Ok(()) };
+        let both = understood(&format!("({} OR {})", ATOMS[of_rows], OF_CLAIMS[of_claims]));
+        let is_open = !matches!(alone.evaluate(&Image::new(), &claims), Ok(None | Some(false)));
+        let expected = if is_open { Some(Reach::Every) } else { key.reach(&claims) };
+        prop_assert_eq!(both.equality_key().unwrap().reach(&claims), expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::super::wire::{News, PresenceMessage};
 use super::super::{Announcer, Follower};
@@ -46,17 +47,16 @@ impl Node {
 
     fn client(&self, topic: &Topic) -> Client {
         let outbox = Arc::new(Outbox::new(1 << 20));
-        let place = (self.hub.next_id(), Version::One);
+        let place = (self.hub.next_id(), topic.clone(), Version::One);
         let seat = Arc::new(Seat::new(place, Arc::clone(&outbox), Rights::ALL, true));
-        assert!(self.hub.enter(topic, &seat, None));
-        self.hub.admit(topic, &seat, &[]);
-        Client { hub: Arc::clone(&self.hub), topic: topic.clone(), seat, outbox, heard: Vec::new() }
+        assert!(self.hub.enter(&seat, None));
+        self.hub.admit(&seat, Vec::new());
+        Client { hub: Arc::clone(&self.hub), seat, outbox, heard: Vec::new() }
     }
 }
 
 struct Client {
     hub: Arc<Hub>,
-    topic: Topic,
     seat: Arc<Seat>,
     outbox: Arc<Outbox>,
     heard: Vec<Value>,
@@ -65,11 +65,11 @@ struct Client {
 impl Client {
     fn track(&self, key: &str) {
         let payload = json!({"at": key}).as_object().unwrap().clone();
-        self.hub.track(&self.topic, &self.seat, key, &payload).unwrap();
+        self.hub.track(&self.seat, key, &payload).unwrap();
     }
 
     fn leave(&self) {
-        self.hub.leave(&self.topic, &self.seat);
+        self.hub.leave(&self.seat);
     }
 
     /// Waits until what was heard so far, in all, satisfies.
@@ -164,8 +164,8 @@ async fn a_broadcast_reaches_topics_of_its_kind_on_all_nodes_once() {
     three.hub.broadcast(&room, shout("second"), None);
     three.hub.broadcast(&topic("room", true), shout("secret"), None);
     // Of the database: every node reads it for itself.
-    two.hub.deliver(&room, shout("stored").with_id("7", false));
-    one.hub.deliver(&room, shout("stored").with_id("7", false));
+    two.hub.deliver(&room, shout("stored").with_id(Uuid::from_u128(7), false));
+    one.hub.deliver(&room, shout("stored").with_id(Uuid::from_u128(7), false));
 
     bob.until("three", |heard| heard.iter().filter(|message| message["event"] == "broadcast").count() == 3)
         .await;
