@@ -43,13 +43,13 @@ cross join lateral (
            coalesce(array_agg(size order by place), '{}') as sizes
     from (
         select xid, max(seq) as place, count(*) as rows, count(*) filter (where seq > $4) as rest,
-               sum(size::bigint)::bigint as size
+               sum(coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0)) as size
         from (
-            select xid, seq, size from realtime.changes
+            select xid, seq, old, new from realtime.changes
             where xid >= (select pg_snapshot_xmax(before) from given)
               and xid < (select coalesce(pg_snapshot_xmax(until), '18446744073709551615') from given)
             union all
-            select xid, seq, size from realtime.changes
+            select xid, seq, old, new from realtime.changes
             where xid = any (array(select pg_snapshot_xip(before) from given))
         ) as unseen
         where coalesce(pg_visible_in_snapshot(xid, (select until from given)), true)
@@ -72,7 +72,8 @@ select xid::text, seq, relation::bigint, kind::text, written_at, old::text, new:
 from (
     select page.*, sum(size) over (order by seq rows unbounded preceding) as total
     from (
-        select xid, seq, relation, kind, written_at, size, old, new
+        select xid, seq, relation, kind, written_at, old, new,
+               coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0) as size
         from realtime.changes where xid = cast($1 as text)::xid8 and seq > $2
         order by seq limit $3
     ) as page
