@@ -14,8 +14,9 @@ use crate::realtime::changes::{Change, ChangeKind, RowImage, Snapshot};
 pub const CHANNEL: &str = "goforward_changes";
 
 /// Few rows of many are ever wanted, and always by the index; without statistics, as on a fresh partition, PostgreSQL
-/// would not know.
-pub const SETTINGS: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off";
+/// would not know. So plans are the same whatever the parameters, and to make one takes as long as a look.
+pub const SETTINGS: &str = "
+set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; set plan_cache_mode = force_generic_plan";
 
 /// Of the timeline the number in use, which a promoted standby has at once; the control file learns it later.
 const IDENTITY: &str = "
@@ -25,13 +26,15 @@ from realtime.retention";
 
 /// The transactions that `until` sees (all that are visible now, without it) and `before` does not, with a place after `order`
 /// or with rows left there. Unseen by `before` are those above it and those that ran: looked up by number, for one that is
-/// open for long must not make every look a look at all that came since.
+/// open for long must not make every look a look at all that came since, and once they are through, for a large one must
+/// not make every look a look at all that it has written so far.
 ///
 /// What was removed is told by the same statement: it locks the partitions before it takes its snapshot, so what it misses
 /// because a partition was emptied shows in the horizon.
 const PLAN: &str = "
 with given as materialized (
-    select cast($1 as text)::pg_snapshot as before, cast($2 as text)::pg_snapshot as until
+    select cast($1 as text)::pg_snapshot as before,
+           coalesce(cast($2 as text)::pg_snapshot, pg_current_snapshot()) as until
 )
 select pg_current_snapshot()::text as now, retention.epoch, retention.horizon::text, retention.removed::text,
        planned.*
@@ -43,16 +46,18 @@ cross join lateral (
            coalesce(array_agg(size order by place), '{}') as sizes
     from (
         select xid, max(seq) as place, count(*) as rows, count(*) filter (where seq > $4) as rest,
-               sum(size::bigint)::bigint as size
+               sum(coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0)) as size
         from (
-            select xid, seq, size from realtime.changes
+            select xid, seq, old, new from realtime.changes
             where xid >= (select pg_snapshot_xmax(before) from given)
-              and xid < (select coalesce(pg_snapshot_xmax(until), '18446744073709551615') from given)
+              and xid < (select pg_snapshot_xmax(until) from given)
             union all
-            select xid, seq, size from realtime.changes
-            where xid = any (array(select pg_snapshot_xip(before) from given))
+            select xid, seq, old, new from realtime.changes
+            where xid = any (array(
+                select ran from given cross join pg_snapshot_xip(before) as ran
+                where pg_visible_in_snapshot(ran, until)))
         ) as unseen
-        where coalesce(pg_visible_in_snapshot(xid, (select until from given)), true)
+        where pg_visible_in_snapshot(xid, (select until from given))
         group by xid
         having max(seq) > $3 or (max(seq) = $3 and $4 < $3)
         order by place
@@ -60,10 +65,12 @@ cross join lateral (
     ) as found
 ) as planned";
 
-/// Whole transactions.
+/// Whole transactions, by runs of numbers without a gap: to go to each of them in each partition takes far longer than to
+/// read them.
 const ROWS: &str = "
 select xid::text, seq, relation::bigint, kind::text, written_at, old::text, new::text
-from realtime.changes where xid = any (cast($1 as text[])::xid8[]) and seq > $2
+from unnest(cast($1 as text[])::xid8[], cast($2 as text[])::xid8[]) as run (first, last)
+join realtime.changes on xid >= first and xid <= last and seq > $3
 order by seq";
 
 /// A part of one transaction: as many rows as fit, but one at least.
@@ -72,7 +79,8 @@ select xid::text, seq, relation::bigint, kind::text, written_at, old::text, new:
 from (
     select page.*, sum(size) over (order by seq rows unbounded preceding) as total
     from (
-        select xid, seq, relation, kind, written_at, size, old, new
+        select xid, seq, relation, kind, written_at, old, new,
+               coalesce(pg_column_size(old), 0) + coalesce(pg_column_size(new), 0) as size
         from realtime.changes where xid = cast($1 as text)::xid8 and seq > $2
         order by seq limit $3
     ) as page
@@ -179,9 +187,25 @@ pub async fn rows(
     transactions: impl Iterator<Item = u64>,
     seq: i64,
 ) -> Result<Vec<Written>, sqlx::Error> {
-    let xids: Vec<String> = transactions.map(|xid| xid.to_string()).collect();
-    let rows: Vec<Row> = sqlx::query_as(ROWS).bind(xids).bind(seq).fetch_all(connection).await?;
+    let (firsts, lasts): (Vec<String>, Vec<String>) =
+        runs(transactions).into_iter().map(|(first, last)| (first.to_string(), last.to_string())).unzip();
+    let query = sqlx::query_as(ROWS).bind(firsts).bind(lasts).bind(seq);
+    let rows: Vec<Row> = query.fetch_all(connection).await?;
     rows.into_iter().map(written).collect()
+}
+
+/// The first and the last of each run of consecutive numbers.
+fn runs(numbers: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if number - *last <= 1 => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
 }
 
 /// The next rows of one transaction: at most so many, and of about so many bytes.
@@ -261,4 +285,16 @@ pub async fn forget(connection: impl PgExecutor<'_>, node: Uuid) -> Result<(), s
 /// Takes what PostgreSQL writes for a number or a snapshot.
 fn number<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(text: &str) -> Result<T, sqlx::Error> {
     text.parse().map_err(|error: T::Err| sqlx::Error::Decode(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn numbers_without_a_gap_are_one_run() {
+        assert_eq!(runs([7, 5, 6, 9, 12, 11].into_iter()), [(5, 7), (9, 9), (11, 12)]);
+        assert_eq!(runs([u64::MAX, 0].into_iter()), [(0, 0), (u64::MAX, u64::MAX)]);
+        assert_eq!(runs([].into_iter()), []);
+    }
 }

@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127001200_goforward_channels",
     "20261127001300_goforward_cron_schedules",
     "20261127001400_goforward_bus_messages",
+    "20261127001500_realtime_lighter_capture",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

@@ -154,7 +154,7 @@ async fn what_is_captured_is_for_the_server_alone() {
     for role in ["anon", "authenticated"] {
         for statement in [
             "select * from realtime.changes",
-            "insert into realtime.changes (relation, slot, size, kind) values (1, 1, 1, 'I')",
+            "insert into realtime.changes (relation, slot, kind) values (1, 1, 'I')",
             "select realtime.sync_capture()",
             "select nextval('realtime.slot')",
             "insert into realtime.readers values (gen_random_uuid(), true)",

@@ -27,7 +27,8 @@ async fn an_empty_database_gets_publications_and_changes_that_no_caller_reads() 
     let callable: i64 = scalar(
         &mut owner,
         "select count(*) from pg_proc, unnest(array['anon', 'authenticated', 'service_role']) as role
-         where pronamespace = 'realtime'::regnamespace and proname in ('capture', 'sync_capture', 'hint')
+         where pronamespace = 'realtime'::regnamespace and proname in (
+                 'capture', 'capture_message', 'leave_hint', 'sync_capture', 'hint')
              and has_function_privilege(role, oid, 'execute')",
     )
     .await;
