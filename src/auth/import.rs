@@ -14,6 +14,7 @@ use super::state::Parts;
 use super::store::factors;
 use super::store::imported::{self, PlainToken};
 use super::token::refresh::Imported;
+use crate::kernel::db::pool;
 
 /// Rows of one transaction.
 const BATCH: i64 = 1000;
@@ -45,7 +46,7 @@ impl From<sqlx::Error> for ImportError {
 async fn hash_refresh_tokens(pool: &PgPool) -> Result<usize, sqlx::Error> {
     let (mut total, mut last) = (0, i64::MIN);
     loop {
-        let mut transaction = pool.begin().await?;
+        let mut transaction = pool::begin(pool).await?;
         let plain = imported::lock_plain_tokens(&mut transaction, last, BATCH).await?;
         let Some(end) = plain.last() else { return Ok(total) };
         last = end.id;
@@ -71,7 +72,7 @@ fn hashed(row: PlainToken) -> PlainToken {
 async fn seal_factor_secrets(parts: &Parts) -> Result<usize, ImportError> {
     let (mut total, mut last) = (0, Uuid::nil());
     loop {
-        let mut transaction = parts.pool.begin().await?;
+        let mut transaction = pool::begin(&parts.pool).await?;
         let plain = imported::lock_plain_secrets(&mut transaction, last, BATCH).await?;
         let Some((end, _)) = plain.last() else { return Ok(total) };
         last = *end;

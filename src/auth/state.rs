@@ -29,6 +29,7 @@ use super::token::one_time::OneTimeMac;
 use super::token::refresh::RefreshMac;
 use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
+use crate::kernel::db::pool;
 use crate::kernel::http::RequestContext;
 use crate::kernel::identity::{Identity, Signer};
 use crate::kernel::jobs::JobBell;
@@ -121,7 +122,7 @@ impl Parts {
 
     /// A transaction.
     pub(crate) async fn begin(&self) -> Result<Transaction, AuthError> {
-        Ok(self.pool.begin().await?)
+        Ok(pool::begin(&self.pool).await?)
     }
 
     /// Ends a transaction in which something may have been put into the queue.

@@ -14,6 +14,7 @@ mod architecture;
 mod audit;
 mod auth;
 mod bus;
+mod connections;
 mod embedding;
 mod external;
 mod gateway;

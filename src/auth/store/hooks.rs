@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 
+use crate::kernel::db::pool;
 use crate::kernel::sql::SqlBuf;
 
 /// The longest that a function may take.
@@ -20,7 +21,7 @@ pub(crate) async fn call(
     let mut sql = SqlBuf::new();
     sql.lit("select (").name(schema, name).lit("($1::jsonb))::text");
     let called = async {
-        let mut transaction = pool.begin().await?;
+        let mut transaction = pool::begin(pool).await?;
         sqlx::raw_sql(TIME_LIMIT).execute(&mut *transaction).await?;
         let reply: Option<String> = sqlx::query_scalar(AssertSqlSafe(sql.into_parts().0))
             .bind(input)

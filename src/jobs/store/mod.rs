@@ -10,6 +10,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 
 use crate::kernel::db::jobs::{enqueue, timestamp};
+use crate::kernel::db::pool;
 use crate::kernel::jobs::{Job, NewJob};
 
 const TAKE: &str = "with due as (
@@ -191,7 +192,7 @@ pub(super) async fn advance(
     now: i64,
     next: i64,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool::begin(pool).await?;
     let advanced = sqlx::query(ADVANCE)
         .bind(name)
         .bind(timestamp(now))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool, Postgres, Transaction};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +51,17 @@ pub async fn start(
         watched.close().await;
     });
     Ok(pool)
+}
+
+/// Begins a transaction, to its end even where nobody waits for it any more.
+///
+/// sqlx counts a transaction once `BEGIN` has been answered. A caller who goes away before that, as when a client hangs up, would
+/// leave a connection in the pool that is in a transaction and does not know it: what others do on it would not be committed.
+#[expect(clippy::disallowed_methods, reason = "the one place that waits for it in any case")]
+pub async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let beginning = tokio::spawn(async move { pool.begin().await });
+    beginning.await.unwrap_or_else(|error| Err(sqlx::Error::Io(std::io::Error::other(error))))
 }
 
 /// Whether a login may do what accounts and jobs need: an existing schema may be somebody else's.

@@ -9,6 +9,7 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::operator::{Object, Operator};
+use crate::kernel::db::pool;
 use crate::realtime::definitions::{Definition, DefinitionError};
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
@@ -109,7 +110,7 @@ pub(super) async fn remove(
 }
 
 async fn begin(state: &RealtimeState) -> Result<Transaction<'static, Postgres>, StoreError> {
-    Ok(state.pool.begin().await?)
+    Ok(pool::begin(&state.pool).await?)
 }
 
 /// An id that is none names nothing.

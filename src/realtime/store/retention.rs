@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::kernel::db::pool;
 use crate::kernel::sql::SqlBuf;
 
 /// How many partitions the ring has.
@@ -100,7 +101,7 @@ async fn tend(pool: &PgPool, keep: Keep) {
 /// Goes on to the next partition if it is time; whether it did. Fails with 55P03 where a transaction that wrote to the next
 /// one is still open: its changes are not to be removed, since nobody has seen them.
 pub async fn advance(pool: &PgPool, keep: Keep) -> Result<bool, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool::begin(pool).await?;
     if !sqlx::query_scalar::<_, bool>(LOCK).fetch_one(&mut *transaction).await? {
         return Ok(false);
     }

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use sqlx::postgres::types::Oid;
 use sqlx::types::Json;
 
+use crate::kernel::db::pool;
 use crate::kernel::sql::SqlBuf;
 
 /// What would be done to a row.
@@ -79,7 +80,7 @@ pub(in crate::realtime) async fn of_messages(pool: &PgPool, role: &str) -> Resul
 pub(in crate::realtime) async fn begin_whole_names(
     pool: &PgPool,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = pool::begin(pool).await?;
     sqlx::query("select set_config('search_path', '', true)").execute(&mut *transaction).await?;
     Ok(transaction)
 }
