@@ -30,8 +30,9 @@ use crate::realtime::{Parts, RealtimeState, router};
 /// Where the service is.
 const PREFIX: &str = "/realtime/v1";
 
-/// Connections of the service beside those of the feed and of capture.
-const CONNECTIONS: u32 = 1;
+/// Connections of the service beside those of the feed and of capture: whoever keeps broadcasts may wait for a lock, and
+/// joins and policies go on meanwhile.
+const CONNECTIONS: u32 = 2;
 
 /// The running service.
 pub(super) struct Realtime {

@@ -35,8 +35,8 @@ use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
 /// access explained).
 const CONNECTIONS_NOW_AND_THEN: u32 = 5;
 
-/// The reader of changes, capture, and one for everything else; those who catch up have one now and then.
-const CONNECTIONS_OF_REALTIME: u32 = 3;
+/// The reader of changes, capture, and two for everything else; those who catch up have one now and then.
+const CONNECTIONS_OF_REALTIME: u32 = 4;
 
 /// That of the bus.
 const CONNECTIONS_OF_THE_BUS: u32 = 1;
