@@ -107,6 +107,19 @@ impl SqlBuf {
         Self::default()
     }
 
+    /// A statement that sea-query has built: its values are parameters already.
+    pub fn of_select(select: &sea_query::SelectStatement) -> Self {
+        let (text, values) = select.build(sea_query::PostgresQueryBuilder);
+        let params = values.0.into_iter().map(|value| match value {
+            sea_query::Value::String(Some(text)) => Param::text(text),
+            sea_query::Value::BigInt(Some(number)) => Param::text(number.to_string()),
+            sea_query::Value::BigUnsigned(Some(number)) => Param::text(number.to_string()),
+            sea_query::Value::Bool(Some(value)) => Param::text(value.to_string()),
+            _ => Param::null(),
+        });
+        Self { text, params: params.collect() }
+    }
+
     /// Program text, as written in the source code.
     pub fn lit(&mut self, text: &'static str) -> &mut Self {
         self.text.push_str(text);

@@ -50,7 +50,7 @@ section! {
         /// The login that serves callers; made by the bootstrap unless given.
         pub authenticator: AuthenticatorConfig = AuthenticatorConfig::default();
         /// All connections of this process together; never more than half of what the server allows.
-        pub max_connections: u32 = 25, in 8, 10_000, as "db-pool";
+        pub max_connections: u32 = 30, in 8, 10_000, as "db-pool";
         /// How long a request waits for a connection before 504.
         pub acquire_timeout: TimeSpan = TimeSpan::seconds(10), in TimeSpan::millis(10), TimeSpan::seconds(600),
             as "db-pool-acquisition-timeout";

@@ -23,6 +23,7 @@ mod schema;
 mod security;
 mod server;
 mod source;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -52,6 +53,10 @@ pub use schema::{KeyInfo, Shape};
 pub use security::SecurityConfig;
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
+pub use storage::{
+    AzureBackendConfig, Encryption, GcsBackendConfig, ImagesConfig, S3BackendConfig, S3ProtocolConfig,
+    StorageConfig,
+};
 pub use validate::SHORTEST_SECRET;
 pub use values::{ByteSize, FileMode, SettingDefault, TimeSpan};
 
@@ -87,6 +92,8 @@ section! {
         pub rest: RestConfig = RestConfig::default();
         /// Broadcast, presence and changes of tables over WebSockets.
         pub realtime: RealtimeConfig = RealtimeConfig::default();
+        /// Files in buckets.
+        pub storage: StorageConfig = StorageConfig::default();
         /// What several nodes share.
         pub redis: RedisConfig = RedisConfig::default();
         /// Rules about tables.

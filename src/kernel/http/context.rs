@@ -17,6 +17,8 @@ pub struct RequestContext {
     pub account: Option<Account>,
     /// Where the request comes from, trusted proxies seen through; IPv4 also where it arrived as mapped IPv6.
     pub client_ip: IpAddr,
+    /// Whether a trusted proxy sent it, whose word about how it was addressed (`X-Forwarded-Host` and the like) is believed.
+    pub is_from_proxy: bool,
     /// The id that the answer and all log lines carry.
     pub request_id: RequestId,
     /// The trace that the client takes part in.

@@ -189,18 +189,20 @@ impl Identity {
     /// The caller that an access token speaks for; the role is checked.
     pub fn verify(&self, token: &str) -> Result<Arc<Caller>, IdentityError> {
         let caller = self.verifier.load().verify(token)?;
+        if self.takes_role(&caller.role) { Ok(caller) } else { Err(IdentityError::RoleRefused) }
+    }
+
+    /// Whether credentials may name this role.
+    pub fn takes_role(&self, role: &str) -> bool {
         // `none` means "no role" to `SET ROLE`, which would leave the login itself in charge.
-        let refused = caller.role.eq_ignore_ascii_case("none")
-            || match &self.role_policy {
-                RolePolicy::LetDatabaseDecide => false,
+        !role.eq_ignore_ascii_case("none")
+            && match &self.role_policy {
+                RolePolicy::LetDatabaseDecide => true,
                 // `pg_` roles are the server's own.
                 RolePolicy::RefuseUnlisted(table) => {
-                    caller.role.is_empty()
-                        || caller.role.starts_with("pg_")
-                        || !table.may_be_taken(&caller.role)
+                    !role.is_empty() && !role.starts_with("pg_") && table.may_be_taken(role)
                 }
-            };
-        if refused { Err(IdentityError::RoleRefused) } else { Ok(caller) }
+            }
     }
 
     /// The caller without credentials.

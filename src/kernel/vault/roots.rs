@@ -41,6 +41,17 @@ impl RootSecrets {
         &self.current
     }
 
+    /// Those that are recognised beside it.
+    pub fn previous(&self) -> &[RootSecret] {
+        &self.previous
+    }
+
+    /// The key material of one purpose: under the secret in force, and under those before it.
+    pub fn derive(&self, label: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let derived = |root: &RootSecret| root.derive(label).to_vec();
+        (derived(&self.current), self.previous.iter().map(derived).collect())
+    }
+
     /// The MAC keys of one purpose.
     pub fn mac_keys(&self, label: &str) -> MacKeys {
         let key = |root: &RootSecret| hmac::Key::new(hmac::HMAC_SHA256, &root.derive(label));

@@ -1,4 +1,4 @@
-//! Schemas `auth` and `realtime` that were there before us: made by Supabase they are completed and used, made by anything
+//! Schemas `auth`, `realtime` and `storage` that were there before us: made by Supabase they are completed and used, made by anything
 //! else they are left.
 //!
 //! The login `goforward` needs an owner's rights on their tables, since row-level security hides their rows from everybody
@@ -27,7 +27,7 @@ struct Shared {
     functions: &'static [&'static str],
 }
 
-const SHARED: [Shared; 2] = [
+const SHARED: [Shared; 3] = [
     Shared {
         schema: "auth",
         supabase_owner: "supabase_auth_admin",
@@ -43,6 +43,25 @@ const SHARED: [Shared; 2] = [
         tables: &["messages", "subscription"],
         types: &["action", "equality_op", "user_defined_filter"],
         functions: &["broadcast_changes", "send", "send_binary", "to_regrole", "topic"],
+    },
+    Shared {
+        schema: "storage",
+        supabase_owner: "supabase_storage_admin",
+        mark: ("objects", "bucket_id"),
+        tables: &["buckets", "objects", "s3_multipart_uploads", "s3_multipart_uploads_parts"],
+        types: &["buckettype"],
+        functions: &[
+            "allow_any_operation",
+            "allow_only_operation",
+            "enforce_bucket_name_length",
+            "extension",
+            "filename",
+            "foldername",
+            "get_size_by_bucket",
+            "operation",
+            "protect_delete",
+            "update_updated_at_column",
+        ],
     },
 ];
 

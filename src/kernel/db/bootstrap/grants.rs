@@ -11,7 +11,8 @@ use super::{API_ROLES, AUTHENTICATOR_LOGIN, Owner};
 use crate::kernel::sql::SqlBuf;
 
 /// Schemas that the API roles may look into.
-pub(super) const USABLE: [&str; 5] = ["public", "auth", "realtime", "extensions", "graphql_public"];
+pub(super) const USABLE: [&str; 6] =
+    ["public", "auth", "realtime", "storage", "extensions", "graphql_public"];
 /// Schemas in which everything that is made later is granted to the API roles.
 pub(super) const OPEN: [&str; 2] = ["public", "graphql_public"];
 /// Kinds of objects with default privileges: their letter in `pg_default_acl` and their word.

@@ -49,6 +49,10 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127001300_goforward_cron_schedules",
     "20261127001400_goforward_bus_messages",
     "20261127001500_realtime_lighter_capture",
+    "20261127002000_storage_schema",
+    "20261127002100_goforward_storage",
+    "20261127002200_goforward_s3_keys",
+    "20261127002300_goforward_tus_uploads",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

@@ -10,7 +10,8 @@ use super::{Owner, SERVICE_LOGIN};
 use crate::kernel::sql::SqlBuf;
 
 /// Schemas that the login `goforward` owns.
-pub(super) const SCHEMAS: [&str; 5] = ["goforward", "auth", "realtime", "extensions", "graphql_public"];
+pub(super) const SCHEMAS: [&str; 6] =
+    ["goforward", "auth", "realtime", "storage", "extensions", "graphql_public"];
 /// Of those, the ones that other systems make as well; they may stay theirs.
 const SHAREABLE: [&str; 2] = ["extensions", "graphql_public"];
 /// What Supabase projects start with. All are trusted: a role that may create in the database may install them.
