@@ -1,0 +1,194 @@
+//! Writing a blob from a stream.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use md5::{Digest, Md5};
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use uuid::Uuid;
+
+use super::seal::Sealer;
+use super::{Blobs, Encryption, path};
+
+/// A blob that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Written {
+    /// In bytes.
+    pub(in crate::storage) size: u64,
+    /// The MD5 of the bytes, in hexadecimal: what clients know as `ETag`.
+    pub(in crate::storage) md5: String,
+}
+
+/// Why there is no blob.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::storage) enum WriteError<E> {
+    /// The source failed.
+    #[error("the bytes could not be read to their end")]
+    Source(E),
+    /// There were more bytes than allowed.
+    #[error("more bytes than allowed")]
+    TooLarge,
+    /// The backend failed.
+    #[error("{0}")]
+    Backend(#[from] object_store::Error),
+}
+
+impl Blobs {
+    /// Writes the bytes of `source`, at most `limit`, as the blob `version`. What fails leaves nothing that a reader could see.
+    pub(in crate::storage) async fn write<E>(
+        &self,
+        version: Uuid,
+        source: impl Stream<Item = Result<Bytes, E>>,
+        limit: u64,
+    ) -> Result<Written, WriteError<E>> {
+        let mut source = std::pin::pin!(source);
+        let (mut digest, mut size) = (Md5::new(), 0_u64);
+        let mut part = Part::new(self.part);
+        let mut sealer = self.sealer(version)?;
+        let mut upload: Option<Box<dyn MultipartUpload>> = None;
+        let outcome: Result<(), WriteError<E>> = async {
+            while let Some(bytes) = source.next().await {
+                let bytes = bytes.map_err(WriteError::Source)?;
+                size += bytes.len() as u64;
+                if size > limit {
+                    return Err(WriteError::TooLarge);
+                }
+                digest.update(&bytes);
+                match &mut sealer {
+                    None => part.push(bytes),
+                    Some(sealer) => sealer.push(&bytes, |sealed| part.push(sealed)).ok_or_else(unsealable)?,
+                }
+                while let Some(full) = part.take_full() {
+                    let upload = match &mut upload {
+                        Some(upload) => upload,
+                        None => upload.insert(self.store.put_multipart(&path(version)).await?),
+                    };
+                    upload.put_part(full).await?;
+                }
+            }
+            if let Some(sealer) = sealer {
+                sealer.finish(|sealed| part.push(sealed)).ok_or_else(unsealable)?;
+            }
+            Ok(())
+        }
+        .await;
+        let finished = match (outcome, &mut upload) {
+            (Ok(()), None) => self.store.put(&path(version), part.rest()).await.map(drop).map_err(Into::into),
+            (Ok(()), Some(upload)) => finish(upload, part.rest()).await.map_err(Into::into),
+            (Err(error), _) => Err(error),
+        };
+        if let (Err(_), Some(upload)) = (&finished, &mut upload) {
+            // What cannot be given up now is swept with the blob.
+            let _ = upload.abort().await;
+        }
+        finished?;
+        Ok(Written { size, md5: hex::encode(digest.finalize()) })
+    }
+}
+
+impl Blobs {
+    fn sealer(&self, version: Uuid) -> Result<Option<Sealer>, object_store::Error> {
+        match &self.keys {
+            Some(keys) if self.encryption != Encryption::Off => {
+                keys.sealer(version).map(Some).ok_or_else(unsealable)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The cipher takes no more: beyond what a blob can be.
+fn unsealable() -> object_store::Error {
+    object_store::Error::Generic { store: "blobs", source: "the cipher refused".into() }
+}
+
+async fn finish(upload: &mut Box<dyn MultipartUpload>, rest: PutPayload) -> Result<(), object_store::Error> {
+    if rest.content_length() > 0 {
+        upload.put_part(rest).await?;
+    }
+    upload.complete().await.map(drop)
+}
+
+/// Bytes that gather until they are as many as a part has. Nothing is copied but the pieces across the seam of two parts.
+struct Part {
+    size: usize,
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+/// Below this size pieces are put together: a file is written piece by piece.
+const SMALL: usize = 16 * 1024;
+
+impl Part {
+    fn new(size: usize) -> Self {
+        Self { size, pieces: Vec::new(), length: 0 }
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.length += bytes.len();
+        match self.pieces.last_mut() {
+            Some(last) if last.len() + bytes.len() <= SMALL => {
+                let mut joined = BytesMut::from(std::mem::take(last));
+                joined.extend_from_slice(&bytes);
+                *last = joined.freeze();
+            }
+            _ => self.pieces.push(bytes),
+        }
+    }
+
+    /// As many bytes as a part has, if they are there.
+    fn take_full(&mut self) -> Option<PutPayload> {
+        if self.length < self.size {
+            return None;
+        }
+        let (mut taken, mut missing) = (Vec::new(), self.size);
+        let mut pieces = std::mem::take(&mut self.pieces).into_iter();
+        for mut piece in pieces.by_ref() {
+            if piece.len() > missing {
+                let rest = piece.split_off(missing);
+                self.pieces.push(rest);
+            }
+            missing -= piece.len();
+            taken.push(piece);
+            if missing == 0 {
+                break;
+            }
+        }
+        self.pieces.extend(pieces);
+        self.length -= self.size;
+        Some(taken.into_iter().collect())
+    }
+
+    fn rest(&mut self) -> PutPayload {
+        self.length = 0;
+        std::mem::take(&mut self.pieces).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_are_of_one_size_and_lose_nothing(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20), size in 1usize..50) {
+            let mut part = Part::new(size);
+            let mut written = Vec::new();
+            for piece in &pieces {
+                part.push(Bytes::from(piece.clone()));
+                while let Some(full) = part.take_full() {
+                    prop_assert_eq!(full.content_length(), size);
+                    written.extend_from_slice(&Bytes::from(full));
+                }
+            }
+            let rest = part.rest();
+            prop_assert!(rest.content_length() < size);
+            written.extend_from_slice(&Bytes::from(rest));
+            prop_assert_eq!(written, pieces.concat());
+        }
+    }
+}

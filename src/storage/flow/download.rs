@@ -1,0 +1,60 @@
+//! Reading an object: who may, and its bytes, which may be replaced in the very moment.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use crate::storage::blobs::{BlobBytes, ReadError};
+use crate::storage::error::StorageError;
+use crate::storage::model::key::ObjectKey;
+use crate::storage::model::object::Object;
+use crate::storage::state::StorageState;
+use crate::storage::store::caller::Acting;
+use crate::storage::store::objects::{self, At};
+
+/// By what right an object is read.
+#[derive(Clone)]
+pub(in crate::storage) enum Right {
+    /// It is in a public bucket; in any other there is nothing.
+    Public,
+    /// It is in a public bucket, or the caller sees it.
+    Caller(Acting),
+    /// A signed URL says so.
+    Signed,
+}
+
+impl StorageState {
+    /// The object, if it may be read by this right.
+    pub(in crate::storage) async fn object(
+        &self,
+        right: &Right,
+        bucket: &str,
+        key: &ObjectKey,
+    ) -> Result<Object, StorageError> {
+        let at = At { bucket, name: key.as_str() };
+        let found = objects::public(&self.pool, at, matches!(right, Right::Signed)).await?;
+        let found = found.ok_or(StorageError::NoSuchBucket)?;
+        let object = match right {
+            Right::Signed => found.object,
+            _ if found.is_public => found.object,
+            Right::Public => return Err(StorageError::NoSuchBucket),
+            Right::Caller(acting) => objects::find(&self.callers, acting, at).await?,
+        };
+        object.ok_or(StorageError::NoSuchKey)
+    }
+
+    /// The bytes of an object within a range. None where there are none under its version: it may have been replaced.
+    pub(in crate::storage) async fn bytes(
+        &self,
+        object: &Object,
+        range: Range<u64>,
+    ) -> Result<Option<BlobBytes>, StorageError> {
+        let version = object.version.as_deref().and_then(|text| Uuid::try_parse(text).ok());
+        let Some(version) = version else { return Ok(None) };
+        match self.blobs.read(version, object.stored().size, range).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(ReadError::Missing) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
