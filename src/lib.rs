@@ -33,6 +33,7 @@ pub mod policy;
 pub mod realtime;
 pub mod rest;
 pub mod security;
+pub mod storage;
 
 pub use app::{AppError, Goforward, Running};
 pub use gateway::{Middleware, Mount, RateLimits, RequestHandler, ServiceLimits};

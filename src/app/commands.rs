@@ -12,13 +12,14 @@ use crate::app::policy_commands::{carry_out, owner_of};
 use crate::app::probe;
 use crate::app::reach;
 use crate::app::realtime_commands;
+use crate::app::s3_key_commands;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
 use crate::app::{Goforward, Running};
 use crate::auth::system_admins_without_factor;
 use crate::cli::{
-    ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, RealtimeTask, ServeOptions,
-    Severity, StartReport,
+    ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, RealtimeTask, S3KeyTask,
+    ServeOptions, Severity, StartReport,
 };
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
@@ -101,6 +102,10 @@ impl Actions for Commands {
 
     async fn realtime(&self, loaded: Loaded, task: RealtimeTask) -> Result<String, ActionError> {
         realtime_commands::carry_out(&loaded, task).await
+    }
+
+    async fn s3_keys(&self, loaded: Loaded, task: S3KeyTask) -> Result<String, ActionError> {
+        s3_key_commands::carry_out(&loaded, task).await
     }
 }
 

@@ -131,6 +131,15 @@ pub(super) fn rest_cors(config: &Config) -> CorsPolicy {
         .max_age(config.server.cors.max_age.get())
 }
 
+/// Who may use storage from other sites: what clients of resumable uploads and of downloads read is exposed.
+pub(super) fn storage_cors(config: &Config) -> CorsPolicy {
+    rest_cors(config).exposing(
+        "Accept-Ranges, Cache-Control, Content-Disposition, Content-Length, Content-Range, Content-Type, Date, ETag, Expires, \
+         Last-Modified, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Complete, Tus-Extension, Tus-Max-Size, \
+         Tus-Resumable, Tus-Version, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id, X-Robots-Tag, X-Transformations",
+    )
+}
+
 /// How the gateway's refusals look below the REST prefix.
 pub(super) fn rest_errors(config: &Config) -> ErrorShape {
     if config.rest.client_error_verbosity == ErrorVerbosity::Minimal {

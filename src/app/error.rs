@@ -35,6 +35,9 @@ pub enum AppError {
     /// Accounts cannot be served as configured.
     #[error("auth: {0}")]
     Auth(String),
+    /// Storage cannot be served as configured.
+    #[error("{0}")]
+    Storage(String),
     /// Realtime cannot be served as configured.
     #[error("realtime: {0}")]
     Realtime(String),

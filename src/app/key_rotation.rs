@@ -1,6 +1,6 @@
 //! `goforward keys rotate`: seals what the database holds anew, under the root secret that is configured now.
 
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::app::auth::roots;
 use crate::app::commands::existing_secrets;
@@ -16,6 +16,8 @@ use crate::kernel::db::login::Login;
 use crate::kernel::db::pool;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
+use crate::kernel::vault::Vault;
+use crate::storage::s3::keys;
 
 /// Does it. Servers may run meanwhile, with the same secrets.
 pub(super) async fn rotate(config: &Config) -> Result<KeyRotation, ActionError> {
@@ -31,12 +33,24 @@ pub(super) async fn rotate(config: &Config) -> Result<KeyRotation, ActionError> 
     let login = keeper_of_accounts(config, owner, secrets.login_password(SERVICE_LOGIN).as_ref()).await;
     let mut connection = reach::connect(&login, &place).await?;
     let resealed = reseal(&mut connection, &vault, &random).await;
+    let s3_keys = s3_keys(&mut connection, &vault, &random).await;
     let _ = connection.close().await;
-    let resealed = resealed?;
+    let mut resealed = resealed?;
+    resealed.push(s3_keys?);
     Ok(KeyRotation {
         lines: resealed.iter().map(line).collect(),
         failures: resealed.iter().filter_map(failure).collect(),
     })
+}
+
+/// Seals the secrets of the S3 protocol's access keys anew.
+async fn s3_keys(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    random: &Random,
+) -> Result<Resealed, ActionError> {
+    let keys::Resealed { resealed, current, unopened } = keys::reseal(connection, vault, random).await?;
+    Ok(Resealed { what: "secrets of S3 access keys", resealed, current, unopened, contended: 0 })
 }
 
 /// The login that the server keeps accounts with: an existing schema may be somebody else's than the owner's.

@@ -20,10 +20,12 @@ mod reach;
 mod realtime;
 mod realtime_commands;
 mod rest;
+mod s3_key_commands;
 mod secrets;
 mod security;
 mod services;
 mod signals;
+mod storage;
 mod unix_socket;
 
 use std::net::SocketAddr;
@@ -140,7 +142,7 @@ impl Goforward {
         let metrics = self.metrics(config, stop);
         let opening = Opening {
             config,
-            prepares: self.runs(Service::Auth) || self.runs(Service::Realtime),
+            prepares: [Service::Auth, Service::Realtime, Service::Storage].iter().any(|&it| self.runs(it)),
             random: &self.random,
             clock: &self.clock,
             tracker: &stop.tracker,

@@ -48,6 +48,8 @@ struct Budget {
     lanes: u32,
     /// Of accounts and jobs.
     accounts: u32,
+    /// Of storage, beside what it does for callers.
+    storage: u32,
 }
 
 impl Budget {
@@ -64,8 +66,10 @@ impl Budget {
             );
         }
         let accounts = (all / 5).clamp(1, 5);
-        let beside = CONNECTIONS_NOW_AND_THEN + CONNECTIONS_OF_REALTIME + CONNECTIONS_OF_THE_BUS + accounts;
-        Self { lanes: all.saturating_sub(beside).max(1), accounts }
+        let storage = (all / 8).clamp(1, 4);
+        let services = CONNECTIONS_OF_REALTIME + CONNECTIONS_OF_THE_BUS + accounts + storage;
+        let beside = CONNECTIONS_NOW_AND_THEN + services;
+        Self { lanes: all.saturating_sub(beside).max(1), accounts, storage }
     }
 }
 
@@ -87,6 +91,8 @@ pub(super) struct Rest {
     pub written: Arc<Notify>,
     /// How many connections accounts and jobs may have.
     pub connections_of_accounts: u32,
+    /// How many connections storage may have beside those of callers.
+    pub connections_of_storage: u32,
     settings: Arc<ArcSwap<RestSettings>>,
     port: u16,
 }
@@ -174,6 +180,7 @@ impl Rest {
             access,
             written,
             connections_of_accounts: budget.accounts,
+            connections_of_storage: budget.storage,
             settings,
             port,
         })

@@ -10,6 +10,7 @@ use crate::app::listeners::Place;
 use crate::app::policies::PolicyKeeper;
 use crate::app::realtime::{self, Realtime};
 use crate::app::rest::Rest;
+use crate::app::storage::{self, Storage};
 use crate::app::{Goforward, Stopping, audit, edge, security, signals};
 use crate::cli::Service;
 use crate::gateway::health::RenderMetrics;
@@ -25,6 +26,7 @@ pub(super) struct Services {
     pub(super) identity: Arc<Identity>,
     pub(super) auth: Option<Auth>,
     pub(super) realtime: Option<Realtime>,
+    pub(super) storage: Option<Storage>,
 }
 
 impl Services {
@@ -58,9 +60,12 @@ impl Services {
             tasks,
         })
         .await?;
-        let mut services = Self { shared, rest, identity, auth, realtime: None };
+        let mut services = Self { shared, rest, identity, auth, realtime: None, storage: None };
         if hears_clients {
             services.realtime = services.start_realtime(server, config, database, (audit_log, stop)).await?;
+        }
+        if server.runs(Service::Storage) {
+            services.storage = services.start_storage(server, config, database, stop).await?;
         }
         services.follow(server, config, database, stop);
         Ok(services)
@@ -94,6 +99,29 @@ impl Services {
         .await
     }
 
+    async fn start_storage(
+        &self,
+        server: &Goforward,
+        config: &Config,
+        database: &Database,
+        stop: &Stopping,
+    ) -> Result<Option<Storage>, AppError> {
+        let auth = self.auth.as_ref();
+        Storage::start(storage::Surroundings {
+            config,
+            database,
+            lanes: self.rest.lanes.clone(),
+            identity: Arc::clone(&self.identity),
+            held_keys: auth.map(Auth::held_keys),
+            sessions: auth.and_then(|auth| auth.sessions.clone()),
+            clock: &server.clock,
+            random: &server.random,
+            connections: self.rest.connections_of_storage,
+            tasks: (&stop.tracker, &stop.services),
+        })
+        .await
+    }
+
     /// Has the services follow what changes: the configuration, the rules of tables, and signals.
     fn follow(&self, server: &Goforward, config: &Config, database: &Database, stop: &Stopping) {
         let (rest, tasks) = (&self.rest, (&stop.tracker, stop.services.clone()));
@@ -117,7 +145,7 @@ impl Services {
         database: &Database,
         (health, metrics): (&Health, Option<RenderMetrics>),
     ) -> Vec<Mount> {
-        let Self { rest, auth, realtime, .. } = self;
+        let Self { rest, auth, realtime, storage, .. } = self;
         let service = rest.service.clone();
         let rest_mount = Mount::handler(
             "rest",
@@ -143,6 +171,7 @@ impl Services {
             mounts.extend(auth.iter().flat_map(|auth| auth.mounts(config)));
         }
         mounts.extend(realtime.as_ref().map(|realtime| realtime.mount(config)));
+        mounts.extend(storage.as_ref().map(|storage| storage.mount(config)));
         if !config.rest.prefix.is_empty() {
             mounts.extend(Self::probe_mounts(config, health, metrics));
         }

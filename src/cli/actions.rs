@@ -44,6 +44,35 @@ pub trait Actions {
         loaded: Loaded,
         task: RealtimeTask,
     ) -> impl Future<Output = Result<String, ActionError>>;
+
+    /// Makes, lists or takes away access keys of the S3 protocol; needs no running server. Gives the text to print.
+    fn s3_keys(&self, loaded: Loaded, task: S3KeyTask) -> impl Future<Output = Result<String, ActionError>>;
+}
+
+/// What to do with access keys of the S3 protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum S3KeyTask {
+    /// Make one.
+    Create {
+        /// What people call it.
+        name: String,
+        /// The role of its holder; that of servers unless given.
+        role: Option<String>,
+        /// The user as whom its holder acts.
+        subject: Option<String>,
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
+    /// List them.
+    List {
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
+    /// Take one away.
+    Delete {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// What to do with channels and the tables that are followed.
@@ -189,6 +218,8 @@ pub enum Service {
     Auth,
     /// Broadcast, presence and changes over WebSockets; the database is prepared for them.
     Realtime,
+    /// Files in buckets; the database is prepared for them.
+    Storage,
 }
 
 /// The keys of an installation.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::actions::Service;
 use super::policy::PolicyCommand;
 use super::realtime::{ChannelsCommand, RealtimeCommand};
+use super::s3_keys::S3KeysCommand;
 
 /// How to begin, below the list of commands.
 const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
@@ -72,6 +73,11 @@ pub(super) enum Command {
     Realtime {
         #[command(subcommand)]
         command: RealtimeCommand,
+    },
+    /// Make, list and delete access keys of the S3 protocol
+    S3Keys {
+        #[command(subcommand)]
+        command: S3KeysCommand,
     },
     /// Print the version
     Version,

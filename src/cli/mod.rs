@@ -6,6 +6,7 @@ mod arguments;
 mod output;
 mod policy;
 mod realtime;
+mod s3_keys;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,8 @@ use crate::kernel::telemetry::start_logs;
 
 pub use actions::{
     ActionError, Actions, Finding, KeyRotation, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles,
-    PolicyReport, PolicyTask, RealtimeTask, Reload, ServeOptions, Service, Severity, StartReport, Threshold,
+    PolicyReport, PolicyTask, RealtimeTask, Reload, S3KeyTask, ServeOptions, Service, Severity, StartReport,
+    Threshold,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, KeysCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
@@ -115,6 +117,11 @@ fn carry_out(
         }
         Command::Realtime { command } => {
             about_realtime(actions, command.into_parts(), variables, (out, errors))
+        }
+        Command::S3Keys { command } => {
+            let (config, task) = command.into_parts();
+            let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+            print(out, &runtime()?.block_on(actions.s3_keys(loaded, task))?)
         }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }

@@ -58,6 +58,10 @@ impl Actions for Fixed {
     async fn realtime(&self, _: Loaded, task: RealtimeTask) -> Result<String, ActionError> {
         Ok(format!("{task:?}\n"))
     }
+
+    async fn s3_keys(&self, _: Loaded, task: S3KeyTask) -> Result<String, ActionError> {
+        Ok(format!("{task:?}\n"))
+    }
 }
 
 /// Exit code, standard output, standard error.
@@ -92,7 +96,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
         ),
         (
             &["serve", "--only", "nothing"],
-            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest, auth, realtime]",
+            "invalid value 'nothing' for '--only <SERVICE>'; [possible values: rest, auth, realtime, storage]",
         ),
         (
             &["keys", "--set", "a"],
@@ -292,6 +296,23 @@ fn policy_tasks_reach_the_actions_and_decide_the_exit_code() {
     ] {
         assert_eq!(call(wrong, &[]).0, 2, "{wrong:?}");
     }
+}
+
+#[test]
+fn keys_of_the_s3_protocol_are_made_listed_and_deleted() {
+    for (arguments, task) in [
+        (
+            &["s3-keys", "create", "a", "--role", "b", "--subject", "c"][..],
+            "Create { name: \"a\", role: Some(\"b\"), subject: Some(\"c\"), json: false }",
+        ),
+        (&["s3-keys", "create", "--json"], "Create { name: \"\", role: None, subject: None, json: true }"),
+        (&["s3-keys", "list"], "List { json: false }"),
+        (&["s3-keys", "delete", "a"], "Delete { id: \"a\" }"),
+    ] {
+        assert_eq!(call(arguments, &[]), (0, format!("{task}\n"), String::new()), "{arguments:?}");
+    }
+    // Under the role of servers policies look at no user.
+    assert_eq!(call(&["s3-keys", "create", "a", "--subject", "c"], &[]).0, 2);
 }
 
 #[test]

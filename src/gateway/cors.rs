@@ -69,6 +69,13 @@ impl CorsPolicy {
         }
     }
 
+    /// Which headers of answers pages may read, in place of the usual ones.
+    #[must_use]
+    pub fn exposing(mut self, headers: &'static str) -> Self {
+        self.exposed = HeaderValue::from_static(headers);
+        self
+    }
+
     /// How long a browser may keep the answer to a preflight.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {

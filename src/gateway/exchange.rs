@@ -115,7 +115,7 @@ impl Gateway {
             version: request.version(),
         };
         let mut record = self.open_record(mount, &request, peer, started);
-        let passing = AssertUnwindSafe(self.pass(mount, request, &mut record)).catch_unwind();
+        let passing = AssertUnwindSafe(self.pass(mount, request, peer, &mut record)).catch_unwind();
         let response = passing.await.unwrap_or_else(|_| {
             // The panic hook has logged what and where.
             count_panic(mount.name);
@@ -162,6 +162,7 @@ impl Gateway {
         &self,
         mount: &Mount,
         mut request: Request<Body>,
+        peer: SocketAddr,
         record: &mut AccessRecord,
     ) -> Response<Body> {
         let errors = mount.errors.asked_for(request.headers());
@@ -207,6 +208,7 @@ impl Gateway {
             caller: record.caller.clone(),
             account,
             client_ip: record.client_ip,
+            is_from_proxy: self.options.trusted_proxies.trusts(peer.ip().to_canonical()),
             request_id: record.request_id.clone(),
             trace: record.trace,
             body_limit: mount.limits.body_bytes,

@@ -103,6 +103,11 @@ metric_table! {
     SECURITY_EVENTS = "goforward_security_events_total", Counter, ["kind"], "Security events that were recorded.";
     SANITISER_FINDINGS = "goforward_sanitiser_findings_total", Counter, ["class", "field"],
         "What looked wrong in the fields of accounts.";
+    STORAGE_REFUSED = "goforward_storage_refused_total", Counter, ["code"], "Operations of storage that were refused.";
+    STORAGE_UPLOADS = "goforward_storage_uploads_total", Counter, [], "Objects that were written.";
+    STORAGE_UPLOADED = "goforward_storage_uploaded_bytes_total", Counter, [], "Bytes of objects that were written.";
+    STORAGE_SWEPT = "goforward_storage_swept_blobs_total", Counter, [],
+        "Bytes that no object has any more and that were removed, by pieces.";
     REALTIME_SOCKETS = "goforward_realtime_sockets", Gauge, [], "Open WebSockets.";
     REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
     REALTIME_DEFINITIONS_AGE = "goforward_realtime_definitions_age_seconds", Gauge, [],

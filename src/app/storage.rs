@@ -1,0 +1,106 @@
+//! The storage service put together.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::auth::{roots, service_login};
+use crate::app::database::Database;
+use crate::app::edge::{self, SERVICE_ROLE};
+use crate::app::error::AppError;
+use crate::gateway::{Authentication, Mount, ServiceLimits};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::Config;
+use crate::kernel::db::lanes::Lanes;
+use crate::kernel::db::pool;
+use crate::kernel::identity::{HeldKeys, Identity, NoHeldKeys, Sessions, Stateless};
+use crate::kernel::random::Random;
+use crate::kernel::sql::SqlBuf;
+use crate::storage::blobs::BlobKeys;
+use crate::storage::{Parts, StorageState, blobs, router};
+
+/// Where the service is.
+const PREFIX: &str = "/storage/v1";
+/// What the key of signed URLs is derived for: another than that of access tokens, so that neither is ever the other.
+const URL_KEY: &str = "storage signed urls";
+/// The schema beside the configured ones that expressions of policies see.
+const SCHEMA: &str = "storage";
+
+/// The running service.
+pub(super) struct Storage {
+    state: StorageState,
+}
+
+/// What starting the service needs of the server.
+pub(super) struct Surroundings<'a> {
+    pub(super) config: &'a Config,
+    pub(super) database: &'a Database,
+    pub(super) lanes: Lanes,
+    pub(super) identity: Arc<Identity>,
+    pub(super) held_keys: Option<Arc<dyn HeldKeys>>,
+    pub(super) sessions: Option<Arc<dyn Sessions>>,
+    pub(super) clock: &'a Clock,
+    pub(super) random: &'a Random,
+    /// How many connections it may have beside those of callers.
+    pub(super) connections: u32,
+    pub(super) tasks: (&'a TaskTracker, &'a CancellationToken),
+}
+
+impl Storage {
+    /// Starts the service, if this server has what it takes: a database that we prepared, and a key that signs.
+    pub(super) async fn start(around: Surroundings<'_>) -> Result<Option<Self>, AppError> {
+        let Some(login) = service_login(around.database).await? else { return Ok(None) };
+        let Some(secret) = &around.database.secrets.jwt_secret else { return Ok(None) };
+        let config = around.config;
+        let (tracker, stop) = around.tasks;
+        let wrong = |error: &dyn std::fmt::Display| AppError::Storage(error.to_string());
+        let bytes = blobs::open(&config.storage, &config.embedded.data_dir).map_err(|error| wrong(&error))?;
+        let keys = BlobKeys::new(&roots(&config.auth, secret));
+        let bytes = bytes.encrypted(config.storage.encryption, keys);
+        let pool = pool::start(login, around.connections, (tracker, stop.clone()));
+        let pool = pool.await.map_err(|error| wrong(&error))?;
+        let mut search_path = SqlBuf::new();
+        search_path.join(
+            ", ",
+            config.rest.extra_search_path.iter().map(String::as_str).chain([SCHEMA]),
+            |sql, schema| {
+                sql.ident(schema);
+            },
+        );
+        let state = StorageState::new(Parts {
+            config: config.storage.clone(),
+            blobs: bytes,
+            pool,
+            lanes: around.lanes,
+            search_path: search_path.into_parts().0,
+            statement_timeout: u64::try_from(config.database.statement_timeout.get().as_millis())
+                .unwrap_or(u64::MAX),
+            body_pause: config.server.read_timeout.get(),
+            identity: around.identity,
+            held_keys: around.held_keys.unwrap_or_else(|| Arc::new(NoHeldKeys)),
+            sessions: around.sessions.unwrap_or_else(|| Arc::new(Stateless)),
+            service_role: SERVICE_ROLE,
+            prefix: PREFIX,
+            public_url: config.server.public_url.clone(),
+            url_keys: roots(&config.auth, secret).derive(URL_KEY),
+            vault: roots(&config.auth, secret).vault().map_err(|error| wrong(&error))?,
+            anon_key: around.database.secrets.keys.as_ref().map(|keys| keys.anon_key.clone()),
+            clock: around.clock.clone(),
+            random: around.random.clone(),
+            tracker: tracker.clone(),
+            stop: stop.clone(),
+        });
+        Ok(Some(Self { state }))
+    }
+
+    /// Where it answers. Bodies are streams, whose limits are the buckets'.
+    pub(super) fn mount(&self, config: &Config) -> Mount {
+        Mount::router("storage", PREFIX, router(self.state.clone()))
+            .limits(ServiceLimits { body_bytes: usize::MAX, timeout: None })
+            .cors(edge::storage_cors(config))
+            .rate_limits(edge::rate_limits(&config.server))
+            .authentication(Authentication::Service)
+            .compress(false)
+    }
+}
