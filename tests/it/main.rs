@@ -28,5 +28,6 @@ mod realtime;
 mod rest;
 mod serve;
 mod slow;
+mod storage;
 mod table_security;
 mod threats;

@@ -15,7 +15,7 @@ import { binary, freePort, startServer, stopped, temporaryFolder, untilReady } f
 
 /** The pages with a tour, each on a server of its own. */
 const PAGES = ['README.md', 'docs/guides/table-security.md', 'docs/guides/auth.md', 'docs/guides/api-keys.md',
-  'docs/guides/realtime.md', 'docs/guides/migrate-from-supabase.md']
+  'docs/guides/realtime.md', 'docs/guides/storage.md', 'docs/guides/s3.md', 'docs/guides/migrate-from-supabase.md']
 
 /** What a reader brings along: each puts it into the folder or the environment, and may return how to clean up. */
 const GIVEN = {

@@ -1,10 +1,10 @@
-"""supabase-py, unmodified, against the real executable: a module for each service.
+"""supabase-py and boto3, unmodified, against the real executable: a module for each service.
 
 The last line is `python: N passed, M failed`, which scripts/test counts.
 """
 import sys, unittest
 
-MODULES = ['rest', 'accounts', 'factors', 'hooks', 'identities', 'administration', 'backend', 'channels']
+MODULES = ['rest', 'accounts', 'factors', 'hooks', 'identities', 'administration', 'backend', 'channels', 'files', 's3']
 
 
 def main():

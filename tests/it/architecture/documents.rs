@@ -87,7 +87,10 @@ fn commands_and_flags_that_the_documents_name_exist() {
             let words: Vec<&str> = named.split_whitespace().skip(1).collect();
             let (flags, command): (Vec<&str>, Vec<&str>) =
                 words.iter().partition(|word| word.starts_with("--"));
-            let depth = if matches!(command.first(), Some(&("channels" | "config" | "policy" | "realtime"))) {
+            let depth = if matches!(
+                command.first(),
+                Some(&("channels" | "config" | "policy" | "realtime" | "s3-keys"))
+            ) {
                 2
             } else {
                 1

@@ -127,6 +127,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The answer to a request that was built by hand. Fails the test if there is none.
+    pub async fn of(request: RequestBuilder) -> Self {
+        Self::read(request).await.unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
     async fn read(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
