@@ -53,7 +53,9 @@ impl AccessRecord {
             self.bytes = if self.method == Method::HEAD { 0 } else { size };
             return response;
         }
-        response.map(|body| Body::new(FollowedBody { body, record: self, ended: false }))
+        let length = response.headers().get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        response.map(|body| Body::new(FollowedBody { body, record: self, length, ended: length == Some(0) }))
     }
 
     fn write(&self) {
@@ -97,6 +99,8 @@ impl Drop for AccessRecord {
 struct FollowedBody {
     body: Body,
     record: AccessRecord,
+    /// How much was announced: with the last byte nobody asks for more.
+    length: Option<u64>,
     ended: bool,
 }
 
@@ -113,6 +117,7 @@ impl http_body::Body for FollowedBody {
             Some(Ok(frame)) => {
                 let size = frame.data_ref().map_or(0, Bytes::len);
                 self.record.bytes += size as u64;
+                self.ended |= self.length == Some(self.record.bytes);
             }
             Some(Err(_)) => {}
             None => self.ended = true,

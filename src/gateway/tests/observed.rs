@@ -122,3 +122,28 @@ fn an_answer_of_unknown_size_is_logged_at_its_end_with_its_bytes() {
         lines.iter().map(|line| (&line["fields"]["status"], &line["fields"]["bytes"])).collect();
     assert_eq!(facts, [(&200.into(), &6.into()), (&499.into(), &0.into())]);
 }
+
+#[test]
+fn an_answer_of_announced_length_is_whole_with_its_last_byte() {
+    let lines = logged(async {
+        let streamed = |_| async {
+            let pieces = ["one", "two"].map(Ok::<_, io::Error>);
+            let mut response = Response::new(Body::from_stream(futures_util::stream::iter(pieces)));
+            response.headers_mut().insert("content-length", http::HeaderValue::from_static("6"));
+            response
+        };
+        let gateway = gateway(vec![Mount::handler("streamed", "/streamed", Arc::new(streamed))]);
+        let peer: SocketAddr = "198.51.100.9:4711".parse().unwrap();
+        for frames in [2, 1] {
+            let answer = gateway.handle(Request::get("/streamed").body(Body::empty()).unwrap(), peer).await;
+            let mut body = answer.into_body().into_data_stream();
+            for _ in 0..frames {
+                futures_util::StreamExt::next(&mut body).await.unwrap().unwrap();
+            }
+        }
+    });
+
+    let facts: Vec<_> =
+        lines.iter().map(|line| (&line["fields"]["status"], &line["fields"]["bytes"])).collect();
+    assert_eq!(facts, [(&200.into(), &6.into()), (&499.into(), &3.into())]);
+}
