@@ -15,11 +15,12 @@ use crate::app::realtime_commands;
 use crate::app::s3_key_commands;
 use crate::app::secrets::ProjectSecrets;
 use crate::app::signals::{StopSignals, follow_log_levels};
+use crate::app::storage_commands;
 use crate::app::{Goforward, Running};
 use crate::auth::system_admins_without_factor;
 use crate::cli::{
     ActionError, Actions, Finding, KeyRotation, Keys, PolicyReport, PolicyTask, RealtimeTask, S3KeyTask,
-    ServeOptions, Severity, StartReport,
+    ServeOptions, Severity, StartReport, StorageReport, StorageTask,
 };
 use crate::kernel::config::{Config, Environment, Loaded};
 use crate::kernel::db::bootstrap::{BypassRls, Capabilities, Missing, inspect};
@@ -106,6 +107,10 @@ impl Actions for Commands {
 
     async fn s3_keys(&self, loaded: Loaded, task: S3KeyTask) -> Result<String, ActionError> {
         s3_key_commands::carry_out(&loaded, task).await
+    }
+
+    async fn storage(&self, loaded: Loaded, task: StorageTask) -> Result<StorageReport, ActionError> {
+        storage_commands::carry_out(&loaded, task).await
     }
 }
 

@@ -26,6 +26,7 @@ mod security;
 mod services;
 mod signals;
 mod storage;
+mod storage_commands;
 mod unix_socket;
 
 use std::net::SocketAddr;

@@ -47,6 +47,13 @@ pub trait Actions {
 
     /// Makes, lists or takes away access keys of the S3 protocol; needs no running server. Gives the text to print.
     fn s3_keys(&self, loaded: Loaded, task: S3KeyTask) -> impl Future<Output = Result<String, ActionError>>;
+
+    /// Compares the bytes of stored objects with the rows about them; servers may run meanwhile.
+    fn storage(
+        &self,
+        loaded: Loaded,
+        task: StorageTask,
+    ) -> impl Future<Output = Result<StorageReport, ActionError>>;
 }
 
 /// What to do with access keys of the S3 protocol.
@@ -73,6 +80,29 @@ pub enum S3KeyTask {
         /// Its id.
         id: String,
     },
+}
+
+/// What to do with the bytes of stored objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageTask {
+    /// Compare them with the rows about them.
+    Check {
+        /// Mend what can be mended without loss.
+        repair: bool,
+        /// Remove objects that have no bytes, too.
+        remove_objects: bool,
+        /// As JSON, and not as text for people.
+        json: bool,
+    },
+}
+
+/// What was found about the bytes of stored objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StorageReport {
+    /// Text to print as it is.
+    pub text: String,
+    /// Whether the exit code shall say that there is something to do.
+    pub differs: bool,
 }
 
 /// What to do with channels and the tables that are followed.

@@ -9,6 +9,7 @@ use super::actions::Service;
 use super::policy::PolicyCommand;
 use super::realtime::{ChannelsCommand, RealtimeCommand};
 use super::s3_keys::S3KeysCommand;
+use super::storage::StorageCommand;
 
 /// How to begin, below the list of commands.
 const START: &str = "`goforward serve` needs no configuration. `goforward config print` shows all settings.";
@@ -78,6 +79,11 @@ pub(super) enum Command {
     S3Keys {
         #[command(subcommand)]
         command: S3KeysCommand,
+    },
+    /// Look after the bytes of stored objects
+    Storage {
+        #[command(subcommand)]
+        command: StorageCommand,
     },
     /// Print the version
     Version,

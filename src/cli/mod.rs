@@ -7,6 +7,7 @@ mod output;
 mod policy;
 mod realtime;
 mod s3_keys;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,7 @@ use crate::kernel::telemetry::start_logs;
 pub use actions::{
     ActionError, Actions, Finding, KeyRotation, Keys, OnReady, PackChoice, PolicyEntry, PolicyFiles,
     PolicyReport, PolicyTask, RealtimeTask, Reload, S3KeyTask, ServeOptions, Service, Severity, StartReport,
-    Threshold,
+    StorageReport, StorageTask, Threshold,
 };
 use arguments::{Arguments, Command, ConfigArguments, ConfigCommand, KeysCommand, Serve};
 use output::{findings_json, findings_text, keys_json, keys_text, one_line, show_start, usage_line};
@@ -123,6 +124,9 @@ fn carry_out(
             let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
             print(out, &runtime()?.block_on(actions.s3_keys(loaded, task))?)
         }
+        Command::Storage { command } => {
+            about_storage(actions, command.into_parts(), variables, (out, errors))
+        }
         Command::Version => print(out, concat!("goforward ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
@@ -168,6 +172,18 @@ fn about_realtime(
 ) -> Result<u8, ActionError> {
     let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
     print(out, &runtime()?.block_on(actions.realtime(loaded, task))?)
+}
+
+fn about_storage(
+    actions: &impl Actions,
+    (config, task): (ConfigArguments, StorageTask),
+    variables: Vec<(String, String)>,
+    (out, errors): (&mut dyn Write, &mut dyn Write),
+) -> Result<u8, ActionError> {
+    let loaded = load_and_warn(&config, Purpose::Examine, variables, errors)?;
+    let report = runtime()?.block_on(actions.storage(loaded, task))?;
+    print(out, &report.text)?;
+    Ok(u8::from(report.differs))
 }
 
 /// What the configuration is read for.

@@ -62,6 +62,11 @@ impl Actions for Fixed {
     async fn s3_keys(&self, _: Loaded, task: S3KeyTask) -> Result<String, ActionError> {
         Ok(format!("{task:?}\n"))
     }
+
+    async fn storage(&self, _: Loaded, task: StorageTask) -> Result<StorageReport, ActionError> {
+        let StorageTask::Check { repair, .. } = task;
+        Ok(StorageReport { text: format!("{task:?}\n"), differs: !repair })
+    }
 }
 
 /// Exit code, standard output, standard error.
@@ -331,4 +336,24 @@ fn what_holds_for_channels_is_said_as_the_api_takes_it() {
     }
     assert_eq!(call(&["channels", "set"], &[]).0, 2);
     assert_eq!(call(&["channels", "set", "a", "--max-members", "-1"], &[]).0, 2);
+}
+
+#[test]
+fn what_is_wrong_with_stored_objects_is_the_exit_code() {
+    for (arguments, code, said) in [
+        (&["storage", "fsck"][..], 1, "repair: false, remove_objects: false, json: false"),
+        (&["storage", "fsck", "--repair"], 0, "repair: true, remove_objects: false, json: false"),
+        (
+            &["storage", "fsck", "--repair", "--remove-objects", "--json"],
+            0,
+            "repair: true, remove_objects: true, json: true",
+        ),
+    ] {
+        assert_eq!(
+            call(arguments, &[]),
+            (code, format!("Check {{ {said} }}\n"), String::new()),
+            "{arguments:?}"
+        );
+    }
+    assert_eq!(call(&["storage", "fsck", "--remove-objects"], &[]).0, 2);
 }

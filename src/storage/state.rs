@@ -116,6 +116,8 @@ impl StorageState {
             grace: parts.config.upload_grace.get(),
             upload_lifetime: parts.config.s3_protocol.upload_lifetime.get(),
             litter: Arc::clone(&litter),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
         };
         parts.tracker.spawn(sweeper.run(parts.stop));
         let protocol = &parts.config.s3_protocol;

@@ -70,7 +70,8 @@ fn folder(path: &FilePath) -> Result<Blobs, BackendError> {
     let wrong = |error| BackendError::Folder { path: path.display().to_string(), error };
     std::fs::create_dir_all(path).map_err(wrong)?;
     std::fs::read_dir(path).map_err(wrong)?;
-    Ok(Blobs::new(Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)), LOCAL_PART))
+    let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
+    Ok(Blobs::new(Arc::new(store), LOCAL_PART).in_folder(path))
 }
 
 /// Below the path of the address, if it has one.

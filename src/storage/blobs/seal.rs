@@ -111,6 +111,11 @@ pub(super) fn sealed_size(size: u64) -> u64 {
     HEAD + size + TAG * pieces(size)
 }
 
+/// Whether so many bytes are a blob of this size, encrypted or not.
+pub(in crate::storage) fn is_of_size(size: u64, bytes: u64) -> bool {
+    bytes == size || bytes == sealed_size(size)
+}
+
 /// Where the pieces are that have these bytes, in the sealed blob.
 pub(super) fn sealed_range(range: &Range<u64>, size: u64) -> Range<u64> {
     let (first, behind) = (range.start / PIECE, range.end.div_ceil(PIECE));

@@ -1,11 +1,15 @@
 //! Writing a blob from a stream.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use md5::{Digest, Md5};
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::at_work::Writing;
 use super::seal::Sealer;
 use super::{Blobs, Encryption, path};
 
@@ -44,43 +48,37 @@ impl Blobs {
         let (mut digest, mut size) = (Md5::new(), 0_u64);
         let mut part = Part::new(self.part);
         let mut sealer = self.sealer(version)?;
-        let mut upload: Option<Box<dyn MultipartUpload>> = None;
-        let outcome: Result<(), WriteError<E>> = async {
-            while let Some(bytes) = source.next().await {
-                let bytes = bytes.map_err(WriteError::Source)?;
-                size += bytes.len() as u64;
-                if size > limit {
-                    return Err(WriteError::TooLarge);
-                }
-                digest.update(&bytes);
-                match &mut sealer {
-                    None => part.push(bytes),
-                    Some(sealer) => sealer.push(&bytes, |sealed| part.push(sealed)).ok_or_else(unsealable)?,
-                }
-                while let Some(full) = part.take_full() {
-                    let upload = match &mut upload {
-                        Some(upload) => upload,
-                        None => upload.insert(self.store.put_multipart(&path(version)).await?),
-                    };
-                    upload.put_part(full).await?;
-                }
-            }
-            if let Some(sealer) = sealer {
-                sealer.finish(|sealed| part.push(sealed)).ok_or_else(unsealable)?;
-            }
-            Ok(())
-        }
-        .await;
-        let finished = match (outcome, &mut upload) {
-            (Ok(()), None) => self.store.put(&path(version), part.rest()).await.map(drop).map_err(Into::into),
-            (Ok(()), Some(upload)) => finish(upload, part.rest()).await.map_err(Into::into),
-            (Err(error), _) => Err(error),
+        let mut writer = Writer {
+            store: Arc::clone(&self.store),
+            version,
+            open: None,
+            tasks: self.at_work.tasks.clone(),
+            writing: self.at_work.begin(version),
         };
-        if let (Err(_), Some(upload)) = (&finished, &mut upload) {
-            // What cannot be given up now is swept with the blob.
-            let _ = upload.abort().await;
+        while let Some(bytes) = source.next().await {
+            let bytes = bytes.map_err(WriteError::Source)?;
+            size += bytes.len() as u64;
+            if size > limit {
+                return Err(WriteError::TooLarge);
+            }
+            digest.update(&bytes);
+            match &mut sealer {
+                None => part.push(bytes),
+                Some(sealer) => sealer.push(&bytes, |sealed| part.push(sealed)).ok_or_else(unsealable)?,
+            }
+            while let Some(full) = part.take_full() {
+                writer.write(full).await?;
+            }
         }
-        finished?;
+        if let Some(sealer) = sealer {
+            sealer.finish(|sealed| part.push(sealed)).ok_or_else(unsealable)?;
+        }
+        // The rest may be more than a part by what sealing adds.
+        while let Some(full) = part.take_full() {
+            writer.write(full).await?;
+        }
+        // In a task of its own: once it is begun, hanging up does not break it off, and the backend would do it in any case.
+        self.at_work.tasks.spawn(writer.finish(part.rest())).await.map_err(object_store::Error::from)??;
         Ok(Written { size, md5: hex::encode(digest.finalize()) })
     }
 }
@@ -101,11 +99,52 @@ fn unsealable() -> object_store::Error {
     object_store::Error::Generic { store: "blobs", source: "the cipher refused".into() }
 }
 
-async fn finish(upload: &mut Box<dyn MultipartUpload>, rest: PutPayload) -> Result<(), object_store::Error> {
-    if rest.content_length() > 0 {
-        upload.put_part(rest).await?;
+/// Writes one blob. Dropped before it has finished, it takes back what the backend has.
+struct Writer {
+    store: Arc<dyn ObjectStore>,
+    version: Uuid,
+    /// The upload, once there is a part.
+    open: Option<Box<dyn MultipartUpload>>,
+    tasks: TaskTracker,
+    /// Goes last: nobody removes the blob before.
+    writing: Writing,
+}
+
+impl Writer {
+    async fn write(&mut self, full: PutPayload) -> Result<(), object_store::Error> {
+        let upload = match &mut self.open {
+            Some(upload) => upload,
+            None => self.open.insert(self.store.put_multipart(&path(self.version)).await?),
+        };
+        upload.put_part(full).await
     }
-    upload.complete().await.map(drop)
+
+    async fn finish(mut self, rest: PutPayload) -> Result<(), object_store::Error> {
+        let Some(upload) = &mut self.open else {
+            return self.store.put(&path(self.version), rest).await.map(drop);
+        };
+        if rest.content_length() > 0 {
+            upload.put_part(rest).await?;
+        }
+        upload.complete().await?;
+        self.open = None;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Some(mut upload) = self.open.take() else { return };
+        let writing = self.writing.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let abort = async move {
+                // What cannot be taken back now is swept with the blob.
+                let _ = upload.abort().await;
+                drop(writing);
+            };
+            self.tasks.spawn_on(abort, &runtime);
+        }
+    }
 }
 
 /// Bytes that gather until they are as many as a part has. Nothing is copied but the pieces across the seam of two parts.

@@ -348,6 +348,7 @@ impl Drop for Abandoned {
         }
         let (state, version) = (self.state.clone(), self.version);
         self.state.tracker.spawn(async move {
+            state.blobs.settled(version).await;
             // Where this fails, the sweeper finds it when its time is over.
             if let Err(error) = blobs::give_up(&state.pool, version).await {
                 tracing::warn!("an upload that failed is swept later: {error}");
