@@ -1,13 +1,14 @@
-//! Threat L07: PostgreSQL has no room left. Writes are refused with the statuses that the error codes ask for, reads go on,
+//! Threat L07: PostgreSQL or the storage backend has no room left. Writes are refused with the statuses that the error codes ask for, reads go on,
 //! nothing is half there, and with room again everything works.
 
 use std::path::Path;
 use std::process::Command;
 
+use reqwest::Method;
 use serde_json::json;
 
 use super::{NOTES, Postgres, on, service};
-use crate::harness::{Client, Server, eventually};
+use crate::harness::{Client, Server, TestApp, eventually};
 
 /// A file system of this size, as long as the value lives.
 struct SmallDisk<'a>(&'a Path);
@@ -104,4 +105,35 @@ async fn a_query_that_may_use_no_more_temporary_space_is_refused_and_others_go_o
         client.get("/rest/v1/rpc/spill").await.expect_error(500, "53400");
         client.get("/rest/v1/notes").await.expect_status(200);
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_of_stored_bytes_refuses_uploads_and_leaves_nothing_half() {
+    let app = TestApp::start().await;
+    let folder = app.server.data().join("storage");
+    let Some(disk) = SmallDisk::mount(&folder, 6) else {
+        eprintln!("not run: this machine lets nobody mount a file system");
+        return;
+    };
+    let client = app.service();
+    client.post("/storage/v1/bucket", json!({ "name": "bytes" })).await.expect_status(200);
+    let upload = async |name: &str, length: usize| {
+        let path = format!("/storage/v1/object/bytes/{name}");
+        client.send_text(Method::POST, &path, "text/plain", vec![b'x'; length]).await
+    };
+    upload("small", 1_000_000).await.expect_status(200);
+
+    upload("large", 8_000_000).await.expect_error(503, "ServiceUnavailable");
+
+    let rows =
+        "select count(*) || ' ' || (select count(*) from storage.objects) from goforward.storage_blobs";
+    eventually("nothing is left of it", async || app.database.value(rows).await == "1 1").await;
+    let files = std::fs::read_dir(&folder).unwrap().flatten();
+    let files = files.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap()).count();
+    assert_eq!(files, 1);
+    client.get("/storage/v1/object/bytes/large").await.expect_error(400, "NoSuchKey");
+    client.get("/storage/v1/object/bytes/small").await.expect_status(200);
+    upload("other", 3_000_000).await.expect_status(200);
+    disk.grow(64);
+    upload("large", 8_000_000).await.expect_status(200);
 }

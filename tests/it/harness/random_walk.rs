@@ -14,6 +14,11 @@ impl Walk {
     pub fn new() -> Self {
         let given = std::env::var("GOFORWARD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| u64::try_from(super::now()).unwrap());
+        Self::seeded(seed)
+    }
+
+    /// Seeded by this number.
+    pub fn seeded(seed: u64) -> Self {
         Self { seed, random: StdRng::seed_from_u64(seed) }
     }
 

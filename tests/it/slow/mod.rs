@@ -7,3 +7,4 @@ mod change_history;
 mod crashes;
 mod memory;
 mod sign_in_timing;
+mod storage_crashes;

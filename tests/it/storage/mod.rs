@@ -1,12 +1,15 @@
 //! Storage over HTTP, on the real executable; the ids are those of the list of threats.
 
 mod access;
+mod backends;
 mod downloads;
 mod encryption;
+pub mod fsck;
 mod images;
 mod listing;
 mod names;
 mod objects;
+mod overwriting;
 mod prefixes;
 mod quotas;
 mod s3;

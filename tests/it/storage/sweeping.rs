@@ -63,3 +63,42 @@ async fn an_upload_whose_client_hangs_up_leaves_nothing() {
     eventually("nothing is left", async || blobs(&app).await == (0, "0".into())).await;
     assert_eq!(app.database.value("select count(*)::text from storage.objects").await, "0");
 }
+
+#[tokio::test]
+async fn bytes_that_cannot_be_removed_hold_up_no_others_and_go_later() {
+    let app = start().await;
+    let service = app.service();
+    for name in ["bad", "good"] {
+        upload(&service, &format!("private/{name}"), name).await.expect_status(200);
+    }
+    let version =
+        app.database.value("select replace(version, '-', '') from storage.objects where name = 'bad'").await;
+    let file = app.server.data().join("storage").join(&version[..2]).join(&version);
+    std::fs::remove_file(&file).unwrap();
+    // A folder is not removed as a file is.
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    service.delete("/storage/v1/object/private/bad").await.expect_status(200);
+    eventually("it was tried", async || app.server.log().contains("cannot be removed yet")).await;
+    service.delete("/storage/v1/object/private/good").await.expect_status(200);
+    eventually("the other one goes", async || blobs(&app).await == (1, "1".into())).await;
+    std::fs::remove_dir(file.join("in the way")).unwrap();
+    std::fs::remove_dir(&file).unwrap();
+    eventually("it goes too", async || blobs(&app).await == (0, "0".into())).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_goes_when_its_time_is_over() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("storage/ab");
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = format!("ab{}", "0".repeat(30));
+    for (number, age) in [(1, 7_200), (2, 0)] {
+        let file = folder.join(format!("{name}#{number}"));
+        std::fs::write(&file, "half").unwrap();
+        let then = super::fsck::ago(std::time::Duration::from_secs(age));
+        std::fs::File::options().append(true).open(file).unwrap().set_modified(then).unwrap();
+    }
+    let app = super::with(crate::harness::Options::default().data(home.path())).await;
+    eventually("the old one goes", async || blobs(&app).await.0 == 1).await;
+    assert!(folder.join(format!("{name}#2")).exists(), "the young one may be somebody's");
+}

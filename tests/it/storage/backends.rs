@@ -1,0 +1,165 @@
+//! Backends other than a folder: a server of S3 that others made, and backends that are down or come back.
+
+use std::process::{Child, Command, Stdio};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::fsck::fsck_with;
+use super::{refusal, upload, with};
+use crate::harness::{Client, Options, TestApp, eventually, free_port};
+
+/// The program moto_server, an S3 that keeps everything in memory; ended when dropped.
+struct Moto {
+    child: Child,
+    url: String,
+}
+
+impl Moto {
+    /// None where it is not installed; `scripts/test` does that, and says where it is.
+    async fn start(port: u16) -> Option<Self> {
+        let Some(program) = std::env::var_os("GOFORWARD_TEST_MOTO") else {
+            eprintln!("not run: GOFORWARD_TEST_MOTO names no moto_server");
+            return None;
+        };
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let client = moto.client();
+        eventually("moto", async || client.try_get("/").await.is_some()).await;
+        client.send(Method::PUT, "/bytes", None).await.expect_status(200);
+        Some(moto)
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.url.clone())
+    }
+
+    /// How many blobs there are.
+    async fn blobs(&self) -> usize {
+        self.client().get("/bytes?list-type=2").await.expect_status(200).text().matches("<Key>here/").count()
+    }
+
+    /// How many uploads have been begun and neither completed nor given up.
+    async fn open_uploads(&self) -> usize {
+        self.client().get("/bytes?uploads").await.expect_status(200).text().matches("<Upload>").count()
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+fn on_s3(url: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("storage.url", "s3://bytes/here".to_owned()),
+        ("storage.s3.endpoint", url.to_owned()),
+        ("storage.s3.region", "us-east-1".to_owned()),
+        ("storage.s3.access_key_id", "id".to_owned()),
+        ("storage.s3.secret_access_key", "key".to_owned()),
+    ]
+}
+
+fn options(settings: &[(&'static str, String)]) -> Options {
+    settings.iter().fold(Options::default(), |options, (key, value)| options.set(key, value))
+}
+
+fn long() -> Vec<u8> {
+    (0..20_000_000_u32).map(|number| u8::try_from(number % 251).unwrap()).collect()
+}
+
+async fn read(client: &Client, name: &str) -> Vec<u8> {
+    client.get(&format!("/storage/v1/object/private/{name}")).await.expect_status(200).body
+}
+
+/// What every backend must do.
+async fn works(app: &TestApp) {
+    let service = app.service();
+    upload(&service, "private/a", "one").await.expect_status(200);
+    upload(&service, "private/empty", "").await.expect_status(200);
+    assert_eq!(read(&service, "a").await, b"one");
+    assert_eq!(read(&service, "empty").await, b"");
+    service
+        .send_text(Method::PUT, "/storage/v1/object/private/a", "text/plain", "another")
+        .await
+        .expect_status(200);
+    assert_eq!(read(&service, "a").await, b"another");
+
+    upload(&service, "private/long", long()).await.expect_status(200);
+    assert!(read(&service, "long").await == long());
+    let range = service.clone().header("range", "bytes=8388600-8388619");
+    let part = range.get("/storage/v1/object/private/long").await.expect_status(206);
+    assert_eq!(part.body, &long()[8_388_600..8_388_620]);
+
+    let (from, to) = ("long", "folder/moved");
+    let body = json!({ "bucketId": "private", "sourceKey": from, "destinationKey": to });
+    service.post("/storage/v1/object/move", body).await.expect_status(200);
+    let body = json!({ "bucketId": "private", "sourceKey": to, "destinationKey": "copy" });
+    service.post("/storage/v1/object/copy", body).await.expect_status(200);
+    assert!(read(&service, "copy").await == long());
+    let listed =
+        service.post("/storage/v1/object/list/private", json!({ "prefix": "" })).await.expect_status(200);
+    let listed = listed.json();
+    let names: Vec<&Value> = listed.as_array().unwrap().iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["a", "copy", "empty", "folder"]);
+    let gone = json!({ "prefixes": ["folder/moved", "empty"] });
+    service.send(Method::DELETE, "/storage/v1/object/private", Some(gone)).await.expect_status(200);
+}
+
+#[tokio::test]
+async fn an_s3_server_holds_the_bytes_and_nothing_else() {
+    let Some(moto) = Moto::start(free_port()).await else { return };
+    let settings = on_s3(&moto.url);
+    let app = with(options(&settings)).await;
+    works(&app).await;
+    eventually("what was replaced and removed is swept", async || moto.blobs().await == 2).await;
+    // More than a bucket takes, in several parts.
+    let small = json!({ "name": "small", "file_size_limit": 18_000_000 });
+    app.service().post("/storage/v1/bucket", small).await.expect_status(200);
+    let pieces = futures_util::stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1_000_000])));
+    let answer = upload(&app.service(), "small/a", reqwest::Body::wrap_stream(pieces)).await;
+    assert_eq!(refusal(&answer).2, "EntityTooLarge");
+    eventually("nothing of it is left", async || (moto.open_uploads().await, moto.blobs().await) == (0, 2))
+        .await;
+
+    let variables: Vec<(String, String)> = settings
+        .iter()
+        .map(|(key, value)| (format!("GOFORWARD_{}", key.replace('.', "__").to_uppercase()), value.clone()))
+        .collect();
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (code, report) = fsck_with(app.server.data(), &app.database, &[], &variables);
+    assert_eq!((code, &report["blobs"], &report["objects"]), (0, &json!(2), &json!(2)), "{report}");
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_is_said_to_be_unavailable_and_serves_again_when_it_is_back() {
+    let port = free_port();
+    let app = with(options(&on_s3(&format!("http://127.0.0.1:{port}")))).await;
+    let service = app.service();
+    for _ in 0..2 {
+        let answer = upload(&service, "private/a", "one").await;
+        assert_eq!(refusal(&answer), (503, "503".into(), "ServiceUnavailable".into()));
+        assert_eq!(answer.header("retry-after"), "1");
+    }
+    assert!(app.server.log().contains("the storage backend failed"), "{}", app.server.log());
+    assert_eq!(app.database.value("select count(*)::text from storage.objects").await, "0");
+    service.get("/health/ready").await.expect_status(200);
+
+    let Some(moto) = Moto::start(port).await else { return };
+    upload(&service, "private/a", "one").await.expect_status(200);
+    assert_eq!(read(&service, "a").await, b"one");
+    let rows = "select count(*)::text from goforward.storage_blobs";
+    eventually("what failed is swept", async || app.database.value(rows).await == "1").await;
+    assert_eq!(moto.blobs().await, 1);
+    drop(moto);
+    let answer = service.get("/storage/v1/object/private/a").await;
+    assert_eq!(refusal(&answer), (503, "503".into(), "ServiceUnavailable".into()));
+}
