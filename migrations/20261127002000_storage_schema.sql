@@ -205,5 +205,9 @@ create or replace trigger protect_objects_delete before delete on storage.object
     for each statement execute function storage.protect_delete();
 create or replace trigger protect_buckets_delete before delete on storage.buckets
     for each statement execute function storage.protect_delete();
+create or replace trigger protect_objects_truncate before truncate on storage.objects
+    for each statement execute function storage.protect_delete();
+create or replace trigger protect_buckets_truncate before truncate on storage.buckets
+    for each statement execute function storage.protect_delete();
 create or replace trigger enforce_bucket_name_length_trigger before insert or update of name on storage.buckets
     for each row execute function storage.enforce_bucket_name_length();

@@ -33,7 +33,10 @@ create or replace function goforward.storage_blob_left() returns trigger
     as $$
 begin
     if old.version is not null then
-        update goforward.storage_blobs set state = 'dead', touched_at = now() where version = old.version;
+        -- A row that somebody made for bytes of another object takes nothing away with it.
+        update goforward.storage_blobs set state = 'dead', touched_at = now()
+        where version = old.version
+            and not exists (select from storage.objects as object where object.version = old.version);
     end if;
     return null;
 end
@@ -107,3 +110,8 @@ create trigger goforward_recounted after update of metadata, bucket_id, owner_id
     when (old.metadata -> 'size' is distinct from new.metadata -> 'size'
         or old.bucket_id is distinct from new.bucket_id or old.owner_id is distinct from new.owner_id)
     execute function goforward.storage_counted();
+
+create index objects_version_index on storage.objects (version);
+
+-- Triggers need no right to be called; nobody is to hang these functions on tables of their own.
+revoke all on function goforward.storage_blob_left(), goforward.storage_counted() from public;

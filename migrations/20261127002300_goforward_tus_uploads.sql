@@ -53,3 +53,5 @@ $$;
 
 create trigger goforward_part_left after delete on goforward.tus_parts
     for each row execute function goforward.storage_part_left();
+
+revoke all on function goforward.storage_part_left() from public;

@@ -42,7 +42,7 @@ impl StorageState {
         let stored = source.stored();
         let kept: Option<Map<String, Value>> =
             source.user_metadata.clone().filter(|_| copy.with_user_metadata);
-        let target = Target {
+        let mut target = Target {
             bucket: self.bucket(&copy.to.0).await?,
             key: copy.to.1,
             owner: acting.caller.subject.as_deref().map(str::to_owned),
@@ -55,8 +55,9 @@ impl StorageState {
                 content_encoding: copy.options.content_encoding.or(stored.content_encoding),
             },
             upsert: copy.upsert,
+            replaceable: None,
         };
-        self.admit(Some(acting), &target, Some(stored.size)).await?;
+        self.admit(Some(acting), &mut target, Some(stored.size)).await?;
         let bytes = self.bytes(source, 0..stored.size).await?.ok_or(StorageError::BytesMissing)?;
         self.store(&target, bytes).await
     }

@@ -21,6 +21,8 @@ use crate::storage::state::StorageState;
 
 /// How long a picture may take, with what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How many may wait, for each that is made at a time.
+const QUEUE: usize = 16;
 /// What stands for the size of a picture that is about to be made.
 const USUAL_SIZE: u64 = 16 * 1024;
 /// As many of the first bytes as tell the format.
@@ -52,6 +54,8 @@ pub(in crate::storage) struct Renderer {
     cache: Cache<String, Picture, BySize>,
     /// A picture takes a processor, and at its worst half a gigabyte.
     turns: Arc<Semaphore>,
+    /// Who makes one or waits for a turn; more are told to come again.
+    queue: Semaphore,
 }
 
 impl Renderer {
@@ -62,6 +66,7 @@ impl Renderer {
             limits,
             cache: Cache::with_weighter(expected, kept, BySize),
             turns: Arc::new(Semaphore::new(at_once)),
+            queue: Semaphore::new(at_once * QUEUE),
         }
     }
 }
@@ -111,11 +116,12 @@ impl StorageState {
         if size > limits.max_source_bytes as u64 {
             return Err(StorageError::InvalidImage(ImageError::TooLarge.to_string()));
         }
+        let _place = self.renderer.queue.try_acquire().map_err(|_| StorageError::TooManyConnections)?;
+        let patience = i64::try_from(PATIENCE.as_millis()).unwrap_or(i64::MAX);
+        let until = self.clock.unix_millis().saturating_add(patience);
         let turn =
             Arc::clone(&self.renderer.turns).acquire_owned().await.map_err(|_| StorageError::Unavailable)?;
         let source = self.whole(object, size).await?;
-        let until =
-            self.clock.unix_millis().saturating_add(i64::try_from(PATIENCE.as_millis()).unwrap_or(i64::MAX));
         let clock = self.clock.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _turn = turn;

@@ -20,7 +20,7 @@ use crate::storage::model::options::UploadOptions;
 use crate::storage::model::sniff;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
-use crate::storage::store::objects::{self, Draft};
+use crate::storage::store::objects::{self, At, Draft};
 use crate::storage::store::{blobs, buckets};
 
 /// How often a writer says that it is still at work.
@@ -39,6 +39,8 @@ pub(in crate::storage) struct Target {
     pub(in crate::storage) options: UploadOptions,
     /// Whether an object that is there may be replaced.
     pub(in crate::storage) upsert: bool,
+    /// Which one, as policies were asked about it: the nil id where there was none. None: whichever is there.
+    pub(in crate::storage) replaceable: Option<Uuid>,
 }
 
 impl Target {
@@ -67,7 +69,7 @@ impl StorageState {
     pub(in crate::storage) async fn admit(
         &self,
         acting: Option<&Acting>,
-        target: &Target,
+        target: &mut Target,
         announced: Option<u64>,
     ) -> Result<(), StorageError> {
         let mime = target.options.mime();
@@ -83,16 +85,23 @@ impl StorageState {
         }
     }
 
-    /// Whether the caller's policies allow a write.
+    /// Whether the caller's policies allow a write, and which object it may replace: policies say nothing of an object that
+    /// somebody makes while the bytes are on their way.
     pub(in crate::storage) async fn probe(
         &self,
         acting: &Acting,
-        target: &Target,
+        target: &mut Target,
         announced: Option<u64>,
     ) -> Result<(), StorageError> {
         let metadata = json!({ "mimetype": target.options.mime(), "contentLength": announced });
         let version = self.new_version();
-        objects::probe(&self.callers, acting, &draft(target, version, &metadata), target.upsert).await
+        objects::probe(&self.callers, acting, &draft(target, version, &metadata), target.upsert).await?;
+        if target.upsert && &*acting.caller.role != self.service_role {
+            let at = At { bucket: &target.bucket.id, name: target.key.as_str() };
+            let there = objects::find(&self.callers, acting, at).await?;
+            target.replaceable = Some(there.map_or(Uuid::nil(), |object| object.id));
+        }
+        Ok(())
     }
 
     /// Stores the bytes and makes the object. The caller has been admitted.
@@ -255,7 +264,7 @@ impl StorageState {
         metadata.content_encoding.clone_from(&target.options.content_encoding);
         let json = metadata.to_json();
         let draft = draft(target, staged.abandoned.version, &json);
-        let id = objects::commit(transaction, &draft, target.upsert).await?;
+        let id = objects::commit(transaction, &draft, (target.upsert, target.replaceable)).await?;
         metrics::stored(written.size);
         staged.keep();
         if target.upsert {

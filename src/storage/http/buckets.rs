@@ -15,6 +15,7 @@ use crate::storage::model::bucket::{Field, is_type_pattern, size_in_bytes};
 use crate::storage::model::key::BucketName;
 use crate::storage::state::StorageState;
 use crate::storage::store::buckets::{self, BucketChange, BucketColumn, BucketList, NewBucket};
+use crate::storage::store::caller::Acting;
 use crate::storage::store::objects;
 use crate::storage::store::quotas::{self, QuotaOf};
 
@@ -79,7 +80,9 @@ pub(super) async fn create(State(state): State<StorageState>, request: Request<B
         file_size_limit: limit(&state, wanted.file_size_limit.as_ref())?,
         allowed_mime_types: wanted.allowed_mime_types.as_deref(),
     };
-    check_quota(wanted.quota_bytes)?;
+    if wanted.quota_bytes.is_some() {
+        check_quota(&state, &acting, wanted.quota_bytes)?;
+    }
     buckets::create(&state.callers, &acting, &bucket).await?;
     if let Some(bytes) = wanted.quota_bytes {
         quotas::set(&state.pool, (QuotaOf::Bucket, id.as_str()), Some(bytes)).await?;
@@ -147,7 +150,9 @@ pub(super) async fn update(
         return Err(StorageError::InvalidRequest(reason.to_owned()));
     }
     check_types(allowed_mime_types.value().map(Vec::as_slice))?;
-    check_quota(quota_bytes.value().copied())?;
+    if !quota_bytes.is_missing() {
+        check_quota(&state, &acting, quota_bytes.value().copied())?;
+    }
     let change = BucketChange {
         public: *public,
         file_size_limit: match file_size_limit {
@@ -168,7 +173,6 @@ pub(super) async fn update(
 pub(super) async fn remove(State(state): State<StorageState>, Named(id): Named, parts: Parts) -> Answer {
     let acting = state.acting(&parts, "storage.bucket.delete").await?;
     buckets::remove(&state.callers, &acting, &id).await?;
-    quotas::set(&state.pool, (QuotaOf::Bucket, &id), None).await?;
     Ok(Json(json!({ "message": "Successfully deleted" })))
 }
 
@@ -189,9 +193,9 @@ pub(super) async fn owner_quota(
     request: Request<Body>,
 ) -> Answer {
     let (parts, body) = request.into_parts();
-    state.service(&parts, "storage.quota.update").await?;
+    let acting = state.service(&parts, "storage.quota.update").await?;
     let wanted: Quota = read_json(&parts, body).await?;
-    check_quota(wanted.quota_bytes)?;
+    check_quota(&state, &acting, wanted.quota_bytes)?;
     quotas::set(&state.pool, (QuotaOf::Owner, &id), wanted.quota_bytes).await?;
     Ok(Json(json!({ "message": "Successfully updated" })))
 }
@@ -215,11 +219,12 @@ fn check_types(types: Option<&[String]>) -> Result<(), StorageError> {
     }
 }
 
-fn check_quota(bytes: Option<i64>) -> Result<(), StorageError> {
+/// Quotas are for those who are not bound by them.
+fn check_quota(state: &StorageState, acting: &Acting, bytes: Option<i64>) -> Result<(), StorageError> {
     if bytes.is_some_and(|bytes| bytes < 0) {
         return Err(StorageError::InvalidRequest("body/quota_bytes must not be negative".to_owned()));
     }
-    Ok(())
+    if &*acting.caller.role == state.service_role { Ok(()) } else { Err(StorageError::ServiceOnly) }
 }
 
 /// Whether a client takes a bucket's type.

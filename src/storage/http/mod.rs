@@ -3,6 +3,7 @@
 mod buckets;
 mod cdn;
 mod download;
+pub(super) mod form_head;
 mod lingering;
 mod listing;
 mod operations;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -73,6 +73,8 @@ async fn render(
     insert(&mut headers, ETAG, &tag);
     insert(&mut headers, X_TRANSFORMATIONS, &options.header());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(picture.content_type));
+    // That of the original.
+    headers.remove(CONTENT_ENCODING);
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     if conditions::verdict(&parts.headers, &tag, object.last_modified()) == Verdict::NotModified {
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());

@@ -116,16 +116,19 @@ pub(super) async fn sign_many(
 /// `POST /object/upload/sign/{bucket}/{key}`: whoever may write it now lets somebody else do so.
 pub(super) async fn sign_upload(State(state): State<StorageState>, place: Place, parts: Parts) -> Answer {
     let acting = state.acting(&parts, "storage.object.sign_upload_url").await?;
-    let (full, upsert) = (place.full(), wants_upsert(&parts.headers));
+    let (full, wants_upsert) = (place.full(), wants_upsert(&parts.headers));
     let owner = acting.caller.subject.as_deref().map(str::to_owned);
-    let target = Target {
+    let mut target = Target {
         bucket: state.bucket(&place.bucket).await?,
         key: place.key,
         owner: owner.clone(),
         options: UploadOptions::beside_a_form(&parts.headers)?,
-        upsert,
+        upsert: wants_upsert,
+        replaceable: None,
     };
-    state.probe(&acting, &target, None).await?;
+    state.probe(&acting, &mut target, None).await?;
+    // Where nothing could be tried to replace, nobody said that it may be.
+    let upsert = wants_upsert && target.replaceable.is_none_or(|id| !id.is_nil());
     let now = state.clock.unix_seconds();
     let lifetime = i64::try_from(state.config.upload_url_lifetime.get().as_secs()).unwrap_or(i64::MAX);
     let claims = UrlClaims {

@@ -8,8 +8,9 @@ use http::request::Parts;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
+use super::form_head::FormHead;
 use super::places::Place;
-use super::request::{is_true, query};
+use super::request::{context, is_true, query};
 use crate::storage::error::StorageError;
 use crate::storage::flow::upload::{Target, Uploaded};
 use crate::storage::model::options::{LARGEST_METADATA, UploadOptions};
@@ -17,6 +18,8 @@ use crate::storage::model::token::Scope;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
 
+/// The most bytes of a form before its file: custom metadata, other fields, and what comes along with the file's beginning.
+const LARGEST_HEAD: usize = 2 * LARGEST_METADATA;
 /// The most fields of a form beside the file.
 const MOST_FIELDS: usize = 10;
 
@@ -77,7 +80,8 @@ async fn take(
     (acting, owner, upsert): (Option<&Acting>, Option<String>, bool),
 ) -> Result<Uploaded, StorageError> {
     let bucket = state.bucket(&place.bucket).await?;
-    let mut target = Target { bucket, key: place.key, owner, options: UploadOptions::default(), upsert };
+    let options = UploadOptions::default();
+    let mut target = Target { bucket, key: place.key, owner, options, upsert, replaceable: None };
     if is_form(&parts) {
         target.options = UploadOptions::beside_a_form(&parts.headers)?;
         return take_form(state, Request::from_parts(parts, body), target, acting).await;
@@ -88,7 +92,7 @@ async fn take(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse().ok());
-    state.admit(acting, &target, announced).await?;
+    state.admit(acting, &mut target, announced).await?;
     let bytes: BodyDataStream = body.into_data_stream();
     state.store(&target, bytes).await
 }
@@ -99,15 +103,18 @@ async fn take_form(
     mut target: Target,
     acting: Option<&Acting>,
 ) -> Result<Uploaded, StorageError> {
-    let mut form = Multipart::from_request(request, &())
+    let (parts, body) = request.into_parts();
+    let deadline = context(&parts)?.body_deadline;
+    let (body, head) = FormHead::of(body, LARGEST_HEAD, deadline);
+    let mut form = Multipart::from_request(Request::from_parts(parts, body), &())
         .await
         .map_err(|_| StorageError::InvalidRequest("the form has no boundary".to_owned()))?;
     for _ in 0..=MOST_FIELDS {
-        let Some(mut field) = form.next_field().await? else { break };
+        let Some(mut field) = head.next(form.next_field()).await?? else { break };
         let name = field.name().unwrap_or_default().to_owned();
         if field.file_name().is_none() && !name.is_empty() && name != "file" {
             let mut text = Vec::new();
-            while let Some(piece) = field.chunk().await? {
+            while let Some(piece) = head.next(field.chunk()).await?? {
                 text.extend_from_slice(&piece);
                 if text.len() > LARGEST_METADATA {
                     return Err(StorageError::InvalidRequest(format!("the field {name} is too large")));
@@ -121,7 +128,8 @@ async fn take_form(
         if target.options.content_type.is_none() {
             target.options.content_type = field.content_type().map(str::to_owned);
         }
-        state.admit(acting, &target, None).await?;
+        head.is_over();
+        state.admit(acting, &mut target, None).await?;
         return state.store(&target, field).await;
     }
     Err(StorageError::InvalidRequest("the form has no file".to_owned()))

@@ -40,12 +40,23 @@ pub(in crate::storage) fn served_type(declared: &str) -> ServedType {
     let is_active =
         bare.contains("xml") || bare.contains("xsl") || ACTIVE.iter().any(|active| bare.starts_with(active));
     let content_type = match bare.as_str() {
-        "text/html" => format!("text/plain{parameters}"),
-        _ if bare.contains('/') => declared.to_owned(),
+        "text/html" if is_one_type(&bare, parameters) => format!("text/plain{parameters}"),
+        _ if is_one_type(&bare, parameters) => declared.to_owned(),
         _ => UNKNOWN_TYPE.to_owned(),
     };
     let is_fit = http::HeaderValue::from_str(&content_type).is_ok();
     ServedType { content_type: if is_fit { content_type } else { UNKNOWN_TYPE.to_owned() }, is_active }
+}
+
+/// Whether it is a type and nothing else: browsers take the last of a list, whatever the first one is.
+fn is_one_type(bare: &str, parameters: &str) -> bool {
+    let is_token = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c))
+    };
+    let outside_quotes: String = parameters.split('"').step_by(2).collect();
+    bare.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+        && !outside_quotes.contains(',')
+        && parameters.matches('"').count() % 2 == 0
 }
 
 #[cfg(test)]
@@ -68,6 +79,10 @@ mod tests {
             ("application/pdf", "application/pdf", false),
             ("text/plain;charset=UTF-8", "text/plain;charset=UTF-8", false),
             ("nonsense", UNKNOWN_TYPE, false),
+            ("image/png, text/html", UNKNOWN_TYPE, false),
+            ("image/png;x=,text/html", UNKNOWN_TYPE, false),
+            ("image/png;x=\", text/html", UNKNOWN_TYPE, false),
+            ("video/mp4; codecs=\"avc1, mp4a\"", "video/mp4; codecs=\"avc1, mp4a\"", false),
             ("text/plain\r\nx: y", UNKNOWN_TYPE, false),
         ] {
             let served = served_type(declared);

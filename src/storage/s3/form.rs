@@ -22,12 +22,16 @@ use super::xml::{Answer as _, PostedObject};
 use crate::storage::error::StorageError;
 use crate::storage::flow::serve::insert;
 use crate::storage::flow::upload::Target;
+use crate::storage::http::form_head::FormHead;
+use crate::storage::http::request::context;
 use crate::storage::state::StorageState;
 
 /// The most fields in front of the file.
 const MOST_FIELDS: usize = 100;
 /// The most bytes of all fields.
 const MOST_BYTES: usize = 128 * 1024;
+/// The most bytes before the file, with what comes along with its beginning.
+const LARGEST_HEAD: usize = 8 * MOST_BYTES;
 
 /// `POST /{bucket}`
 pub(super) async fn post(
@@ -36,16 +40,19 @@ pub(super) async fn post(
     bucket: &str,
     (parts, body): (Parts, BodyDataStream),
 ) -> Answer {
-    let request = Request::from_parts(parts.clone(), Body::from_stream(body));
+    let deadline = context(&parts)?.body_deadline;
+    let (body, head) = FormHead::of(Body::from_stream(body), LARGEST_HEAD, deadline);
+    let request = Request::from_parts(parts.clone(), body);
     let mut multipart = Multipart::from_request(request, &())
         .await
         .map_err(|_| S3Error::invalid("The form has no boundary"))?;
     let mut fields = Vec::new();
     let mut left = MOST_BYTES;
     while fields.len() < MOST_FIELDS {
-        let Some(mut field) = in_time(state, multipart.next_field()).await?? else { break };
+        let Some(mut field) = head.next(multipart.next_field()).await?? else { break };
         let name = field.name().unwrap_or_default().to_owned();
         if name.eq_ignore_ascii_case("file") {
+            head.is_over();
             let form = Form::new(fields, field.file_name())?;
             let now = state.clock.unix_seconds();
             let known = authenticate_form(form, bucket, &Keys(state), &state.s3_rules, now).await?;
@@ -55,7 +62,7 @@ pub(super) async fn post(
             return store(&call, bucket, known.form, field).await;
         }
         let mut text = Vec::new();
-        while let Some(piece) = in_time(state, field.chunk()).await?? {
+        while let Some(piece) = head.next(field.chunk()).await?? {
             left = left.checked_sub(piece.len()).ok_or(S3Error::EntityTooLarge)?;
             text.extend_from_slice(&piece);
         }
@@ -63,11 +70,6 @@ pub(super) async fn post(
         fields.push((name, text));
     }
     Err(S3Error::invalid("The form has no file").into())
-}
-
-/// The next piece of a form, unless it takes too long: nobody has been asked yet who sends it.
-async fn in_time<T>(state: &StorageState, piece: impl Future<Output = T>) -> Result<T, StorageError> {
-    tokio::time::timeout(state.body_pause, piece).await.map_err(|_| StorageError::Aborted)
 }
 
 /// Fields that say of the file what headers say of a body.
@@ -87,14 +89,15 @@ fn headers(accepted: &AcceptedForm) -> Result<HeaderMap, S3Error> {
 }
 
 async fn store(call: &Call, bucket: &str, accepted: AcceptedForm, file: Field<'_>) -> Answer {
-    let target = Target {
+    let mut target = Target {
         bucket: call.state.bucket(bucket).await?,
         key: call.key(&accepted.key)?,
         owner: call.owner(),
         options: options(&call.headers)?,
         upsert: true,
+        replaceable: None,
     };
-    call.state.admit(Some(&call.acting), &target, None).await?;
+    call.state.admit(Some(&call.acting), &mut target, None).await?;
     let uploaded = call.state.store(&target, held_to(&accepted, file)).await?;
     Ok(posted(call, bucket, &accepted, uploaded.metadata.e_tag.trim_matches('"')))
 }

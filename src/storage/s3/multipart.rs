@@ -31,14 +31,15 @@ const MOST_PARTS: i64 = 10_000;
 
 /// `CreateMultipartUpload`
 pub(super) async fn create(call: &Call, at: &Location) -> Answer {
-    let target = Target {
+    let mut target = Target {
         bucket: call.state.bucket(&at.bucket).await?,
         key: call.key(&at.key)?,
         owner: call.owner(),
         options: options(&call.headers)?,
         upsert: true,
+        replaceable: None,
     };
-    call.state.admit(Some(&call.acting), &target, None).await?;
+    call.state.admit(Some(&call.acting), &mut target, None).await?;
     let id = hex::encode(call.state.random.bytes::<24>());
     let options = &target.options;
     let metadata = json!({
@@ -78,7 +79,7 @@ pub(super) async fn find(
     }
     let text =
         |name: &str| upload.metadata.as_ref().and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
-    let target = Target {
+    let mut target = Target {
         bucket: state.bucket(&at.at.bucket).await?,
         key,
         owner: upload.owner_id.clone(),
@@ -90,8 +91,9 @@ pub(super) async fn find(
             content_encoding: text("contentEncoding").map(str::to_owned),
         },
         upsert: true,
+        replaceable: None,
     };
-    state.admit(Some(&call.acting), &target, announced).await?;
+    state.admit(Some(&call.acting), &mut target, announced).await?;
     Ok((upload, target))
 }
 

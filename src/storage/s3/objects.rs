@@ -31,16 +31,17 @@ pub(super) async fn put(call: &Call, at: &Location, content: Content) -> Answer 
     if at.key.ends_with('/') && content.length.is_some_and(|length| length > 0) {
         return Err(StorageError::InvalidKey(at.key.clone()));
     }
-    let target = Target {
+    let mut target = Target {
         bucket: call.state.bucket(&at.bucket).await?,
         key,
         owner: call.owner(),
         options: options(&call.headers)?,
         upsert: may_replace(&call.headers)?,
+        replaceable: None,
     };
     let receipt = content.body.receipt();
     let stored = async {
-        call.state.admit(Some(&call.acting), &target, content.length).await?;
+        call.state.admit(Some(&call.acting), &mut target, content.length).await?;
         call.state.store(&target, content.body).await
     }
     .await;

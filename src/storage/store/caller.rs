@@ -43,7 +43,8 @@ pub(in crate::storage) enum Kind {
 pub(in crate::storage) struct CallerStore {
     lanes: Lanes,
     search_path: Bytes,
-    statement_timeout: Bytes,
+    /// None: what the role has.
+    statement_timeout: Option<Bytes>,
 }
 
 impl CallerStore {
@@ -52,7 +53,7 @@ impl CallerStore {
         Self {
             lanes,
             search_path: search_path.into(),
-            statement_timeout: statement_timeout.to_string().into(),
+            statement_timeout: (statement_timeout > 0).then(|| statement_timeout.to_string().into()),
         }
     }
 
@@ -118,7 +119,9 @@ impl CallerStore {
         }
         let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         group.set("search_path", self.search_path.clone());
-        group.set("statement_timeout", self.statement_timeout.clone());
+        if let Some(timeout) = &self.statement_timeout {
+            group.set("statement_timeout", timeout.clone());
+        }
         group.set("role", text(&caller.role));
         group.set("request.jwt.claims", caller.claims_json.clone());
         group.set("request.jwt", caller.claims_json.clone());

@@ -122,7 +122,7 @@ with kept as (
     select $1, $2, $7, $3, version, $5, $6 from kept
     on conflict (bucket_id, name) do update set owner = excluded.owner, owner_id = excluded.owner_id,
         version = excluded.version, metadata = excluded.metadata, user_metadata = excluded.user_metadata
-    where $8
+    where $8 and ($9 is null or object.id = $9)
     returning id
 )
 select (select id from written) as id, exists (select from kept) as is_kept";
@@ -131,7 +131,7 @@ select (select id from written) as id, exists (select from kept) as is_kept";
 pub(in crate::storage) async fn commit(
     mut transaction: Transaction<'_, Postgres>,
     draft: &Draft<'_>,
-    upsert: bool,
+    (upsert, replaceable): (bool, Option<Uuid>),
 ) -> Result<Uuid, StorageError> {
     let as_uuid = draft.owner.and_then(|owner| Uuid::try_parse(owner).ok());
     let (id, is_kept): (Option<Uuid>, bool) = sqlx::query_as(COMMIT)
@@ -143,6 +143,7 @@ pub(in crate::storage) async fn commit(
         .bind(draft.user_metadata.map(|map| Value::Object(map.clone())))
         .bind(as_uuid)
         .bind(upsert)
+        .bind(replaceable)
         .fetch_one(&mut *transaction)
         .await?;
     match id {

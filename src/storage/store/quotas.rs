@@ -27,10 +27,15 @@ impl QuotaOf {
 }
 
 /// What there is now is counted while nobody writes: one lock, one look, and whoever waited is counted by the trigger.
-const SET: &str = "
+const SET_OF_BUCKET: &str = "
 insert into goforward.storage_quotas as quota (kind, id, quota_bytes, used_bytes)
-select $1, $2, $3, coalesce(sum((metadata ->> 'size')::bigint), 0) from storage.objects
-where case $1 when 'bucket' then bucket_id = $2 else owner_id = $2 end
+select 'bucket', $1, $2, coalesce(sum((metadata ->> 'size')::bigint), 0) from storage.objects where bucket_id = $1
+on conflict (kind, id) do update set quota_bytes = excluded.quota_bytes, used_bytes = excluded.used_bytes";
+
+/// The same of an owner.
+const SET_OF_OWNER: &str = "
+insert into goforward.storage_quotas as quota (kind, id, quota_bytes, used_bytes)
+select 'owner', $1, $2, coalesce(sum((metadata ->> 'size')::bigint), 0) from storage.objects where owner_id = $1
 on conflict (kind, id) do update set quota_bytes = excluded.quota_bytes, used_bytes = excluded.used_bytes";
 
 /// Sets a quota, or takes it away.
@@ -44,8 +49,14 @@ pub(in crate::storage) async fn set(
         return sqlx::query(sql).bind(of.name()).bind(id).execute(pool).await.map(drop);
     };
     let mut transaction = pool::begin(pool).await?;
+    // Whoever waits behind this lock waits no longer than for it.
+    sqlx::query("set local lock_timeout = '2s'").execute(&mut *transaction).await?;
     sqlx::query("lock table storage.objects in share row exclusive mode").execute(&mut *transaction).await?;
-    sqlx::query(SET).bind(of.name()).bind(id).bind(bytes).execute(&mut *transaction).await?;
+    let set = match of {
+        QuotaOf::Bucket => SET_OF_BUCKET,
+        QuotaOf::Owner => SET_OF_OWNER,
+    };
+    sqlx::query(set).bind(id).bind(bytes).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 

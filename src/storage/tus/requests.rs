@@ -89,14 +89,15 @@ async fn create(state: &StorageState, right: Right, parts: &Parts, body: Body) -
     };
     let id = UploadId { key: state.key(&said.key)?, bucket: said.bucket, version: state.new_version() };
     let writer = state.writer(parts, right, Operation::Create, &id.place()).await?;
-    let target = Target {
+    let mut target = Target {
         bucket: state.bucket(&id.bucket).await?,
         key: id.key.clone(),
         owner: writer.owner.clone(),
         options: said.options,
         upsert: writer.upsert,
+        replaceable: None,
     };
-    state.admit_writer(&writer, &target, length).await?;
+    state.admit_writer(&writer, &mut target, length).await?;
     state.has_room(id.version, &target, length.unwrap_or(0)).await?;
     let has_bytes = headers::has_bytes(&parts.headers);
     if !has_bytes && headers::has_body(&parts.headers) {
@@ -182,8 +183,8 @@ async fn append(state: &StorageState, right: Right, id: UploadId, parts: &Parts,
         return finished_before(&upload, offset, parts);
     }
     let version = id.version;
-    let target = state.target(id, &upload).await?;
-    state.admit_writer(&writer, &target, upload.length).await?;
+    let mut target = state.target(id, &upload).await?;
+    state.admit_writer(&writer, &mut target, upload.length).await?;
     let (bringing, bytes) = bringing(state, parts, body, offset)?;
     let owned = state.clone();
     let taken = to_its_end(state, async move { owned.take(version, &target, bringing, bytes).await });
@@ -228,8 +229,8 @@ async fn terminate(state: &StorageState, right: Right, id: UploadId, parts: &Par
     }
     let version = id.version;
     if let Some(acting) = &writer.acting {
-        let target = state.target(id, &upload).await?;
-        state.probe(acting, &target, upload.length).await?;
+        let mut target = state.target(id, &upload).await?;
+        state.probe(acting, &mut target, upload.length).await?;
     }
     end(state, version).await?;
     Ok(empty(StatusCode::NO_CONTENT))

@@ -99,6 +99,7 @@ impl StorageState {
             owner: upload.owner.clone(),
             options: upload.options.clone(),
             upsert: upload.upsert,
+            replaceable: None,
         })
     }
 
@@ -106,7 +107,7 @@ impl StorageState {
     pub(super) async fn admit_writer(
         &self,
         writer: &Writer,
-        target: &Target,
+        target: &mut Target,
         length: Option<u64>,
     ) -> Result<(), StorageError> {
         self.admit(writer.acting.as_ref(), target, length).await?;

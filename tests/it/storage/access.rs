@@ -118,3 +118,65 @@ async fn rows_are_not_removed_past_the_service() {
     assert_eq!(refused, "42501");
     assert_eq!(app.database.value("select count(*)::text from storage.objects").await, "1");
 }
+
+#[tokio::test]
+async fn nobody_replaces_what_came_while_their_bytes_were_on_their_way() {
+    let app = start().await;
+    app.database
+        .run(
+            "create policy all_write on storage.objects for insert to authenticated with check (true);
+              create policy all_read on storage.objects for select to authenticated using (true)",
+        )
+        .await;
+    let (alice, bob) = (app.user(ALICE), app.user(BOB).header("x-upsert", "true"));
+    let (send, pieces) = body_in_pieces();
+    let slow = tokio::spawn(async move { upload(&bob, "private/a.txt", pieces).await });
+    send.send("b".repeat(10_000)).await.unwrap();
+    let announced = "select count(*)::text from goforward.storage_blobs";
+    crate::harness::eventually("bob is writing", async || app.database.value(announced).await == "1").await;
+
+    upload(&alice, "private/a.txt", "hers").await.expect_status(200);
+    drop(send);
+    assert_eq!(refusal(&slow.await.unwrap()), (400, "409".into(), "KeyAlreadyExists".into()));
+    assert_eq!(alice.get("/storage/v1/object/private/a.txt").await.text(), "hers");
+}
+
+#[tokio::test]
+async fn a_signed_upload_replaces_only_what_its_signer_could_have_replaced() {
+    let app = start().await;
+    let bob = app.user(BOB).header("x-upsert", "true");
+    let signed =
+        bob.post("/storage/v1/object/upload/sign/private/a.txt", json!({})).await.expect_status(200).json();
+    upload(&app.user(ALICE), "private/a.txt", "hers").await.expect_status(200);
+
+    let path = format!("/storage/v1{}", signed["url"].as_str().unwrap());
+    let answer = app.client().send_text(Method::PUT, &path, "text/plain", "his").await;
+    assert_eq!(refusal(&answer).1, "409");
+    assert_eq!(app.user(ALICE).get("/storage/v1/object/private/a.txt").await.text(), "hers");
+}
+
+#[tokio::test]
+async fn quotas_are_set_by_servers_alone() {
+    let app = start().await;
+    app.database
+        .run("create policy mine on storage.buckets to authenticated using (true) with check (true)")
+        .await;
+    let alice = app.user(ALICE);
+    let bucket = json!({ "name": "hers", "quota_bytes": 10 });
+    assert_eq!(alice.post("/storage/v1/bucket", bucket).await.status, 403);
+    alice.post("/storage/v1/bucket", json!({ "name": "hers" })).await.expect_status(200);
+    let change = Some(json!({ "quota_bytes": null }));
+    assert_eq!(alice.send(Method::PUT, "/storage/v1/bucket/hers", change).await.status, 403);
+}
+
+/// A body that is sent piece by piece.
+fn body_in_pieces() -> (tokio::sync::mpsc::Sender<String>, reqwest::Body) {
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    let pieces = futures_util::stream::unfold(
+        receive,
+        |mut receive: tokio::sync::mpsc::Receiver<String>| async move {
+            receive.recv().await.map(|piece| (Ok::<_, std::io::Error>(piece), receive))
+        },
+    );
+    (send, reqwest::Body::wrap_stream(pieces))
+}

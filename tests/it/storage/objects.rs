@@ -191,3 +191,16 @@ async fn a_bucket_is_changed_listed_emptied_and_removed() {
     }
     assert_eq!(refusal(&service.post("/storage/v1/bucket", json!({ "name": "public" })).await).1, "409");
 }
+
+#[tokio::test]
+async fn a_form_whose_file_never_begins_takes_no_memory() {
+    let app = start().await;
+    let before = crate::harness::resident(app.server.pid());
+    let junk = futures_util::stream::iter((0..600).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 100_000])));
+    let body = reqwest::Body::wrap_stream(junk);
+    let anon = app.anon();
+    let path = "/storage/v1/object/public/a";
+    let answer = anon.send_text(Method::POST, path, "multipart/form-data; boundary=b", body).await;
+    assert_eq!(refusal(&answer).0, 400, "{}", answer.text());
+    assert!(crate::harness::resident(app.server.pid()) < before + (24 << 20));
+}
