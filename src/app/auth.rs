@@ -125,6 +125,11 @@ impl Auth {
         Ok(Some(Self { state: AuthState::new(parts), captured, sessions, signer }))
     }
 
+    /// The connections of accounts.
+    pub(super) fn pool(&self) -> PgPool {
+        self.state.pool.clone()
+    }
+
     /// Tells other services whom API keys speak for.
     pub(super) fn held_keys(&self) -> Arc<dyn HeldKeys> {
         Arc::new(self.state.clone())

@@ -41,6 +41,9 @@ const CONNECTIONS_OF_REALTIME: u32 = 4;
 /// That of the bus.
 const CONNECTIONS_OF_THE_BUS: u32 = 1;
 
+/// With fewer connections in all, storage uses those of accounts.
+const LEAST_FOR_STORAGE: u32 = 12;
+
 /// How the connections that we may have are divided.
 #[derive(Clone, Copy)]
 struct Budget {
@@ -66,7 +69,7 @@ impl Budget {
             );
         }
         let accounts = (all / 5).clamp(1, 5);
-        let storage = (all / 8).clamp(1, 4);
+        let storage = if all < LEAST_FOR_STORAGE { 0 } else { (all / 8).clamp(1, 4) };
         let services = CONNECTIONS_OF_REALTIME + CONNECTIONS_OF_THE_BUS + accounts + storage;
         let beside = CONNECTIONS_NOW_AND_THEN + services;
         Self { lanes: all.saturating_sub(beside).max(1), accounts, storage }
@@ -91,7 +94,7 @@ pub(super) struct Rest {
     pub written: Arc<Notify>,
     /// How many connections accounts and jobs may have.
     pub connections_of_accounts: u32,
-    /// How many connections storage may have beside those of callers.
+    /// How many connections storage may have beside those of callers; with none it uses those of accounts.
     pub connections_of_storage: u32,
     settings: Arc<ArcSwap<RestSettings>>,
     port: u16,

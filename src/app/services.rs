@@ -117,6 +117,7 @@ impl Services {
             clock: &server.clock,
             random: &server.random,
             connections: self.rest.connections_of_storage,
+            shared: auth.map(Auth::pool),
             tasks: (&stop.tracker, &stop.services),
         })
         .await
@@ -129,7 +130,9 @@ impl Services {
         rest.follow_configuration(server.loaded.clone(), database, keys, server.clock.clone(), tasks);
         // Where the database is ours to prepare.
         if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
-            let schemas = database.needs_service_role_policies.then(|| config.rest.schemas.clone());
+            let with_storage = self.storage.is_some().then(|| storage::SCHEMA.to_owned());
+            let served = config.rest.schemas.iter().cloned().chain(with_storage).collect();
+            let schemas = database.needs_service_role_policies.then_some(served);
             let (rules, owner, catalog) = (rules.clone(), owner.clone(), rest.catalog.clone());
             PolicyKeeper::new(rules, owner, catalog, schemas, &server.random)
                 .start(&stop.tracker, stop.services.clone());

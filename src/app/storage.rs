@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +25,8 @@ use crate::storage::{Parts, StorageState, blobs, router};
 const PREFIX: &str = "/storage/v1";
 /// What the key of signed URLs is derived for: another than that of access tokens, so that neither is ever the other.
 const URL_KEY: &str = "storage signed urls";
-/// The schema beside the configured ones that expressions of policies see.
-const SCHEMA: &str = "storage";
+/// Its tables. Beside the configured schemas, expressions of policies see it.
+pub(super) const SCHEMA: &str = "storage";
 
 /// The running service.
 pub(super) struct Storage {
@@ -44,6 +45,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) random: &'a Random,
     /// How many connections it may have beside those of callers.
     pub(super) connections: u32,
+    /// Those of accounts, which it uses where it may have none.
+    pub(super) shared: Option<PgPool>,
     pub(super) tasks: (&'a TaskTracker, &'a CancellationToken),
 }
 
@@ -58,8 +61,12 @@ impl Storage {
         let bytes = blobs::open(&config.storage, &config.embedded.data_dir).map_err(|error| wrong(&error))?;
         let keys = BlobKeys::new(&roots(&config.auth, secret));
         let bytes = bytes.encrypted(config.storage.encryption, keys);
-        let pool = pool::start(login, around.connections, (tracker, stop.clone()));
-        let pool = pool.await.map_err(|error| wrong(&error))?;
+        let pool = match around.shared.filter(|_| around.connections == 0) {
+            Some(shared) => shared,
+            None => pool::start(login, around.connections.max(1), (tracker, stop.clone()))
+                .await
+                .map_err(|error| wrong(&error))?,
+        };
         let mut search_path = SqlBuf::new();
         search_path.join(
             ", ",

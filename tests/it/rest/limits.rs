@@ -184,7 +184,7 @@ async fn a_pattern_that_takes_for_ever_is_cut_at_the_limit_and_frees_its_connect
         )
         .await;
     let options =
-        Options::default().set("database.statement_timeout", "300ms").set("database.max_connections", "14");
+        Options::default().set("database.statement_timeout", "300ms").set("database.max_connections", "17");
     let app = TestApp::on(database, options).await;
     // Twice the same is an even number, and the text has an odd one: every way to divide it is tried.
     let path = r"/rest/v1/words?select=id&text=match.^(a%2B)(a%2B)(a%2B)(a%2B)%5C1%5C2%5C3%5C4b$";

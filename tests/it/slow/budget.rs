@@ -47,7 +47,7 @@ async fn sleepers_hold_only_their_own_connections_and_the_rest_are_told_in_time(
     let database = Database::create().await;
     database.run(SHOP).await;
     let options =
-        Options::default().set("database.max_connections", "18").set("database.acquire_timeout", "1s");
+        Options::default().set("database.max_connections", "21").set("database.acquire_timeout", "1s");
     let app = TestApp::on(database, options).await;
     let mut sleepers = tokio::task::JoinSet::new();
     for _ in 0..20 {

@@ -21,7 +21,7 @@ async fn slow_readers_of_large_results_cost_little_memory() {
              alter table small enable row level security; create policy p on small using (true)",
         )
         .await;
-    let app = TestApp::on(database, Options::default().set("database.max_connections", "29")).await;
+    let app = TestApp::on(database, Options::default().set("database.max_connections", "33")).await;
     let key = app.server.keys().anon_key;
     let mut streams = Vec::new();
     for _ in 0..READERS {
