@@ -131,8 +131,8 @@ impl Services {
         // Where the database is ours to prepare.
         if let (Some(owner), Some(rules)) = (&database.owner, &rest.rules) {
             let with_storage = self.storage.is_some().then(|| storage::SCHEMA.to_owned());
-            let served = config.rest.schemas.iter().cloned().chain(with_storage).collect();
-            let schemas = database.needs_service_role_policies.then_some(served);
+            let with_policies = config.rest.schemas.iter().cloned().chain(with_storage).collect();
+            let schemas = database.needs_service_role_policies.then_some(with_policies);
             let (rules, owner, catalog) = (rules.clone(), owner.clone(), rest.catalog.clone());
             PolicyKeeper::new(rules, owner, catalog, schemas, &server.random)
                 .start(&stop.tracker, stop.services.clone());

@@ -56,7 +56,7 @@ fn is_one_type(bare: &str, parameters: &str) -> bool {
     let outside_quotes: String = parameters.split('"').step_by(2).collect();
     bare.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
         && !outside_quotes.contains(',')
-        && parameters.matches('"').count() % 2 == 0
+        && parameters.matches('"').count().is_multiple_of(2)
 }
 
 #[cfg(test)]
