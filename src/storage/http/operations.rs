@@ -13,7 +13,9 @@ use super::request::json as read_json;
 use super::upload::wants_upsert;
 use crate::storage::error::StorageError;
 use crate::storage::flow::copy::Copy;
+use crate::storage::model::bucket::Bucket;
 use crate::storage::model::key::ObjectKey;
+use crate::storage::model::object::Object;
 use crate::storage::model::options::{UploadOptions, cache_control};
 use crate::storage::state::StorageState;
 use crate::storage::store::objects::{self, At};
@@ -87,23 +89,20 @@ pub(super) async fn move_object(State(state): State<StorageState>, request: Requ
     let ((from_bucket, from), (to_bucket, to)) = (wanted.from(&state)?, wanted.to(&state)?);
     let source = At { bucket: &from_bucket, name: from.as_str() };
     let target = state.bucket(&to_bucket).await?;
+    let mut looked_at = None;
     if target.id != from_bucket {
         let object = objects::find(&state.callers, &acting, source).await?.ok_or(StorageError::NoSuchKey)?;
         check_fits(&state, &target, &object)?;
+        looked_at = Some(object);
     }
-    let moved =
-        objects::move_to(&state.callers, &acting, source, At { bucket: &to_bucket, name: to.as_str() })
-            .await?;
+    let places = (source, At { bucket: &to_bucket, name: to.as_str() });
+    let moved = objects::move_to(&state.callers, &acting, places, looked_at.as_ref()).await?;
     let moved = moved.ok_or(StorageError::NoSuchKey)?;
     Ok(Json(json!({ "message": "Successfully moved", "Id": moved.id, "Key": moved.name })))
 }
 
 /// What another bucket would not have taken does not come in by moving.
-fn check_fits(
-    state: &StorageState,
-    target: &crate::storage::model::bucket::Bucket,
-    object: &crate::storage::model::object::Object,
-) -> Result<(), StorageError> {
+fn check_fits(state: &StorageState, target: &Bucket, object: &Object) -> Result<(), StorageError> {
     let stored = object.stored();
     if !target.allows_type(&stored.mimetype) {
         return Err(StorageError::InvalidMimeType(stored.mimetype));

@@ -160,11 +160,8 @@ pub(in crate::storage) async fn commit(
 /// An object of a public bucket, and whether the bucket is one.
 const PUBLIC: &str = "
 select coalesce(bucket.public, false),
-       (select row_to_json(found) from (
-           select object.id, object.bucket_id, object.name, object.owner_id, object.version, object.metadata,
-               object.user_metadata, object.created_at, object.updated_at, object.last_accessed_at
-           from storage.objects as object where object.bucket_id = bucket.id and object.name = $2 and ($3 or bucket.public)
-       ) as found)
+       (select row_to_json(object) from storage.objects as object
+        where object.bucket_id = bucket.id and object.name = $2 and ($3 or bucket.public))
 from storage.buckets as bucket where bucket.id = $1";
 
 /// What everybody may know.
@@ -186,17 +183,22 @@ pub(in crate::storage) async fn public(
     Ok(found.map(|(is_public, object)| Public { is_public, object: object.map(|json| json.0) }))
 }
 
-/// Gives an object another place. The bytes stay where they are.
+/// Gives an object another place, if it still is the one that was `looked_at`, where one was. The bytes stay where they are.
 pub(in crate::storage) async fn move_to(
     store: &CallerStore,
     acting: &Acting,
-    from: At<'_>,
-    to: At<'_>,
+    (from, to): (At<'_>, At<'_>),
+    looked_at: Option<&Object>,
 ) -> Result<Option<Object>, StorageError> {
     let mut sql = SqlBuf::new();
     sql.lit("with moved as (update storage.objects as object set bucket_id = ").bind_text(to.bucket);
     sql.lit(", name = ").bind_text(to.name).lit(" where object.bucket_id = ").bind_text(from.bucket);
-    sql.lit(" and object.name = ").bind_text(from.name).lit(" returning ").lit(COLUMNS);
+    sql.lit(" and object.name = ").bind_text(from.name);
+    if let Some(object) = looked_at {
+        let version = object.version.clone().map_or_else(Param::null, Param::text);
+        sql.lit(" and object.version is not distinct from ").bind(version).lit("::text");
+    }
+    sql.lit(" returning ").lit(COLUMNS);
     sql.lit(") select row_to_json(moved)::text from moved");
     store.run(acting, sql, Kind::Write).await
 }
