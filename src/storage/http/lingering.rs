@@ -2,14 +2,22 @@
 //!
 //! An upload is answered as soon as it is refused. A client that still sends would find the connection cut off, and its user
 //! a network error in place of the reason; so the rest is read and thrown away for a while, as the answer is on its way.
+//! Not so where the client waits to be told to send (`Expect: 100-continue`, RFC 9110 section 10.1.1) and never was: it sends
+//! nothing more of this request, and to wait for it would take the next request of the connection for the missing body.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -24,18 +32,27 @@ const LONGEST: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Has the body of a request read to its end, whatever becomes of the request.
-pub(super) async fn linger(State(state): State<StorageState>, request: Request) -> Request {
-    request.map(|body| {
-        if body.is_end_stream() {
-            return body;
-        }
-        Body::new(Lingering { rest: Some(body), tracker: state.tracker.clone() })
-    })
+pub(super) async fn linger(State(state): State<StorageState>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let one_at_a_time = request.version() <= Version::HTTP_11;
+    let sends = Arc::new(AtomicBool::new(!request.headers().contains_key(EXPECT)));
+    let request = request
+        .map(|body| Body::new(Lingering { rest: Some(body), sends: sends.clone(), tracker: state.tracker.clone() }));
+    let mut response = next.run(request).await;
+    if one_at_a_time && !sends.load(Ordering::Relaxed) {
+        // Nobody can tell any more where the next request begins.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// A body whose rest is thrown away when it is dropped before its end.
 struct Lingering {
     rest: Option<Body>,
+    /// Whether the client sends the body: at once, or since the first piece was asked for.
+    sends: Arc<AtomicBool>,
     tracker: TaskTracker,
 }
 
@@ -47,6 +64,7 @@ impl http_body::Body for Lingering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.sends.store(true, Ordering::Relaxed);
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(rest).poll_frame(context));
         if !matches!(frame, Some(Ok(_))) {
@@ -66,7 +84,8 @@ impl http_body::Body for Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        if let Some(rest) = self.rest.take().filter(|rest| !rest.is_end_stream()) {
+        let sends = self.sends.load(Ordering::Relaxed);
+        if let Some(rest) = self.rest.take().filter(|rest| sends && !rest.is_end_stream()) {
             self.tracker.spawn(timeout(LONGEST, discard(rest)));
         }
     }

@@ -15,7 +15,7 @@ mod sign;
 mod upload;
 
 use axum::Router;
-use axum::middleware::map_request_with_state;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, post, put};
 use axum::{Json, extract::DefaultBodyLimit};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ pub fn router(state: StorageState) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)
         .layer(DefaultBodyLimit::disable())
-        .layer(map_request_with_state(state.clone(), lingering::linger))
+        .layer(from_fn_with_state(state.clone(), lingering::linger))
         .with_state(state)
 }
 

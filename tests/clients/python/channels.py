@@ -101,6 +101,7 @@ class Channels(People, unittest.IsolatedAsyncioTestCase):
         await self.joined(ada)
         await self.joined(bob)
         await ada.track({'mood': 'fine'})
+        await until(lambda: mood(bob) == {'ada': ['fine']}, 'one')
         await bob.track({'mood': 'tired'})
         for channel in (ada, bob):
             await until(lambda: mood(channel) == {'ada': ['fine'], 'bob': ['tired']}, 'both')

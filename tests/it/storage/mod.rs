@@ -2,6 +2,7 @@
 
 mod access;
 mod backends;
+mod bodies;
 mod downloads;
 mod encryption;
 pub mod fsck;
