@@ -28,7 +28,7 @@ use crate::kernel::secret::Secret;
 use crate::policy::access::AccessSettings;
 use crate::policy::book::PolicyBook;
 use crate::policy::store::RuleStore;
-use crate::rest::{RestAudit, RestService, RestSettings, Surroundings};
+use crate::rest::{FileUrls, RestAudit, RestService, RestSettings, Surroundings};
 
 /// Connections beside the lanes and those of accounts: the catalog's two (one listens, one loads), the audit log's, and two
 /// for what is done now and then: by the owner (rules and policies of tables), by the login of callers (settings read again,
@@ -143,7 +143,7 @@ impl Rest {
         loaded: &Loaded,
         database: &Database,
         port: u16,
-        (audit, limiter): (RestAudit, Arc<dyn Limiter>),
+        ((audit, limiter), files): ((RestAudit, Arc<dyn Limiter>), Option<FileUrls>),
         random: &Random,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, AppError> {
@@ -171,6 +171,7 @@ impl Rest {
             lanes.clone(),
             Arc::clone(&settings),
             (Arc::clone(&policies), audit, limiter, Arc::clone(&written)),
+            files,
         );
         let column_grants = config.security.column_grants;
         let rules = database.owner.clone().map(|owner| RuleStore::new(owner, column_grants));

@@ -18,6 +18,7 @@ use crate::gateway::{Health, Mount};
 use crate::kernel::audit::AuditLog;
 use crate::kernel::config::{Config, Environment, Loaded, RestProfile};
 use crate::kernel::identity::Identity;
+use crate::rest::FileUrls;
 
 /// What runs.
 pub(super) struct Services {
@@ -44,12 +45,15 @@ impl Services {
         let (audit, audit_log) = audit::start(database, &server.clock, &server.random, stop).await?;
         let port = place.address().map_or(config.server.port, |address| address.port());
         let audited = (audit, Arc::clone(&shared.limiter));
-        let rest = Rest::start(merged, database, port, audited, &server.random, tasks).await?;
+        let own_url = place.link_base(config);
+        let links = storage::object_links(config, database, &own_url, &server.clock);
+        let files = links.map(|links| FileUrls::new(links, server.random.clone()));
+        let rest = Rest::start(merged, database, port, (audited, files), &server.random, tasks).await?;
         let identity = Arc::new(edge::identity(config, &database.secrets, &rest.catalog, &server.clock)?);
         let auth = Auth::start(auth::Surroundings {
             config,
             database,
-            public_url: &place.link_base(config),
+            public_url: &own_url,
             identity: Arc::clone(&identity),
             limiter: Arc::clone(&shared.limiter),
             audit: Arc::clone(&audit_log),

@@ -16,10 +16,11 @@ use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::pool;
 use crate::kernel::identity::{HeldKeys, Identity, NoHeldKeys, Sessions, Stateless};
+use crate::kernel::object_links::ObjectLinks;
 use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::storage::blobs::BlobKeys;
-use crate::storage::{Parts, StorageState, blobs, router};
+use crate::storage::{Links, Parts, StorageState, blobs, router};
 
 /// Where the service is.
 const PREFIX: &str = "/storage/v1";
@@ -31,6 +32,19 @@ pub(super) const SCHEMA: &str = "storage";
 /// The running service.
 pub(super) struct Storage {
     state: StorageState,
+}
+
+/// The addresses of objects, for services that show them: below `base`, the server's own URL. None where nothing signs.
+pub(super) fn object_links(
+    config: &Config,
+    database: &Database,
+    base: &str,
+    clock: &Clock,
+) -> Option<Arc<dyn ObjectLinks>> {
+    let keys = roots(&config.auth, database.secrets.jwt_secret.as_ref()?).derive(URL_KEY);
+    let storage = &config.storage;
+    let lifetime = storage.reference_url_lifetime.get().min(storage.max_signed_url.get());
+    Some(Arc::new(Links::new(format!("{base}{PREFIX}"), &keys, lifetime, clock.clone())))
 }
 
 /// What starting the service needs of the server.

@@ -274,6 +274,9 @@ pub enum Identity {
     ByDefault,
 }
 
+/// The domain of columns that refer to stored objects, by path.
+pub const FILE_REFERENCE: &str = "storage.file_reference";
+
 /// A column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {

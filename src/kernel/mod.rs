@@ -10,6 +10,7 @@ pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod mail;
+pub mod object_links;
 pub mod outbound;
 pub mod pauses;
 pub mod random;

@@ -6,6 +6,7 @@
 mod audit;
 pub mod core;
 pub mod error;
+mod file_urls;
 mod graphql;
 pub mod openapi;
 mod result;
@@ -17,5 +18,6 @@ pub mod settings;
 mod timing;
 
 pub use audit::RestAudit;
+pub use file_urls::FileUrls;
 pub use service::RestService;
 pub use settings::{RestSettings, Surroundings};

@@ -11,6 +11,7 @@ use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::wire::{DbError, Group, Reply, RowHead};
 use crate::rest::core::render::{ResultColumn, Shape};
 use crate::rest::core::response::ResultHead;
+use crate::rest::file_urls::Splice;
 
 /// A body up to this size, in bytes, is taken whole before the answer starts.
 const WHOLE: usize = 64 * 1024;
@@ -56,17 +57,23 @@ pub(super) struct Running {
     shape: Shape,
     /// Bytes at the start of the body that are not the body's.
     skip: usize,
+    splice: Option<Splice>,
 }
 
 impl Running {
-    /// Runs `group` and waits for its first row.
-    pub(super) async fn start(lanes: &Lanes, group: Group, shape: Shape) -> Result<Self, DbError> {
+    /// Runs `group` and waits for its first row. What `splice` finds in the body is replaced.
+    pub(super) async fn start(
+        lanes: &Lanes,
+        group: Group,
+        shape: Shape,
+        splice: Option<Splice>,
+    ) -> Result<Self, DbError> {
         let mut reply = lanes.run(group).await?;
         let Some(first) = reply.next_row().await? else {
             return Err(DbError::Internal("the statement returned no row"));
         };
         let is_jsonb = reply.columns().last().is_some_and(|column| column.type_oid == JSONB_OID);
-        Ok(Self { skip: usize::from(is_jsonb && first.last_len.is_some()), reply, first, shape })
+        Ok(Self { skip: usize::from(is_jsonb && first.last_len.is_some()), reply, first, shape, splice })
     }
 
     /// What the leading columns say.
@@ -89,7 +96,7 @@ impl Running {
         }
     }
 
-    /// The length in bytes of a body that is one piece.
+    /// The length in bytes of a body that is one piece, before anything in it is replaced.
     pub(super) fn body_length(&self) -> Option<u64> {
         let length = usize::try_from(self.first.last_len.unwrap_or(0)).ok()?;
         (self.shape == Shape::Whole).then(|| (length - self.skip) as u64)
@@ -117,7 +124,7 @@ impl Running {
 
     /// The body.
     pub(super) async fn body(self) -> Result<ResultBody, DbError> {
-        let length = self.body_length();
+        let length = self.body_length().filter(|_| self.splice.is_none());
         let mut pieces = Pieces::new(self);
         let mut start = BytesMut::new();
         while let Some(piece) = pieces.next().await? {
@@ -159,15 +166,32 @@ struct Pieces {
     /// The row being read, from 0.
     row: usize,
     is_done: bool,
+    splice: Option<Splice>,
 }
 
 impl Pieces {
     fn new(running: Running) -> Self {
-        let Running { reply, shape, skip, .. } = running;
-        Self { reply, shape, skip, row: 0, is_done: false }
+        let Running { reply, shape, skip, splice, .. } = running;
+        Self { reply, shape, skip, row: 0, is_done: false, splice }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, DbError> {
+        loop {
+            let piece = self.next_as_sent().await?;
+            let Some(splice) = &mut self.splice else { return Ok(piece) };
+            let Some(piece) = piece else {
+                let rest = splice.rest();
+                return Ok((!rest.is_empty()).then_some(rest));
+            };
+            let piece = splice.replaced(piece);
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// As PostgreSQL sends it.
+    async fn next_as_sent(&mut self) -> Result<Option<Bytes>, DbError> {
         if self.is_done {
             return Ok(None);
         }

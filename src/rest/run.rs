@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, header};
 use tokio::sync::Notify;
 
 use crate::kernel::db::lanes::Lanes;
-use crate::kernel::db::wire::{Finish, Query};
+use crate::kernel::db::wire::{Finish, Group, Query};
 use crate::kernel::sql::SqlBuf;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::model::{MutateAction, Output, Plan};
@@ -17,6 +17,7 @@ use crate::rest::core::render::{CountOptions, Rendered, Shape, render_call, rend
 use crate::rest::core::request::Mutation;
 use crate::rest::core::response::{BodyUse, ResponseHead, ResultHead, respond};
 use crate::rest::error::RestError;
+use crate::rest::file_urls::{FileUrls, MARK_SETTING, Splice};
 use crate::rest::result::{ResultBody, Running, read_all};
 use crate::rest::scope::{Effect, Scope};
 use crate::rest::timing::ServerTiming;
@@ -29,6 +30,8 @@ pub(super) struct Run<'a> {
     pub scope: Scope<'a>,
     /// Is told of everything that was written.
     pub written: &'a Notify,
+    /// Makes the URLs of stored objects.
+    pub files: Option<&'a FileUrls>,
     /// Where the steps are timed.
     pub timing: &'a mut ServerTiming,
 }
@@ -117,6 +120,13 @@ impl Run<'_> {
         query
     }
 
+    /// Has URLs of stored objects marked in the answer, if it shows any.
+    fn marked(&self, plan: &Plan, group: &mut Group) -> Option<Splice> {
+        let splice = self.files.filter(|_| plan.shows_files())?.splice();
+        group.set(MARK_SETTING, splice.mark());
+        Some(splice)
+    }
+
     async fn read(
         mut self,
         plan: &Plan,
@@ -131,8 +141,9 @@ impl Run<'_> {
         };
         let query = self.query(rendered.sql, rendered.columns);
         let text = Arc::clone(&query.sql);
-        let group = self.scope.statement_group(query, Effect::Reads, Finish::Commit);
-        let running = Running::start(self.lanes, group, rendered.shape).await;
+        let mut group = self.scope.statement_group(query, Effect::Reads, Finish::Commit);
+        let splice = self.marked(plan, &mut group);
+        let running = Running::start(self.lanes, group, rendered.shape, splice).await;
         self.transaction_ended(&text, started);
         let running = running?;
         let responding = Instant::now();
@@ -176,8 +187,9 @@ impl Run<'_> {
         };
         let query = self.query(rendered.sql, rendered.columns);
         let text = Arc::clone(&query.sql);
-        let group = self.scope.statement_group(query, Effect::Writes, finish);
-        let mut running = Running::start(self.lanes, group, rendered.shape).await?;
+        let mut group = self.scope.statement_group(query, Effect::Writes, finish);
+        let splice = self.marked(plan, &mut group);
+        let mut running = Running::start(self.lanes, group, rendered.shape, splice).await?;
         let head = running.head();
         // An error here drops the group undecided, which undoes it.
         let (rows, sound) = if rendered.shape == Shape::PlanText {

@@ -34,6 +34,7 @@ use crate::rest::core::protect::{self, Permit, Refusal};
 use crate::rest::core::request::{Action, ApiRequest};
 use crate::rest::core::response::target_name_warning;
 use crate::rest::error::{Disclosure, RestError};
+use crate::rest::file_urls::FileUrls;
 use crate::rest::graphql;
 use crate::rest::root;
 use crate::rest::run::{self, Run};
@@ -51,6 +52,7 @@ pub struct RestService {
     audit: RestAudit,
     limiter: Arc<dyn Limiter>,
     written: Arc<Notify>,
+    files: Option<FileUrls>,
 }
 
 /// One request on its way.
@@ -67,14 +69,15 @@ struct Exchange<'a> {
 impl RestService {
     /// A service on these lanes, whose settings can be swapped by the caller.
     /// Rules of tables come from the book, what they record goes to the log, what they count is counted by the limiter.
-    /// `written` is notified of everything that was written.
+    /// `written` is notified of everything that was written. With `files`, references to stored objects have URLs.
     pub fn new(
         catalog: CatalogHandle,
         lanes: Lanes,
         settings: Arc<ArcSwap<RestSettings>>,
         (policies, audit, limiter, written): (Arc<PolicyBook>, RestAudit, Arc<dyn Limiter>, Arc<Notify>),
+        files: Option<FileUrls>,
     ) -> Self {
-        Self { catalog, lanes, settings, policies, audit, limiter, written }
+        Self { catalog, lanes, settings, policies, audit, limiter, written, files }
     }
 
     /// Answers a request that the gateway has identified.
@@ -249,7 +252,13 @@ impl RestService {
             audit,
         };
         let asked = Instant::now();
-        let run = Run { lanes: &self.lanes, scope, written: &self.written, timing: &mut exchange.timing };
+        let run = Run {
+            lanes: &self.lanes,
+            scope,
+            written: &self.written,
+            files: self.files.as_ref(),
+            timing: &mut exchange.timing,
+        };
         match plan {
             Plan::Inspect { schema, headers_only } => {
                 let described = root::describe(run, schema, *headers_only, view, policy_caller).await?;

@@ -12,6 +12,7 @@ mod credentials;
 mod error;
 mod flow;
 mod http;
+mod links;
 mod metrics;
 mod model;
 mod state;
@@ -24,4 +25,5 @@ pub mod s3;
 pub mod store;
 
 pub use http::router;
+pub use links::Links;
 pub use state::{Parts, StorageState};

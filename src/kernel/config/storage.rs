@@ -43,6 +43,8 @@ section! {
         pub max_signed_url: TimeSpan = TimeSpan::seconds(31_536_000), in TimeSpan::seconds(1), TimeSpan::seconds(3_153_600_000);
         /// How long a signed upload URL can be used.
         pub upload_url_lifetime: TimeSpan = TimeSpan::seconds(7_200), in TimeSpan::seconds(1), TimeSpan::seconds(604_800);
+        /// How long the URLs last that REST shows for columns of type `storage.file_reference`: half of it at least.
+        pub reference_url_lifetime: TimeSpan = TimeSpan::seconds(3_600), in TimeSpan::seconds(60), TimeSpan::seconds(604_800);
         /// Transformed pictures.
         pub images: ImagesConfig = ImagesConfig::default();
         /// How long an upload may go without a byte before what is there of it is removed.

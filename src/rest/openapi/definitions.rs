@@ -2,10 +2,15 @@
 //!
 //! The notes keep the exact form (`<pk/>`, `<fk table='…' column='…'/>`) that generators look for.
 
+use crate::catalog::model::FILE_REFERENCE;
 use crate::catalog::{Cardinality, Catalog, Column, Relation, Relationship};
 
 use super::swagger::{ObjectSchema, Pairs, Property, ValueType};
 use super::types;
+
+/// What is said of a column that refers to a stored object.
+const FILE_NOTE: &str = "A stored file. Written as its path (bucket/name), or as it was read; read as null or an object with \
+                         file_id, url, filename, size, mime_type and metadata.";
 
 /// The definition of each relation, by its name.
 pub(super) fn all<'a>(
@@ -35,6 +40,7 @@ fn definition<'a>(catalog: &'a Catalog, relation: &'a Relation) -> ObjectSchema<
 }
 
 fn property<'a>(relation: &Relation, column: &'a Column, foreign: Option<(&str, &str)>) -> Property<'a> {
+    let is_file = &*column.nominal_type == FILE_REFERENCE;
     Property {
         default: column
             .default
@@ -42,16 +48,22 @@ fn property<'a>(relation: &Relation, column: &'a Column, foreign: Option<(&str, 
             .and_then(|expression| types::default(&column.data_type, expression)),
         description: description(column, relation.primary_key.contains(&column.name), foreign),
         labels: &column.enum_values,
-        format: Some(types::format(&column.data_type)),
+        format: Some(if is_file { FILE_REFERENCE } else { types::format(&column.data_type) }),
         max_length: column.max_length,
-        kind: types::value_type(&column.data_type),
+        kind: types::value_type(&column.data_type).filter(|_| !is_file),
         items: types::items(&column.data_type),
     }
 }
 
 /// The column's comment, with a note on the keys it belongs to.
 fn description(column: &Column, in_primary_key: bool, foreign: Option<(&str, &str)>) -> Option<String> {
-    let comment = column.comment.as_deref();
+    let is_file = &*column.nominal_type == FILE_REFERENCE;
+    let note = match (&column.comment, is_file) {
+        (Some(comment), true) => Some(format!("{comment}\n\n{FILE_NOTE}")),
+        (None, true) => Some(FILE_NOTE.to_owned()),
+        (_, false) => None,
+    };
+    let comment = note.as_deref().or(column.comment.as_deref());
     if !in_primary_key && foreign.is_none() {
         return comment.map(str::to_owned);
     }

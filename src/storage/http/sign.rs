@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use http::Request;
 use http::request::Parts;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use super::upload::wants_upsert;
 use crate::storage::error::StorageError;
 use crate::storage::flow::upload::Target;
 use crate::storage::image::TransformOptions;
+use crate::storage::links::PATH;
 use crate::storage::model::options::UploadOptions;
 use crate::storage::model::token::{Scope, UrlClaims};
 use crate::storage::state::StorageState;
@@ -23,19 +24,6 @@ use crate::storage::store::objects;
 
 /// The most paths of one request.
 const MOST: usize = 1000;
-/// What cannot stand in a path, or would end it.
-const PATH: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}')
-    .add(b'%');
-
 type Answer = Result<Json<Value>, StorageError>;
 
 #[derive(Deserialize)]

@@ -53,6 +53,8 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127002100_goforward_storage",
     "20261127002200_goforward_s3_keys",
     "20261127002300_goforward_tus_uploads",
+    "20261127002500_storage_file_references",
+    "20261127002510_storage_listing_functions",
 ];
 
 const TABLE: &str = "create table if not exists goforward.migrations (

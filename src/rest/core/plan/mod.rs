@@ -14,6 +14,7 @@ mod call;
 mod draft;
 pub(in crate::rest::core) mod embed;
 pub mod error;
+mod files;
 pub mod model;
 mod mutate;
 mod negotiate;
@@ -97,8 +98,9 @@ impl Planner<'_> {
 
     fn read(&self, target: &str, headers_only: bool) -> Result<Plan, PlanError> {
         let relation = mutate::find_relation(self.catalog, &self.name(target))?;
-        let tree = self.tree(&relation.name, false, false)?;
+        let mut tree = self.tree(&relation.name, false, false)?;
         let mut output = self.output(&relation.name, &tree)?;
+        files::as_paths(&mut tree, &output);
         if headers_only {
             output.handler = Handler::None;
         }
@@ -107,9 +109,10 @@ impl Planner<'_> {
 
     fn mutate(&self, target: &str, mutation: Mutation) -> Result<Plan, PlanError> {
         let relation = mutate::find_relation(self.catalog, &self.name(target))?;
-        let tree = self.tree(&relation.name, true, true)?;
+        let mut tree = self.tree(&relation.name, true, true)?;
         let write = mutate::plan_write(mutation, self.request, relation, self.catalog, &tree)?;
         let mut output = self.output(&relation.name, &tree)?;
+        files::as_paths(&mut tree, &output);
         if self.request.preferences.representation != Some(Representation::Full) {
             output.handler = Handler::None;
         }
@@ -120,8 +123,9 @@ impl Planner<'_> {
         let function = call::find_function(self.catalog, &self.name(target), self.request, method)?;
         // A function that returns rows of a relation can embed what the relation can.
         let root = function.row_type().unwrap_or(&function.name).clone();
-        let tree = self.tree(&root, false, true)?;
+        let mut tree = self.tree(&root, false, true)?;
         let mut output = self.output(&root, &tree)?;
+        files::as_paths(&mut tree, &output);
         let headers_only = matches!(method, CallMethod::Read { headers_only: true });
         if headers_only {
             output.handler = Handler::None;

@@ -70,11 +70,15 @@ fn json_path(sql: &mut SqlBuf, path: &[JsonOperation]) {
 /// A selected column: representation, cast, aggregate, alias.
 pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &SelectField) {
     aggregated(sql, item.aggregate, item.aggregate_cast.as_ref(), |sql| {
-        casted(sql, item.cast.as_ref(), |sql| match &item.field.mask {
-            Some(kind) => masked(sql, kind, |sql| field(sql, owner, &item.field)),
-            None => transformed(sql, item.field.transform.as_ref(), |sql| {
-                field(sql, owner, &item.field);
-            }),
+        casted(sql, item.cast.as_ref(), |sql| match (&item.field.mask, &item.field.transform) {
+            (Some(kind), _) => masked(sql, kind, |sql| field(sql, owner, &item.field)),
+            // JSON has no aggregate but its count.
+            (None, Some(_)) if item.aggregate.is_some() => field(sql, owner, &item.field),
+            (None, Some(_)) if !item.field.json_path.is_empty() => {
+                transformed(sql, item.field.transform.as_ref(), |sql| column(sql, owner, &item.field.name));
+                json_path(sql, &item.field.json_path);
+            }
+            (None, transform) => transformed(sql, transform.as_ref(), |sql| field(sql, owner, &item.field)),
         });
     });
     alias(sql, item.alias.as_ref());

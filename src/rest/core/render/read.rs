@@ -197,11 +197,13 @@ fn group_by(sql: &mut SqlBuf, node: &ReadNode, owner: &QualifiedName) {
     let mut list = List::new(" GROUP BY ", ", ");
     for item in node.select.iter().filter(|item| item.aggregate.is_none()) {
         list.item(sql);
+        // JSON is not equal to anything: what it is made of is grouped by.
+        let is_transformed = item.field.transform.is_some() && item.field.json_path.is_empty();
         match &item.alias {
-            Some(alias) => {
+            Some(alias) if !is_transformed => {
                 sql.ident(alias);
             }
-            None => field::field(sql, owner, &item.field),
+            _ => field::field(sql, owner, &item.field),
         }
     }
     for embed in &node.embeds {
