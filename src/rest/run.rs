@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::wire::{Finish, Group, Query};
+use crate::kernel::identity::scope::Service;
 use crate::kernel::sql::SqlBuf;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::model::{MutateAction, Output, Plan};
@@ -120,9 +121,11 @@ impl Run<'_> {
         query
     }
 
-    /// Has URLs of stored objects marked in the answer, if it shows any.
+    /// Has URLs of stored objects marked in the answer, if it shows any. An API key that is not for storage gets none.
     fn marked(&self, plan: &Plan, group: &mut Group) -> Option<Splice> {
-        let splice = self.files.filter(|_| plan.shows_files())?.splice();
+        let scopes = self.scope.caller.scopes.as_ref();
+        let may_fetch = scopes.is_none_or(|scopes| scopes.allow_all_of(Service::Storage));
+        let splice = self.files.filter(|_| may_fetch && plan.shows_files())?.splice();
         group.set(MARK_SETTING, splice.mark());
         Some(splice)
     }

@@ -51,6 +51,6 @@ async fn h18_functions_list_what_policies_show_and_take_prefixes_by_the_letter()
         assert_eq!(names(&app, BOB, call).await, "-", "{call}");
     }
     let sizes = "select sum(size)::text from storage.get_size_by_bucket()";
-    assert_eq!(app.database.as_caller(&Caller::user(ALICE), sizes, false).await.unwrap(), "42");
+    assert_eq!(app.database.as_caller(&Caller::user(ALICE), sizes, false).await.unwrap(), "43");
     assert_eq!(app.database.as_caller(&Caller::user(BOB), sizes, false).await.unwrap(), "");
 }

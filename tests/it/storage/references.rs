@@ -240,3 +240,15 @@ async fn a_mask_goes_before_a_reference_and_the_root_describes_it() {
     let refused = alice.get("/rest/v1/reports?select=file->>url").await;
     assert!(refused.status >= 400, "{}", refused.text());
 }
+
+#[tokio::test]
+async fn an_api_key_that_is_not_for_storage_gets_no_urls() {
+    let app = start_with_reports().await;
+    for (scopes, expected) in [(json!(["rest:*:*"]), false), (json!(["rest:*:*", "storage:*:*"]), true)] {
+        let wish = json!({ "name": "backend", "kind": "service", "scopes": scopes });
+        let made = app.service().post("/auth/v1/keys", wish).await.expect_status(200).json();
+        let holder = app.client().bearer(made["key"].as_str().unwrap());
+        let file = read(&holder, "id=eq.1").await[0]["file"].clone();
+        assert_eq!((&file["size"], file["url"].is_string()), (&json!(7), expected), "{scopes}: {file}");
+    }
+}
