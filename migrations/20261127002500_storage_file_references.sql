@@ -11,7 +11,7 @@ comment on domain storage.file_reference is
     'The path of a stored object, bucket/name. REST reads it as {file_id, url, filename, size, mime_type, metadata}, or null '
     'where there is no such object for the caller; it is written as the path, or as it was read.';
 
--- What everybody may download is what everybody may be told of, as GET /object/info/public does.
+-- What everybody may download is what everybody may be told of, as GET /object/info/public does: not whose it is.
 create function goforward.public_file(bucket text, path text, file uuid) returns storage.objects
     language plpgsql stable security definer
     set search_path = pg_catalog, pg_temp
@@ -28,6 +28,9 @@ begin
         from storage.objects as object join storage.buckets as of_it on of_it.id = object.bucket_id and of_it.public
         where object.id = file;
     end if;
+    found_object.owner := null;
+    found_object.owner_id := null;
+    found_object.version := null;
     return found_object;
 end
 $$;
@@ -79,7 +82,7 @@ begin
     return json_build_object(
         'file_id', (seen.object).id,
         'url', nullif(current_setting('goforward.url_mark', true), '')
-            || case when seen.is_public then 'p' else 's' end || reference,
+            || case when seen.is_public then 'p' else 's' end || reference || current_setting('goforward.url_mark', true),
         'filename', split_part(reference, '/', -1),
         'size', ((seen.object).metadata ->> 'size')::bigint,
         'mime_type', (seen.object).metadata ->> 'mimetype',
@@ -95,25 +98,27 @@ declare
     kind   text := json_typeof(written);
     said   text := case when kind = 'object' then written ->> 'file_id' else written #>> '{}' end;
     bucket text;
+    path   text;
     file   uuid;
-    seen   storage.objects;
+    -- Not of the table's type, which not everybody who writes a reference may name.
+    seen   record;
 begin
     if kind = 'null' then
         return null;
     end if;
     if kind = 'string' then
         bucket := split_part(said, '/', 1);
-        seen := (goforward.visible_file(bucket, substr(said, length(bucket) + 2), null)).object;
+        path := substr(said, length(bucket) + 2);
     elsif said ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         file := said::uuid;
-        seen := (goforward.visible_file(null, null, file)).object;
     end if;
-    if seen.id is null then
+    select * into seen from goforward.visible_file(bucket, path, file);
+    if (seen.object).id is null then
         raise exception 'there is no file % that you may see', coalesce(to_json(left(said, 200))::text, 'in this ' || kind)
             using errcode = 'GFREF',
                   hint = 'Upload it first. Then write its path, bucket/name, or the object that was read, with its file_id.';
     end if;
-    return seen.bucket_id || '/' || seen.name;
+    return (seen.object).bucket_id || '/' || (seen.object).name;
 end
 $$;
 

@@ -119,7 +119,8 @@ declare
     below      text := coalesce(prefix, '');
     descending boolean := lower(sort_order) = 'desc';
     by_change  boolean := lower(sort_column) = 'updated_at';
-    behind     timestamptz := coalesce(nullif(sort_column_after, '')::timestamptz, 'epoch');
+    -- Of the same precision as what it is compared with.
+    behind     timestamptz := coalesce(date_trunc('milliseconds', nullif(sort_column_after, '')::timestamptz), 'epoch');
 begin
     if lower(coalesce(sort_column, 'name')) not in ('created_at', 'updated_at') then
         return query

@@ -1,8 +1,8 @@
 //! URLs of stored objects in answers: PostgreSQL marks where each belongs, as it has no key to sign it with.
 //!
 //! For a column of the domain `storage.file_reference` it writes a JSON string of a mark, `p` or `s` (public or to be
-//! signed), and the object's path. The mark is random, told to one transaction, and counts in its answer alone, so nothing
-//! that a row holds can be taken for one. Only answers that show such columns are looked through, as they pass.
+//! signed), the object's path, and the mark again: a path that a cast has cut short is another object's, and gets no URL. The
+//! mark is random, told to one transaction, and counts in its answer alone, so nothing that a row holds can be taken for one. Only answers that show such columns are looked through, as they pass.
 
 use std::sync::Arc;
 
@@ -106,11 +106,12 @@ impl Splice {
     fn url(&self, inside: &[u8]) -> Vec<u8> {
         let quoted = [b"\"", inside, b"\""].concat();
         let text: String = serde_json::from_slice(&quoted).unwrap_or_default();
-        let url = match (text.strip_prefix('p'), text.strip_prefix('s')) {
-            (Some(path), _) => Some(self.links.public(path)),
-            (_, Some(path)) => self.links.signed(path),
+        let mark = std::str::from_utf8(&self.opening.needle()[1..]).unwrap_or_default();
+        let url = text.strip_suffix(mark).and_then(|whole| match whole.split_at_checked(1)? {
+            ("p", path) => Some(self.links.public(path)),
+            ("s", path) => self.links.signed(path),
             _ => None,
-        };
+        });
         serde_json::to_vec(&url).unwrap_or_else(|_| b"null".to_vec())
     }
 }
@@ -159,11 +160,13 @@ mod tests {
     #[test]
     fn marked_strings_become_urls_however_the_answer_is_cut() {
         let cases = [
-            (format!(r#"[{{"url":"{MARK}pb/a.txt"}}]"#), r#"[{"url":"open:b/a.txt"}]"#),
-            (format!(r#"["{MARK}sb/a","{MARK}pb/c"]"#), r#"["signed:b/a","open:b/c"]"#),
-            (format!(r#"{{"url" : "{MARK}sb/\"q\\\u00e9é"}}"#), r#"{"url" : "signed:b/\"q\\éé"}"#),
-            (format!(r#""{MARK}sb/unsigned""#), "null"),
-            (format!(r#""{MARK}x""#), "null"),
+            (format!(r#"[{{"url":"{MARK}pb/a.txt{MARK}"}}]"#), r#"[{"url":"open:b/a.txt"}]"#),
+            (format!(r#"["{MARK}sb/a{MARK}","{MARK}pb/c{MARK}"]"#), r#"["signed:b/a","open:b/c"]"#),
+            (format!(r#"{{"url" : "{MARK}sb/\"q\\\u00e9é{MARK}"}}"#), r#"{"url" : "signed:b/\"q\\éé"}"#),
+            (format!(r#""{MARK}sb/unsigned{MARK}""#), "null"),
+            (format!(r#""{MARK}x{MARK}""#), "null"),
+            (format!(r#""{MARK}sb/cut sh""#), "null"),
+            (format!(r#""{MARK}""#), "null"),
             // Nothing but a whole string that begins with the mark is one.
             (format!(r#"["a {MARK}sb/a"," \"{MARK}"]"#), &format!(r#"["a {MARK}sb/a"," \"{MARK}"]"#)),
             (r#"["0123456789abcde","#.to_owned(), r#"["0123456789abcde","#),

@@ -79,6 +79,22 @@ async fn a_reference_reads_as_the_object_for_whoever_may_see_it() {
 }
 
 #[tokio::test]
+async fn a_path_that_a_cast_cuts_short_opens_no_other_object() {
+    let app = start_with_reports().await;
+    // What of a marked URL goes into 63 bytes ends with this name.
+    let hidden = "its name is 22 letters";
+    upload(&app.user(BOB), &format!("private/{hidden}"), "bob's").await.expect_status(200);
+    upload(&app.user(ALICE), &format!("private/{hidden}!"), "alice's").await.expect_status(200);
+    let row = json!([{ "id": 4, "file": format!("private/{hidden}!") }]);
+    app.user(ALICE).post("/rest/v1/reports", row).await.expect_status(201);
+
+    let shown = read(&app.user(ALICE), "select=whole:file->>url,cut:file->>url::name&id=eq.4").await;
+
+    assert_eq!(fetched(&app, &shown[0]["whole"]).await.text(), "alice's");
+    assert_eq!(shown[0]["cut"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_reference_shows_wherever_rows_do_and_compares_by_its_path() {
     let app = start_with_reports().await;
     let alice = app.user(ALICE);
@@ -101,6 +117,8 @@ async fn a_reference_shows_wherever_rows_do_and_compares_by_its_path() {
     assert_eq!(fetched(&app, &parts[0]["url"]).await.text(), "alice's");
     let casts = read(&alice, "select=file::text,size:file->>size::int&id=eq.1").await;
     assert_eq!(casts, json!([{ "file": "private/a b.txt", "size": 7 }]));
+    let values = read(&alice, "select=size:file->size::int,kind:file->mime_type&id=eq.1").await;
+    assert_eq!(values, json!([{ "size": 7, "kind": "text/plain" }]));
 
     let embedded = read(&alice, "select=id,authors(picture)&id=eq.2").await;
     assert_eq!(name(&embedded[0]["authors"]["picture"]), "logo.txt");

@@ -3,7 +3,6 @@
 use crate::catalog::model::FILE_REFERENCE;
 use crate::rest::core::media::MediaType;
 use crate::rest::core::plan::model::{Handler, Output, Plan, ReadNode, SelectField};
-use crate::rest::core::request::JsonOperation;
 
 impl Plan {
     /// Whether the answer shows stored objects, and so URLs.
@@ -21,10 +20,8 @@ impl Plan {
 /// Has paths shown where the answer is not JSON, or another type is asked for.
 pub(super) fn as_paths(node: &mut ReadNode, output: &Output) {
     for item in &mut node.select {
-        let path = &item.field.json_path;
-        let is_text = matches!(path.last(), Some(JsonOperation::DoubleArrow(_)));
-        let shows_path = (item.cast.is_some() && !is_text) || (path.is_empty() && !is_json(output));
-        if is_file(item) && shows_path {
+        let is_whole = item.field.json_path.is_empty();
+        if is_file(item) && is_whole && (item.cast.is_some() || !is_json(output)) {
             item.field.transform = None;
         }
     }

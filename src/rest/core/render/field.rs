@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::model::QualifiedName;
+use crate::catalog::model::{FILE_REFERENCE, QualifiedName};
 use crate::kernel::sql::{SqlBuf, TypeName};
 use crate::policy::store::mask::masked;
 use crate::rest::core::plan::model::{
@@ -72,16 +72,21 @@ pub(super) fn select_field(sql: &mut SqlBuf, owner: &QualifiedName, item: &Selec
     aggregated(sql, item.aggregate, item.aggregate_cast.as_ref(), |sql| {
         casted(sql, item.cast.as_ref(), |sql| match (&item.field.mask, &item.field.transform) {
             (Some(kind), _) => masked(sql, kind, |sql| field(sql, owner, &item.field)),
-            // JSON has no aggregate but its count.
-            (None, Some(_)) if item.aggregate.is_some() => field(sql, owner, &item.field),
-            (None, Some(_)) if !item.field.json_path.is_empty() => {
-                transformed(sql, item.field.transform.as_ref(), |sql| column(sql, owner, &item.field.name));
-                json_path(sql, &item.field.json_path);
-            }
+            (None, Some(_)) if &*item.field.declared_type == FILE_REFERENCE => file(sql, owner, item),
             (None, transform) => transformed(sql, transform.as_ref(), |sql| field(sql, owner, &item.field)),
         });
     });
     alias(sql, item.alias.as_ref());
+}
+
+/// A reference to a stored object, or part of what it shows.
+fn file(sql: &mut SqlBuf, owner: &QualifiedName, item: &SelectField) {
+    if item.aggregate.is_some() && item.field.json_path.is_empty() {
+        // JSON has no aggregate but its count.
+        return field(sql, owner, &item.field);
+    }
+    transformed(sql, item.field.transform.as_ref(), |sql| column(sql, owner, &item.field.name));
+    json_path(sql, &item.field.json_path);
 }
 
 /// A column that a spread brings up, with the aggregate hoisted onto it.
