@@ -124,7 +124,9 @@ impl StorageError {
             }
             "23503" => Self::Referenced(detail.unwrap_or("The resource is still referenced").to_owned()),
             "GFQTA" => Self::QuotaExceeded(message.to_owned()),
-            "55P03" => Self::Locked,
+            "GFKEY" => Self::InvalidKey(message.to_owned()),
+            // Of two that wait for each other one is told to come again.
+            "55P03" | "40P01" => Self::Locked,
             "57014" => Self::DatabaseTimeout,
             "25006" | "57P01" | "57P02" | "57P03" => Self::Unavailable,
             "53300" => Self::TooManyConnections,

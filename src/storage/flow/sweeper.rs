@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kernel::clock::Clock;
-use crate::kernel::db::pool;
 use crate::kernel::pauses::Pauses;
 use crate::kernel::random::Random;
 use crate::storage::blobs::{Blobs, RemoveError};
@@ -25,8 +24,10 @@ use crate::storage::store::{blobs, s3_uploads, tus};
 const LOOK: Duration = Duration::from_mins(1);
 /// How often it is looked for files that no row names.
 const LOOK_FOR_FILES: Duration = Duration::from_hours(1);
-/// How many are removed in one transaction.
+/// How many are removed at a time.
 const BATCH: i64 = 100;
+/// How long no other node tries to remove what one has begun to remove. One that dies leaves it behind for as long.
+const LEASE: Duration = Duration::from_mins(2);
 /// How many of them at a time.
 const AT_ONCE: usize = 8;
 /// The pauses after which a removal that failed is tried again.
@@ -99,7 +100,8 @@ impl Sweeper {
         }
     }
 
-    /// Removes a batch; whether there may be more. The rows go when the bytes are gone.
+    /// Removes a batch; whether there may be more. The rows go when the bytes are gone. No connection is held while the
+    /// backend is at it.
     async fn sweep(&self, failing: &mut Failing) -> Result<bool, sqlx::Error> {
         let waiting = failing.waiting();
         if waiting.len() >= MOST_FAILING {
@@ -108,15 +110,14 @@ impl Sweeper {
         let are_more_expired = tus::expire(&self.pool, BATCH).await?;
         // Their parts are unwanted with them.
         s3_uploads::remove_expired(&self.pool, self.upload_lifetime, BATCH).await?;
-        let mut transaction = pool::begin(&self.pool).await?;
-        let unwanted = blobs::take_unwanted(&mut transaction, (self.grace, &waiting), BATCH).await?;
+        let unwanted = blobs::claim_unwanted(&self.pool, (self.grace, &waiting), (BATCH, LEASE)).await?;
         let removing = unwanted.clone().into_iter().map(|version| {
             let blobs = self.blobs.clone();
             async move { (version, blobs.remove(version).await) }
         });
         let done: Vec<(Uuid, Result<(), RemoveError>)> =
             stream::iter(removing).buffer_unordered(AT_ONCE).collect().await;
-        let mut gone = Vec::new();
+        let (mut gone, mut stay) = (Vec::new(), Vec::new());
         for (version, outcome) in done {
             match outcome {
                 Ok(()) => {
@@ -126,11 +127,11 @@ impl Sweeper {
                 Err(error) => {
                     tracing::warn!(%version, "bytes that nobody wants cannot be removed yet: {error}");
                     failing.failed(version, &self.random);
+                    stay.push(version);
                 }
             }
         }
-        blobs::forget(&mut transaction, &gone).await?;
-        transaction.commit().await?;
+        blobs::swept(&self.pool, &gone, &stay).await?;
         metrics::swept(gone.len() as u64);
         // Another node may have removed what failed here.
         failing.0.retain(|version, _| waiting.contains(version) || unwanted.contains(version));

@@ -21,6 +21,7 @@ use crate::storage::model::sniff;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
 use crate::storage::store::objects::{self, At, Draft};
+use crate::storage::store::quotas::{self, Wanted};
 use crate::storage::store::{blobs, buckets};
 
 /// How often a writer says that it is still at work.
@@ -115,26 +116,6 @@ impl StorageState {
         StorageError: From<E>,
     {
         let staged = self.stage(target, body).await?;
-        self.place_alone(target, staged).await
-    }
-
-    /// The same, with this entity tag in place of the digest of the bytes.
-    pub(in crate::storage) async fn store_as<S, E>(
-        &self,
-        target: &Target,
-        body: S,
-        etag: String,
-    ) -> Result<Uploaded, StorageError>
-    where
-        S: Stream<Item = Result<Bytes, E>> + Send,
-        StorageError: From<E>,
-    {
-        let mut staged = self.stage(target, body).await?;
-        staged.written.md5 = etag;
-        self.place_alone(target, staged).await
-    }
-
-    async fn place_alone(&self, target: &Target, staged: Staged) -> Result<Uploaded, StorageError> {
         let transaction = pool::begin(&self.pool).await?;
         self.place(transaction, target, staged).await
     }
@@ -195,6 +176,24 @@ impl StorageState {
             return 0;
         }
         target.bucket.largest_object(self.config.file_size_limit.get())
+    }
+
+    /// Refuses bytes of an upload for which there is no room now; the nil id is that of an upload of which nothing is known.
+    pub(in crate::storage) async fn has_room(
+        &self,
+        upload: Uuid,
+        target: &Target,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        let wanted = Wanted {
+            bucket: &target.bucket.id,
+            name: target.key.as_str(),
+            owner: target.owner.as_deref(),
+            upsert: target.upsert,
+            size,
+            upload,
+        };
+        quotas::check(&self.pool, &wanted).await
     }
 
     /// The next piece of a body, unless it takes too long.
@@ -325,6 +324,12 @@ impl Staged {
     /// The blob.
     pub(in crate::storage) fn version(&self) -> Uuid {
         self.abandoned.version
+    }
+
+    /// With this entity tag in place of the digest of the bytes.
+    pub(in crate::storage) fn tagged(mut self, etag: &str) -> Self {
+        etag.clone_into(&mut self.written.md5);
+        self
     }
 
     /// What the bytes are.

@@ -16,6 +16,12 @@ use crate::storage::store::listing::page;
 
 /// The most entries of a page.
 const MOST: u64 = 1000;
+/// The most entries that are passed over: each is walked past. Cursors of `list-v2` lead on at no cost.
+const FURTHEST: u64 = 100_000;
+/// The longest prefix and search in bytes: no key is longer.
+const LONGEST_TEXT: usize = 1024;
+/// The longest cursor: a key and what stands around it in base64, with room to spare.
+const LONGEST_CURSOR: usize = 4096;
 /// What ends a folder.
 const SLASH: &str = "/";
 
@@ -75,6 +81,13 @@ pub(super) async fn list(
     let (parts, body) = request.into_parts();
     let acting = state.acting(&parts, "storage.object.list").await?;
     let wanted: ListBody = read_json(&parts, body).await?;
+    within("body/prefix", &wanted.prefix, LONGEST_TEXT)?;
+    within("body/search", wanted.search.as_deref().unwrap_or_default(), LONGEST_TEXT)?;
+    let offset = wanted.offset.unwrap_or(0);
+    if offset > FURTHEST {
+        let reason = format!("body/offset must be <= {FURTHEST}: go on with the cursors of list-v2");
+        return Err(StorageError::InvalidRequest(reason));
+    }
     let prefix = folder(&wanted.prefix);
     let listing = Listing {
         bucket: &bucket,
@@ -83,11 +96,18 @@ pub(super) async fn list(
         search: wanted.search.as_deref().filter(|search| !search.is_empty()),
         order: SortBy::order(wanted.sort_by),
         after: None,
-        offset: wanted.offset.unwrap_or(0),
+        offset,
         limit: wanted.limit.unwrap_or(100).clamp(1, MOST),
     };
     let (entries, _) = page(&state.callers, &acting, &listing).await?;
     Ok(Json(entries.iter().map(|entry| relative(entry, &prefix)).collect()))
+}
+
+fn within(name: &str, text: &str, longest: usize) -> Result<(), StorageError> {
+    if text.len() <= longest {
+        return Ok(());
+    }
+    Err(StorageError::InvalidRequest(format!("{name} must have at most {longest} bytes")))
 }
 
 /// A folder's name with the slash at its end; none for the bucket itself.
@@ -120,6 +140,8 @@ pub(super) async fn list_v2(
     let (parts, body) = request.into_parts();
     let acting = state.acting(&parts, "storage.object.list_v2").await?;
     let wanted: ListV2Body = read_json(&parts, body).await?;
+    within("body/prefix", wanted.prefix.as_deref().unwrap_or_default(), LONGEST_TEXT)?;
+    within("body/cursor", wanted.cursor.as_deref().unwrap_or_default(), LONGEST_CURSOR)?;
     let mut order = SortBy::order(wanted.sort_by);
     if order.column == ListColumn::LastAccessedAt {
         let reason = "body/sortBy/column must be one of name, updated_at, created_at";

@@ -1,5 +1,6 @@
 //! What buckets, objects and requests for them are. No I/O, no clock.
 
+pub(super) mod begun_by;
 pub(super) mod bucket;
 pub(super) mod conditions;
 pub(super) mod disposition;

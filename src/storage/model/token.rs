@@ -30,6 +30,9 @@ pub(in crate::storage) struct UrlClaims {
     /// Whose the object is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) owner: Option<String>,
+    /// Who signed it, if that is no user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::storage) by: Option<String>,
     /// Whether an object that is there may be replaced.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(in crate::storage) upsert: bool,
@@ -39,6 +42,14 @@ pub(in crate::storage) struct UrlClaims {
     /// The format of that image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::storage) format: Option<String>,
+}
+
+impl UrlClaims {
+    /// Who signed it, as uploads in several requests know whoever began them.
+    pub(in crate::storage) fn signer(&self) -> String {
+        let user = || self.owner.as_deref().map(|owner| format!("user {owner}"));
+        self.by.clone().or_else(user).unwrap_or_default()
+    }
 }
 
 /// Why a token opens nothing.
@@ -111,6 +122,7 @@ mod tests {
             iat: 0,
             exp: 100,
             owner: None,
+            by: None,
             upsert: false,
             transformations: None,
             format: None,

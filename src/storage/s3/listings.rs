@@ -15,6 +15,9 @@ use crate::storage::model::object::StoredMetadata;
 use crate::storage::store::objects::At;
 use crate::storage::store::{listing, s3_uploads};
 
+/// The longest prefix, delimiter and marker in bytes: no key is longer.
+const LONGEST_TEXT: usize = 1024;
+
 /// A page of a bucket.
 struct Found {
     objects: Vec<ListedObject>,
@@ -56,9 +59,13 @@ async fn find(
     after: Option<After>,
 ) -> Result<Found, StorageError> {
     call.state.bucket(bucket).await?;
-    if [&asked.prefix, asked.delimiter.as_deref().unwrap_or_default()].iter().any(|text| text.contains('\0'))
-        || after.as_ref().is_some_and(|after| after.key.contains('\0'))
-    {
+    let delimiter = asked.delimiter.as_deref();
+    let behind = after.as_ref().map_or("", |after| after.key.as_str());
+    let texts = [&asked.prefix, delimiter.unwrap_or_default(), behind];
+    if texts.iter().any(|text| text.len() > LONGEST_TEXT) {
+        return Err(S3Error::invalid("A list is asked for with a text that is longer than any key").into());
+    }
+    if texts.iter().any(|text| text.contains('\0')) {
         return Err(S3Error::invalid("A list is asked for with a character that no key has").into());
     }
     let limit = u64::from(asked.page.limit);
@@ -66,7 +73,6 @@ async fn find(
         return Ok(Found { objects: Vec::new(), prefixes: Vec::new(), next: None });
     }
     let order = ListOrder::default();
-    let delimiter = asked.delimiter.as_deref();
     let wanted =
         Listing { bucket, prefix: &asked.prefix, delimiter, search: None, order, after, offset: 0, limit };
     let (entries, is_more) = listing::page(&call.state.callers, &call.acting, &wanted).await?;

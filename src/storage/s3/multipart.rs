@@ -1,7 +1,7 @@
 //! Uploads in parts: begun, completed, given up. The parts are blobs of their own until their bytes become the object's.
 //!
-//! An upload is for whoever began it, and for servers; that its id cannot be guessed is not what protects it. Whether the
-//! object may be written is asked of the policies with every request.
+//! An upload is for whoever began it (`model::begun_by`), and for servers. Whether the object may be written is asked of the
+//! policies with every request.
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
@@ -17,6 +17,7 @@ use super::operation::{Location, UploadAt};
 use super::payload::{Algorithm, Checksum, Decoder, VerifiedBody};
 use super::service::{Answer, Call, Content};
 use super::xml::{self as documents, CompletedPart, CompletedUpload, NewUpload};
+use crate::kernel::db::pool;
 use crate::storage::blobs::{Blobs, ReadError};
 use crate::storage::error::StorageError;
 use crate::storage::flow::upload::Target;
@@ -53,6 +54,7 @@ pub(super) async fn create(call: &Call, at: &Location) -> Answer {
         at: At { bucket: &target.bucket.id, name: target.key.as_str() },
         version: call.state.new_version(),
         owner: target.owner.as_deref(),
+        begun_by: &call.acting.begun_by(),
         metadata: &metadata,
         user_metadata: options.user_metadata.as_ref(),
     };
@@ -73,7 +75,8 @@ pub(super) async fn find(
     }
     let lifetime = state.config.s3_protocol.upload_lifetime.get();
     let upload = s3_uploads::find(&state.pool, &at.upload_id, lifetime).await?;
-    let is_own = upload.owner_id == call.owner() || &*call.acting.caller.role == state.service_role;
+    let is_own = &*call.acting.caller.role == state.service_role
+        || call.acting.begun_by().may_go_on(upload.beginner(), call.owner().as_deref());
     if !is_own || upload.bucket_id != at.at.bucket || upload.key != key.as_str() {
         return Err(S3Error::NoSuchUpload.into());
     }
@@ -111,15 +114,17 @@ pub(super) async fn complete(call: &Call, at: &UploadAt, content: Content) -> An
     let bytes = Box::pin(joined(call.state.blobs.clone(), chosen));
     let bytes = VerifiedBody::new(bytes, Decoder::of_plain(of_whole(&call.headers)?));
     let receipt = bytes.receipt();
-    let stored = call.state.store_as(&target, bytes, etag.clone()).await;
-    stored.map_err(|error| match error {
+    let staged = call.state.stage(&target, bytes).await?.tagged(&etag);
+    // The parts count no more, and then the object does.
+    let mut transaction = pool::begin(&call.state.pool).await?;
+    if !s3_uploads::remove(&mut *transaction, &at.upload_id).await? {
+        return Err(S3Error::NoSuchUpload.into());
+    }
+    let placed = call.state.place(transaction, &target, staged).await;
+    placed.map_err(|error| match error {
         StorageError::AlreadyExists => S3Error::PreconditionFailed.into(),
         error => error,
     })?;
-    // The object is there. What is left of the upload where this fails goes when its time is over.
-    if let Err(error) = s3_uploads::remove(&call.state.pool, &at.upload_id).await {
-        tracing::warn!("a completed upload is forgotten later: {error}");
-    }
     call.state.litter.notify_one();
     Ok(xml(&CompletedUpload {
         location: format!("{}/{}/{}", call.endpoint, at.at.bucket, at.at.key),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Announces a blob that is going to be written.
@@ -31,37 +31,49 @@ pub(in crate::storage) async fn give_up(pool: &PgPool, version: Uuid) -> Result<
     sqlx::query(GIVE_UP).bind(version.to_string()).execute(pool).await.map(drop)
 }
 
-/// Locked against their writer and other sweepers. Parts of uploads are wanted as long as their row is there.
-const UNWANTED: &str = "
-select version from goforward.storage_blobs
-where (state = 'dead' or (state = 'writing' and touched_at < now() - make_interval(secs => $1))) and version <> all ($2)
-order by touched_at
-limit $3
-for update skip locked";
+/// One statement, and no transaction while the backend removes them. Whose writer has said nothing is dead from here on, so that
+/// it cannot be told that its bytes are stored. Parts of uploads are wanted as long as their row is there.
+const CLAIM: &str = "
+update goforward.storage_blobs as blob
+set state = 'dead', claimed_until = now() + make_interval(secs => $4)
+from (
+    select version from goforward.storage_blobs
+    where (state = 'dead' or (state = 'writing' and touched_at < now() - make_interval(secs => $1)))
+        and (claimed_until is null or claimed_until < now()) and version <> all ($2)
+    order by touched_at
+    limit $3
+    for update skip locked
+) as unwanted
+where blob.version = unwanted.version
+returning blob.version";
 
-/// Blobs that nobody wants, at most so many, for as long as the transaction: dead ones, and those whose writer has said nothing
-/// for `grace`. Those of `but` are left out.
-pub(in crate::storage) async fn take_unwanted(
-    transaction: &mut Transaction<'_, Postgres>,
+/// Blobs that nobody wants, at most so many: dead ones, and those whose writer has said nothing for `grace`. Those of `but` are
+/// left out. They are the caller's to remove for `lease`; afterwards others may, which harms nobody.
+pub(in crate::storage) async fn claim_unwanted(
+    pool: &PgPool,
     (grace, but): (Duration, &[Uuid]),
-    most: i64,
+    (most, lease): (i64, Duration),
 ) -> Result<Vec<Uuid>, sqlx::Error> {
-    let found: Vec<String> = sqlx::query_scalar(UNWANTED)
+    let found: Vec<String> = sqlx::query_scalar(CLAIM)
         .bind(grace.as_secs_f64())
         .bind(texts(but))
         .bind(most)
-        .fetch_all(&mut **transaction)
+        .bind(lease.as_secs_f64())
+        .fetch_all(pool)
         .await?;
     Ok(found.iter().filter_map(|version| Uuid::try_parse(version).ok()).collect())
 }
 
-/// Forgets blobs whose bytes are gone.
-pub(in crate::storage) async fn forget(
-    transaction: &mut Transaction<'_, Postgres>,
-    versions: &[Uuid],
+/// Forgets claimed blobs whose bytes are gone, and leaves those that stay to whoever tries next.
+pub(in crate::storage) async fn swept(
+    pool: &PgPool,
+    gone: &[Uuid],
+    stay: &[Uuid],
 ) -> Result<(), sqlx::Error> {
-    let sql = "delete from goforward.storage_blobs where version = any ($1)";
-    sqlx::query(sql).bind(texts(versions)).execute(&mut **transaction).await.map(drop)
+    let sql = "
+        with gone as (delete from goforward.storage_blobs where version = any ($1) and state = 'dead')
+        update goforward.storage_blobs set claimed_until = null where version = any ($2)";
+    sqlx::query(sql).bind(texts(gone)).bind(texts(stay)).execute(pool).await.map(drop)
 }
 
 fn texts(versions: &[Uuid]) -> Vec<String> {

@@ -11,6 +11,7 @@ use crate::kernel::db::wire::{Access, DbError, Finish, Group, Query};
 use crate::kernel::identity::Caller;
 use crate::kernel::sql::SqlBuf;
 use crate::storage::error::StorageError;
+use crate::storage::model::begun_by::BegunBy;
 
 /// Who does what, as policies are told.
 #[derive(Clone)]
@@ -25,6 +26,13 @@ pub(in crate::storage) struct Acting {
     pub(in crate::storage) path: Bytes,
     /// `request.headers`, as JSON.
     pub(in crate::storage) headers: Bytes,
+}
+
+impl Acting {
+    /// Who goes on with what they have begun.
+    pub(in crate::storage) fn begun_by(&self) -> BegunBy {
+        BegunBy::caller(&self.caller)
+    }
 }
 
 /// What becomes of a statement.

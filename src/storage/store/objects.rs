@@ -218,7 +218,8 @@ pub(in crate::storage) async fn remove(
     store.run(acting, sql, Kind::Write).await.map(Option::unwrap_or_default)
 }
 
-/// Gives all objects that the caller sees below a prefix another one, in one transaction; how many there were.
+/// Gives all objects that the caller sees below a prefix another one, in one transaction; how many there were. A name that
+/// would be too long, or is another object's, moves none.
 pub(in crate::storage) async fn move_prefix(
     store: &CallerStore,
     acting: &Acting,
@@ -226,11 +227,10 @@ pub(in crate::storage) async fn move_prefix(
     to: At<'_>,
 ) -> Result<i64, StorageError> {
     let mut sql = SqlBuf::new();
-    sql.lit("with moved as (update storage.objects as object set bucket_id = ").bind_text(to.bucket);
-    sql.lit(", name = ").bind_text(to.name).lit("::text || substr(object.name, length(").bind_text(from.name);
-    sql.lit("::text) + 1) where object.bucket_id = ").bind_text(from.bucket).lit(" and ");
-    begins_with(&mut sql, from.name);
-    sql.lit(" returning 1) select count(*)::text from moved");
+    sql.lit("select storage.goforward_move_prefix(").bind_text(from.bucket);
+    sql.lit("::text, ").bind_text(from.name).lit("::text, ");
+    sql.bind(after(from.name).map_or_else(Param::null, Param::text)).lit("::text, ");
+    sql.bind_text(to.bucket).lit("::text, ").bind_text(to.name).lit("::text)::text");
     store.run(acting, sql, Kind::Write).await.map(Option::unwrap_or_default)
 }
 

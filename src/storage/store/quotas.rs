@@ -1,5 +1,5 @@
-//! How much may lie in a bucket or be one owner's. Counting is the database's (trigger `storage_counted`): exact, with the
-//! object's own transaction.
+//! How much may lie in a bucket or be one owner's. Counting is the database's: exact, of objects (trigger `storage_counted`) and
+//! of the parts of unfinished uploads (`storage_part_counted`), each with the transaction that keeps it or lets it go.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -26,16 +26,13 @@ impl QuotaOf {
     }
 }
 
-/// What there is now is counted while nobody writes: one lock, one look, and whoever waited is counted by the trigger.
-const SET_OF_BUCKET: &str = "
+/// What there is now is counted while nobody writes: one lock, one look, and whoever waited is counted by the triggers. In the
+/// order in which a finished upload gives up its parts for an object.
+const LOCK: &str = "lock table goforward.tus_parts, storage.s3_multipart_uploads_parts, storage.objects
+    in share row exclusive mode";
+const SET: &str = "
 insert into goforward.storage_quotas as quota (kind, id, quota_bytes, used_bytes)
-select 'bucket', $1, $2, coalesce(sum((metadata ->> 'size')::bigint), 0) from storage.objects where bucket_id = $1
-on conflict (kind, id) do update set quota_bytes = excluded.quota_bytes, used_bytes = excluded.used_bytes";
-
-/// The same of an owner.
-const SET_OF_OWNER: &str = "
-insert into goforward.storage_quotas as quota (kind, id, quota_bytes, used_bytes)
-select 'owner', $1, $2, coalesce(sum((metadata ->> 'size')::bigint), 0) from storage.objects where owner_id = $1
+values ($1, $2, $3, goforward.storage_used($1, $2))
 on conflict (kind, id) do update set quota_bytes = excluded.quota_bytes, used_bytes = excluded.used_bytes";
 
 /// Sets a quota, or takes it away.
@@ -51,23 +48,17 @@ pub(in crate::storage) async fn set(
     let mut transaction = pool::begin(pool).await?;
     // Whoever waits behind this lock waits no longer than for it.
     sqlx::query("set local lock_timeout = '2s'").execute(&mut *transaction).await?;
-    sqlx::query("lock table storage.objects in share row exclusive mode").execute(&mut *transaction).await?;
-    let set = match of {
-        QuotaOf::Bucket => SET_OF_BUCKET,
-        QuotaOf::Owner => SET_OF_OWNER,
-    };
-    sqlx::query(set).bind(id).bind(bytes).execute(&mut *transaction).await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    sqlx::query(SET).bind(of.name()).bind(id).bind(bytes).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
-/// Whether so many bytes more fit, the parts of unfinished uploads counted, and an object that is replaced not.
+/// Whether an upload of so many bytes fits: what there is of it already and an object that is replaced do not count twice.
 const ROOM: &str = "
 select quota.kind from goforward.storage_quotas as quota
 where ((quota.kind = 'bucket' and quota.id = $1) or (quota.kind = 'owner' and quota.id = $3))
     and quota.quota_bytes < quota.used_bytes + $4
-        + coalesce((select sum(received) from goforward.tus_uploads
-            where finished_at is null and expires_at > now() and version <> $6
-                and case quota.kind when 'bucket' then bucket_id = quota.id else owner_id = quota.id end), 0)
+        - coalesce((select received from goforward.tus_uploads where version = $6 and finished_at is null), 0)
         - coalesce((select (metadata ->> 'size')::bigint from storage.objects
             where $5 and bucket_id = $1 and name = $2
                 and (quota.kind = 'bucket' or owner_id = quota.id)), 0)

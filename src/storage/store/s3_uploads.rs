@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::PgPool;
+use sqlx::postgres::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use super::objects::{At, after};
 use crate::kernel::sql::SqlBuf;
 use crate::storage::blobs::Written;
 use crate::storage::error::StorageError;
+use crate::storage::model::begun_by::{Beginner, BegunBy};
 use crate::storage::s3::S3Error;
 
 /// An upload that is to be begun.
@@ -23,6 +25,7 @@ pub(in crate::storage) struct NewUpload<'a> {
     pub(in crate::storage) at: At<'a>,
     pub(in crate::storage) version: Uuid,
     pub(in crate::storage) owner: Option<&'a str>,
+    pub(in crate::storage) begun_by: &'a BegunBy,
     pub(in crate::storage) metadata: &'a Value,
     pub(in crate::storage) user_metadata: Option<&'a Map<String, Value>>,
 }
@@ -33,8 +36,16 @@ pub(in crate::storage) struct Upload {
     pub(in crate::storage) bucket_id: String,
     pub(in crate::storage) key: String,
     pub(in crate::storage) owner_id: Option<String>,
+    pub(in crate::storage) begun_by: Option<String>,
     pub(in crate::storage) metadata: Option<Value>,
     pub(in crate::storage) user_metadata: Option<Json<Map<String, Value>>>,
+}
+
+impl Upload {
+    /// Who may go on with it.
+    pub(in crate::storage) fn beginner(&self) -> Beginner<'_> {
+        Beginner { begun_by: self.begun_by.as_deref(), owner: self.owner_id.as_deref() }
+    }
 }
 
 /// A part that is there.
@@ -61,8 +72,8 @@ pub(in crate::storage) struct Listed {
 
 /// Begins an upload.
 pub(in crate::storage) async fn begin(pool: &PgPool, upload: &NewUpload<'_>) -> Result<(), StorageError> {
-    let sql = "insert into storage.s3_multipart_uploads (id, bucket_id, key, version, owner_id, metadata, user_metadata)
-        values ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "insert into storage.s3_multipart_uploads (id, bucket_id, key, version, owner_id, metadata, user_metadata, begun_by)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)";
     sqlx::query(sql)
         .bind(upload.id)
         .bind(upload.at.bucket)
@@ -71,6 +82,7 @@ pub(in crate::storage) async fn begin(pool: &PgPool, upload: &NewUpload<'_>) -> 
         .bind(upload.owner)
         .bind(upload.metadata)
         .bind(upload.user_metadata.map(Json))
+        .bind(upload.begun_by.as_str())
         .execute(pool)
         .await?;
     Ok(())
@@ -82,7 +94,7 @@ pub(in crate::storage) async fn find(
     id: &str,
     lifetime: Duration,
 ) -> Result<Upload, StorageError> {
-    let sql = "select bucket_id, key, owner_id, metadata, user_metadata
+    let sql = "select bucket_id, key, owner_id, begun_by, metadata, user_metadata
         from storage.s3_multipart_uploads where id = $1 and created_at > now() - make_interval(secs => $2)";
     let found = sqlx::query_as(sql).bind(id).bind(lifetime.as_secs_f64()).fetch_optional(pool).await?;
     found.ok_or_else(|| S3Error::NoSuchUpload.into())
@@ -149,10 +161,13 @@ pub(in crate::storage) async fn parts(
     sqlx::query_as(sql).bind(upload).bind(i32::from(behind)).bind(most).fetch_all(pool).await
 }
 
-/// Forgets an upload; its parts are unwanted with that.
-pub(in crate::storage) async fn remove(pool: &PgPool, upload: &str) -> Result<(), sqlx::Error> {
+/// Forgets an upload; its parts are unwanted with that. Whether there was one.
+pub(in crate::storage) async fn remove(
+    connection: impl PgExecutor<'_>,
+    upload: &str,
+) -> Result<bool, sqlx::Error> {
     let sql = "delete from storage.s3_multipart_uploads where id = $1";
-    sqlx::query(sql).bind(upload).execute(pool).await.map(drop)
+    sqlx::query(sql).bind(upload).execute(connection).await.map(|done| done.rows_affected() > 0)
 }
 
 /// Forgets uploads that have taken longer than `lifetime`, at most so many.

@@ -9,6 +9,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::kernel::db::pool;
+use crate::storage::model::begun_by::{Beginner, BegunBy};
 use crate::storage::model::options::UploadOptions;
 
 /// How long after its end an upload is still known to have been one.
@@ -20,6 +21,7 @@ pub(in crate::storage) struct NewUpload<'a> {
     pub(in crate::storage) bucket: &'a str,
     pub(in crate::storage) name: &'a str,
     pub(in crate::storage) owner: Option<&'a str>,
+    pub(in crate::storage) begun_by: &'a BegunBy,
     pub(in crate::storage) is_signed: bool,
     pub(in crate::storage) upsert: bool,
     pub(in crate::storage) options: &'a UploadOptions,
@@ -35,6 +37,7 @@ pub(in crate::storage) struct Upload {
     pub(in crate::storage) bucket: String,
     pub(in crate::storage) name: String,
     pub(in crate::storage) owner: Option<String>,
+    pub(in crate::storage) begun_by: Option<String>,
     pub(in crate::storage) is_signed: bool,
     pub(in crate::storage) upsert: bool,
     pub(in crate::storage) options: UploadOptions,
@@ -43,6 +46,13 @@ pub(in crate::storage) struct Upload {
     pub(in crate::storage) received: u64,
     pub(in crate::storage) expires_at: DateTime<Utc>,
     pub(in crate::storage) phase: Phase,
+}
+
+impl Upload {
+    /// Who may go on with it.
+    pub(in crate::storage) fn beginner(&self) -> Beginner<'_> {
+        Beginner { begun_by: self.begun_by.as_deref(), owner: self.owner.as_deref() }
+    }
 }
 
 /// What can be done with an upload.
@@ -97,8 +107,8 @@ pub(in crate::storage) async fn create(
 ) -> Result<DateTime<Utc>, sqlx::Error> {
     let sql = "
         insert into goforward.tus_uploads (version, bucket_id, name, owner_id, is_signed, upsert, content_type,
-            cache_control, user_metadata, said, length, expires_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + make_interval(secs => $12))
+            cache_control, user_metadata, said, length, begun_by, expires_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $13))
         returning expires_at";
     sqlx::query_scalar(sql)
         .bind(new.version)
@@ -112,6 +122,7 @@ pub(in crate::storage) async fn create(
         .bind(new.options.user_metadata.as_ref().map(Json))
         .bind(new.said)
         .bind(new.length.map(signed))
+        .bind(new.begun_by.as_str())
         .bind(lifetime.as_secs_f64())
         .fetch_one(pool)
         .await
@@ -122,6 +133,7 @@ struct Row {
     bucket_id: String,
     name: String,
     owner_id: Option<String>,
+    begun_by: Option<String>,
     is_signed: bool,
     upsert: bool,
     content_type: Option<String>,
@@ -137,7 +149,7 @@ struct Row {
 /// An upload, whoever asks.
 pub(in crate::storage) async fn find(pool: &PgPool, version: Uuid) -> Result<Option<Upload>, sqlx::Error> {
     let sql = "
-        select bucket_id, name, owner_id, is_signed, upsert, content_type, cache_control, user_metadata, said, length,
+        select bucket_id, name, owner_id, begun_by, is_signed, upsert, content_type, cache_control, user_metadata, said, length,
             received, expires_at, case when expires_at <= now() then 'expired' when finished_at is not null then 'finished'
                 else 'open' end as phase
         from goforward.tus_uploads where version = $1";
@@ -146,6 +158,7 @@ pub(in crate::storage) async fn find(pool: &PgPool, version: Uuid) -> Result<Opt
         bucket: row.bucket_id,
         name: row.name,
         owner: row.owner_id,
+        begun_by: row.begun_by,
         is_signed: row.is_signed,
         upsert: row.upsert,
         options: UploadOptions {
@@ -230,14 +243,14 @@ pub(in crate::storage) async fn add_part(pool: &PgPool, hold: Hold, part: Part) 
         with moved as (
             update goforward.tus_uploads set received = received + $4
             where version = $1 and holder = $2 and received = $3 and finished_at is null
-            returning version
+            returning version, bucket_id, owner_id
         ), kept as (
             update goforward.storage_blobs set state = 'part', touched_at = now()
             where version = $5 and state = 'writing' and exists (select from moved)
             returning version
         )
-        insert into goforward.tus_parts (upload, starts, size, blob)
-        select moved.version, $3, $4, kept.version from moved, kept";
+        insert into goforward.tus_parts (upload, starts, size, blob, bucket_id, owner_id)
+        select moved.version, $3, $4, kept.version, moved.bucket_id, moved.owner_id from moved, kept";
     let mut transaction = pool::begin(pool).await?;
     let done = sqlx::query(sql)
         .bind(hold.version)

@@ -7,7 +7,6 @@ use crate::storage::error::StorageError;
 use crate::storage::flow::upload::{Staged, Target, check_content};
 use crate::storage::model::sniff;
 use crate::storage::state::StorageState;
-use crate::storage::store::quotas::{self, Wanted};
 use crate::storage::store::tus::{self, Hold, Part, Standing};
 
 /// The most bytes of a part: what a server that dies takes with it.
@@ -98,24 +97,6 @@ impl StorageState {
     fn room(&self, standing: Standing, target: &Target) -> u64 {
         let limit = self.limit(target);
         standing.length.map_or(limit, |length| length.min(limit)).saturating_sub(standing.received)
-    }
-
-    /// Refuses an upload of this size for which there is no room now.
-    pub(super) async fn has_room(
-        &self,
-        upload: Uuid,
-        target: &Target,
-        size: u64,
-    ) -> Result<(), StorageError> {
-        let wanted = Wanted {
-            bucket: &target.bucket.id,
-            name: target.key.as_str(),
-            owner: target.owner.as_deref(),
-            upsert: target.upsert,
-            size,
-            upload,
-        };
-        quotas::check(&self.pool, &wanted).await
     }
 
     /// Stores the bytes as parts.

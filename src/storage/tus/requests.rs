@@ -109,6 +109,7 @@ async fn create(state: &StorageState, right: Right, parts: &Parts, body: Body) -
         bucket: &id.bucket,
         name: id.key.as_str(),
         owner: writer.owner.as_deref(),
+        begun_by: &writer.begun_by,
         is_signed: right == Right::Signed,
         upsert: target.upsert,
         options: &target.options,
@@ -203,7 +204,7 @@ fn finished_before(upload: &tus::Upload, offset: u64, parts: &Parts) -> Answer {
     Ok(standing(StatusCode::NO_CONTENT, progress, upload.expires_at))
 }
 
-/// Says where an upload stands. The id is the secret of whoever began it, so that no policies are asked.
+/// Says where an upload stands, to whoever began it. It is no object yet, so that no policies are asked.
 async fn show(state: &StorageState, right: Right, id: &UploadId, parts: &Parts) -> Answer {
     let writer = state.writer(parts, right, Operation::Get, &id.place()).await?;
     let upload = state.upload(id, &writer).await?;

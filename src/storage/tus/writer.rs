@@ -6,6 +6,7 @@ use super::id::UploadId;
 use crate::storage::error::StorageError;
 use crate::storage::flow::upload::Target;
 use crate::storage::http::request::{acting, context, is_true};
+use crate::storage::model::begun_by::BegunBy;
 use crate::storage::model::token::Scope;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     pub(super) acting: Option<Acting>,
     /// Whose the upload is to be, or must be.
     pub(super) owner: Option<String>,
+    /// Who begins it, or goes on with it.
+    pub(super) begun_by: BegunBy,
     /// Whether an object that is there may be replaced.
     pub(super) upsert: bool,
 }
@@ -63,11 +66,13 @@ impl StorageState {
             let token = parts.headers.get("x-signature").and_then(|value| value.to_str().ok());
             let now = self.clock.unix_seconds();
             let claims = self.url_key.check(token.unwrap_or_default(), (Scope::Upload, place), now)?;
-            return Ok(Writer { acting: None, owner: claims.owner, upsert: claims.upsert });
+            let begun_by = BegunBy::url_of(&claims.signer());
+            return Ok(Writer { acting: None, begun_by, owner: claims.owner, upsert: claims.upsert });
         }
         let caller = self.caller(&parts.headers, &*context(parts)?).await?;
         Ok(Writer {
             owner: caller.subject.as_deref().map(str::to_owned),
+            begun_by: BegunBy::caller(&caller),
             acting: Some(acting(caller, name(operation), parts)),
             upsert: is_true(&parts.headers, "x-upsert"),
         })
@@ -80,7 +85,8 @@ impl StorageState {
             let is_service =
                 writer.acting.as_ref().is_some_and(|acting| &*acting.caller.role == self.service_role);
             let is_at_place = upload.bucket == id.bucket && upload.name == id.key.as_str();
-            let is_theirs = upload.owner == writer.owner || is_service;
+            let is_theirs =
+                is_service || writer.begun_by.may_go_on(upload.beginner(), writer.owner.as_deref());
             is_at_place && is_theirs && upload.is_signed == writer.acting.is_none()
         });
         let upload = upload.ok_or(StorageError::NoSuchUpload)?;

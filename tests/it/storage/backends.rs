@@ -1,9 +1,14 @@
 //! Backends other than a folder: a server of S3 that others made, and backends that are down or come back.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::fsck::fsck_with;
 use super::{refusal, upload, with};
@@ -162,4 +167,84 @@ async fn a_backend_that_is_down_is_said_to_be_unavailable_and_serves_again_when_
     drop(moto);
     let answer = service.get("/storage/v1/object/private/a").await;
     assert_eq!(refusal(&answer), (503, "503".into(), "ServiceUnavailable".into()));
+}
+
+/// A service that takes everything, and removes nothing before it is let go.
+async fn that_holds_removals() -> (String, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (released, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let shared = (Arc::clone(&released), Arc::clone(&asked));
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (released, asked) = shared.clone();
+            tokio::spawn(async move {
+                let mut socket = BufReader::new(socket);
+                while let Some((head, body)) = request(&mut socket).await {
+                    let is_removal = head.starts_with("DELETE") || body.contains("<Delete");
+                    if is_removal {
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        released.acquire().await.unwrap().forget();
+                    }
+                    let content = if body.contains("<Delete") {
+                        "<DeleteResult><Deleted><Key>x</Key></Deleted></DeleteResult>"
+                    } else {
+                        ""
+                    };
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\netag: \"x\"\r\ncontent-length: {}\r\n\r\n{content}",
+                        content.len()
+                    );
+                    socket.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (url, released, asked)
+}
+
+/// The head and the content of the next request of a connection.
+async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let from = head.len();
+        if socket.read_line(&mut head).await.ok()? == 0 {
+            return None;
+        }
+        let line = head[from..].trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    socket.read_exact(&mut body).await.ok()?;
+    Some((head, String::from_utf8_lossy(&body).into_owned()))
+}
+
+#[tokio::test]
+async fn a_backend_that_takes_its_time_to_remove_holds_no_connection_to_the_database() {
+    let (url, released, asked) = that_holds_removals().await;
+    let app = with(options(&on_s3(&url)).set("database.max_connections", "8")).await;
+    let service = app.service();
+    for name in ["a", "b"] {
+        upload(&service, &format!("private/{name}"), name).await.expect_status(200);
+    }
+    service.delete("/storage/v1/object/private/a").await.expect_status(200);
+    eventually("it is being removed", async || asked.load(Ordering::Relaxed) == 1).await;
+    let open = "select count(*)::text from pg_stat_activity
+        where datname = current_database() and state like 'idle in transaction%'";
+    eventually("nobody waits in a transaction", async || app.database.value(open).await == "0").await;
+    let blobs = "select string_agg(state || ' ' || (claimed_until > now()), ', ' order by state) from goforward.storage_blobs";
+    assert_eq!(app.database.value(blobs).await, "dead true", "it is somebody's to remove");
+    upload(&service, "private/c", "c").await.expect_status(200);
+    service.delete("/storage/v1/object/private/b").await.expect_status(200);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "one sweeper at a time");
+
+    released.add_permits(100);
+    let left = "select string_agg(state, ',') from goforward.storage_blobs";
+    eventually("all are removed", async || app.database.value(left).await == "stored").await;
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "each once");
 }

@@ -104,3 +104,23 @@ async fn whole_names_come_page_by_page_with_nothing_twice_or_left_out() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_list_is_asked_for_is_bounded() {
+    let (_app, service) = filled().await;
+    let long = "p".repeat(1025);
+    for (path, body) in [
+        ("list", json!({ "prefix": "", "offset": 100_001 })),
+        ("list", json!({ "prefix": "", "offset": u64::MAX })),
+        ("list", json!({ "prefix": "", "offset": -1 })),
+        ("list", json!({ "prefix": long })),
+        ("list", json!({ "prefix": "", "search": long })),
+        ("list-v2", json!({ "prefix": long })),
+        ("list-v2", json!({ "cursor": "A".repeat(4100) })),
+    ] {
+        let refused = service.post(&format!("/storage/v1/object/{path}/private"), body.clone()).await;
+        assert_eq!(super::refusal(&refused).2, "InvalidRequest", "{body}");
+    }
+    assert_eq!(list(&service, json!({ "prefix": "", "offset": 100_000 })).await, [""; 0]);
+    assert_eq!(list(&service, json!({ "prefix": "", "limit": u64::MAX })).await.len(), 5);
+}

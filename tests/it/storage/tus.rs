@@ -20,19 +20,19 @@ const UPLOADS: &str = "/storage/v1/upload/resumable";
 const HELD: &str = "select count(*)::text from goforward.tus_uploads where held_until > now()";
 
 /// `Upload-Metadata`.
-fn metadata(pairs: &[(&str, &str)]) -> String {
+pub fn metadata(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{name} {}", STANDARD.encode(value))).collect();
     pairs.join(",")
 }
 
 /// A client that speaks TUS.
-fn tus(client: &Client) -> Client {
+pub fn tus(client: &Client) -> Client {
     client.clone().header("tus-resumable", "1.0.0")
 }
 
 /// Begins an upload of an object of this type, with these headers beside the usual ones.
-async fn begin_as(client: &Client, path: &str, mime: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn begin_as(client: &Client, path: &str, mime: &str, headers: &[(&str, &str)]) -> Answer {
     let (bucket, key) = path.split_once('/').unwrap();
     let said = metadata(&[
         ("bucketName", bucket),
@@ -49,18 +49,18 @@ async fn begin_as(client: &Client, path: &str, mime: &str, headers: &[(&str, &st
 }
 
 /// Where a new upload is, without the server's address.
-fn place(answer: Answer) -> String {
+pub fn place(answer: Answer) -> String {
     let location = answer.expect_status(201).header("location").to_owned();
     location[location.find(UPLOADS).unwrap_or_else(|| panic!("{location}"))..].to_owned()
 }
 
 /// Begins an upload of so many bytes; where it is.
-async fn begin(client: &Client, path: &str, length: usize) -> String {
+pub async fn begin(client: &Client, path: &str, length: usize) -> String {
     place(begin_as(client, path, "text/plain", &[("upload-length", &length.to_string())]).await)
 }
 
 /// Sends bytes of an upload.
-async fn append(client: &Client, place: &str, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
+pub async fn append(client: &Client, place: &str, offset: usize, bytes: impl Into<reqwest::Body>) -> Answer {
     let client = tus(client).header("upload-offset", &offset.to_string());
     client.send_text(Method::PATCH, place, "application/offset+octet-stream", bytes).await
 }
