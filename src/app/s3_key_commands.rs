@@ -15,6 +15,7 @@ use crate::kernel::config::{Config, Loaded};
 use crate::kernel::random::Random;
 use crate::kernel::vault::Vault;
 use crate::storage::s3::keys::{KeyWish, create};
+use crate::storage::store::deeds::Deed;
 use crate::storage::store::s3_keys::{self, StoredKey};
 
 /// Does what the command line asks; gives the text to print.
@@ -38,7 +39,11 @@ async fn run(
             let subject = subject.map(|subject| ("sub".to_owned(), Value::String(subject)));
             let wish = KeyWish::new(&name, role.as_deref(), Map::from_iter(subject))?;
             let vault = vault(config, random)?;
-            let (stored, secret) = create(&mut *connection, &wish, (&vault, random)).await?;
+            let mut transaction = connection.begin().await?;
+            let (stored, secret) = create(&mut *transaction, &wish, (&vault, random)).await?;
+            let deed = Deed::make_key(Some(&stored.access_key_id), wish.role());
+            deed.write_command(&mut *transaction).await?;
+            transaction.commit().await?;
             if json {
                 let mut shown = json!(stored);
                 shown["secret_access_key"] = secret.expose().into();
@@ -55,9 +60,12 @@ async fn run(
             Ok(keys.iter().fold(String::new(), |text, key| text + &line(key)))
         }
         S3KeyTask::Delete { id } => {
-            if !s3_keys::remove(&mut *connection, &id).await? {
+            let mut transaction = connection.begin().await?;
+            if !s3_keys::remove(&mut *transaction, &id).await? {
                 return Err(format!("there is no access key {id}").into());
             }
+            Deed::remove_key(&id).write_command(&mut *transaction).await?;
+            transaction.commit().await?;
             Ok(format!("{id}: deleted\n"))
         }
     }

@@ -66,10 +66,11 @@ impl Services {
         .await?;
         let mut services = Self { shared, rest, identity, auth, realtime: None, storage: None };
         if hears_clients {
-            services.realtime = services.start_realtime(server, config, database, (audit_log, stop)).await?;
+            services.realtime =
+                services.start_realtime(server, config, database, (Arc::clone(&audit_log), stop)).await?;
         }
         if server.runs(Service::Storage) {
-            services.storage = services.start_storage(server, config, database, stop).await?;
+            services.storage = services.start_storage(server, config, database, (audit_log, stop)).await?;
         }
         services.follow(server, config, database, stop);
         Ok(services)
@@ -108,7 +109,7 @@ impl Services {
         server: &Goforward,
         config: &Config,
         database: &Database,
-        stop: &Stopping,
+        (audit, stop): (Arc<dyn AuditLog>, &Stopping),
     ) -> Result<Option<Storage>, AppError> {
         let auth = self.auth.as_ref();
         Storage::start(storage::Surroundings {
@@ -118,6 +119,7 @@ impl Services {
             identity: Arc::clone(&self.identity),
             held_keys: auth.map(Auth::held_keys),
             sessions: auth.and_then(|auth| auth.sessions.clone()),
+            audit,
             clock: &server.clock,
             random: &server.random,
             connections: self.rest.connections_of_storage,

@@ -11,6 +11,7 @@ use crate::app::database::Database;
 use crate::app::edge::{self, SERVICE_ROLE};
 use crate::app::error::AppError;
 use crate::gateway::{Authentication, Mount, ServiceLimits};
+use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
@@ -55,6 +56,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) identity: Arc<Identity>,
     pub(super) held_keys: Option<Arc<dyn HeldKeys>>,
     pub(super) sessions: Option<Arc<dyn Sessions>>,
+    pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: &'a Clock,
     pub(super) random: &'a Random,
     /// How many connections it may have beside those of callers.
@@ -107,6 +109,7 @@ impl Storage {
             url_keys: roots(&config.auth, secret).derive(URL_KEY),
             vault: roots(&config.auth, secret).vault().map_err(|error| wrong(&error))?,
             anon_key: around.database.secrets.keys.as_ref().map(|keys| keys.anon_key.clone()),
+            audit: around.audit,
             clock: around.clock.clone(),
             random: around.random.clone(),
             tracker: tracker.clone(),

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::blobs::{Blobs, Listed, RemoveError, is_of_size};
+use super::store::deeds::Deed;
 use super::store::fsck::{self as store, Candidate, Found, Mend, MendError};
 
 /// How many blobs are handed to the database at a time.
@@ -137,15 +138,11 @@ pub async fn run(connection: &mut PgConnection, blobs: &Blobs, check: Check) -> 
     pass.report.blobs = counts.blobs;
     pass.report.objects = counts.objects;
     pass.report.is_wrong_pair = counts.known == 0 && counts.blobs + counts.objects > 0;
-    pass.unfinished_files().await?;
-    let mut after = 0;
-    while after < counts.candidates {
-        for candidate in store::candidates(pass.connection, (after, PAGE), check.grace).await? {
-            pass.look_at(candidate).await?;
-        }
-        after += PAGE;
+    let all = pass.look_at_all(counts.candidates).await;
+    if check.repairs && pass.report.repaired > 0 {
+        Deed::repair(&pass.report).write_command(&mut *pass.connection).await?;
     }
-    Ok(pass.report)
+    all.map(|()| pass.report)
 }
 
 struct Pass<'a> {
@@ -186,6 +183,18 @@ impl Pass<'_> {
                 difference.outcome(self.blobs.remove_file(PathBuf::clone(&file)).await.map(|()| true));
             }
             self.tell(difference);
+        }
+        Ok(())
+    }
+
+    async fn look_at_all(&mut self, candidates: i64) -> Result<(), FsckError> {
+        self.unfinished_files().await?;
+        let mut after = 0;
+        while after < candidates {
+            for candidate in store::candidates(self.connection, (after, PAGE), self.check.grace).await? {
+                self.look_at(candidate).await?;
+            }
+            after += PAGE;
         }
         Ok(())
     }
@@ -242,7 +251,9 @@ impl Pass<'_> {
             }
             (Kind::ObjectWithoutBytes, Some(object)) => {
                 let version = candidate.version.as_deref();
-                store::mend(self.connection, Mend::Remove { object, version }, nothing).await
+                let (bucket, name) = (candidate.bucket.as_deref(), candidate.name.as_deref());
+                let place = (bucket.unwrap_or_default(), name.unwrap_or_default());
+                store::mend(self.connection, Mend::Remove { object, version, place }, nothing).await
             }
             _ => store::mend(self.connection, Mend::Forget { version: text, state }, remove).await,
         }

@@ -17,6 +17,7 @@ use super::model::token::UrlKey;
 use super::s3::Rules;
 use super::s3::signature::Regions;
 use super::store::caller::CallerStore;
+use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::StorageConfig;
 use crate::kernel::db::lanes::Lanes;
@@ -59,6 +60,8 @@ pub struct Parts {
     pub vault: Vault,
     /// The project's public key, with which users sign requests of the S3 protocol. None: they cannot.
     pub anon_key: Option<Secret>,
+    /// Where it is kept who did what to access keys.
+    pub audit: Arc<dyn AuditLog>,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -90,6 +93,7 @@ pub struct Shared {
     pub(super) renderer: Renderer,
     pub(super) vault: Vault,
     pub(super) s3_rules: Rules,
+    pub(super) audit: Arc<dyn AuditLog>,
     pub(super) clock: Clock,
     pub(super) random: Random,
     /// Rouses the sweeper when there is something to sweep.
@@ -143,6 +147,7 @@ impl StorageState {
             identity: parts.identity,
             held_keys: parts.held_keys,
             sessions: parts.sessions,
+            audit: parts.audit,
             clock: parts.clock,
             random: parts.random,
             litter,

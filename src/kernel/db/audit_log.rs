@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgExecutor};
 use sqlx::types::Json;
@@ -38,6 +39,10 @@ const INSERT: &str = "insert into goforward.audit_log (verb, schema_name, table_
 select verb, schema, \"table\", key, rows, outcome, error_code, actor, role, ip, agent, session, request_id, role, true
 from pg_catalog.jsonb_to_recordset(cast($1 as jsonb)) as record (verb text, schema text, \"table\" text, key jsonb, rows bigint,
     outcome text, error_code text, actor text, role text, ip inet, agent text, session text, request_id text)";
+
+const COMMAND: &str = "
+insert into goforward.audit_log (verb, schema_name, table_name, key, database_role, proved)
+values ($1, $2, $3, $4, session_user, false)";
 
 /// A context is accepted for a quarter of an hour, by either clock.
 const FORGET_NONCES: &str = "delete from goforward.audit_nonces where seen_at < now() - interval '1 hour'";
@@ -81,6 +86,17 @@ pub async fn write(connection: impl PgExecutor<'_>, records: &[AuditRecord]) -> 
     sqlx::query(INSERT).bind(Json(lines)).execute(connection).await?;
     metrics::counter!("goforward_audit_records_total", "result" => "written").increment(records.len() as u64);
     Ok(())
+}
+
+/// Puts on record what a command does to a table, in its transaction. Nobody vouches for who gave it beyond the login.
+pub async fn write_command(
+    connection: impl PgExecutor<'_>,
+    verb: &str,
+    (schema, table): (&str, &str),
+    key: Option<Value>,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(COMMAND).bind(verb).bind(schema).bind(table).bind(key.map(Json));
+    query.execute(connection).await.map(drop)
 }
 
 /// The log; hands records to the task that writes them.

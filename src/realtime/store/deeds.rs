@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::postgres::PgExecutor;
-use sqlx::types::Json;
 
 use crate::catalog::model::QualifiedName;
 use crate::kernel::audit::{AuditOrigin, AuditOutcome, AuditRecord};
@@ -75,13 +74,8 @@ impl Deed {
         audit_log::write(connection, &[self.record(origin, AuditOutcome::Done, None)]).await
     }
 
-    /// Puts it on record in the transaction of a command. Nobody vouches for who gave it beyond the login.
+    /// Puts it on record in the transaction of a command.
     pub async fn write_command(self, connection: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-        let query = sqlx::query(COMMAND).bind(self.verb).bind(&*self.schema).bind(&*self.table);
-        query.bind(self.key.map(Json)).execute(connection).await.map(drop)
+        audit_log::write_command(connection, self.verb, (&self.schema, &self.table), self.key).await
     }
 }
-
-const COMMAND: &str = "
-insert into goforward.audit_log (verb, schema_name, table_name, key, database_role, proved)
-values ($1, $2, $3, $4, session_user, false)";

@@ -6,6 +6,8 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
+use super::deeds::Deed;
+
 /// A policy that hid rows would make their blobs look like nobody's: an error is better.
 const PREPARE: &str = "
 set row_security = off;
@@ -152,8 +154,8 @@ pub(in crate::storage) enum Mend<'a> {
     Forget { version: &'a str, state: &'a str },
     /// Say of a blob that an object has it.
     Keep { version: &'a str },
-    /// Remove an object.
-    Remove { object: Uuid, version: Option<&'a str> },
+    /// Remove an object, which is in this bucket and has this name.
+    Remove { object: Uuid, version: Option<&'a str>, place: (&'a str, &'a str) },
 }
 
 /// Does it, if nothing has changed; `bytes` removes what belongs to it before it holds. Whether it did.
@@ -173,10 +175,11 @@ pub(in crate::storage) async fn mend<E>(
         Mend::Keep { version } => sqlx::query(
             "insert into goforward.storage_blobs as blob (version, state)
              select $1, 'stored' where exists (select from storage.objects where version = $1)
-             on conflict (version) do update set state = 'stored', touched_at = now() where blob.state in ('writing', 'dead')",
+             on conflict (version) do update set state = 'stored', touched_at = now(), claimed_until = null
+                where blob.state in ('writing', 'dead') and (blob.claimed_until is null or blob.claimed_until < now())",
         )
         .bind(version),
-        Mend::Remove { object, version } => {
+        Mend::Remove { object, version, .. } => {
             sqlx::query("select set_config('storage.allow_delete_query', 'true', true)")
                 .execute(&mut *transaction)
                 .await?;
@@ -189,7 +192,8 @@ pub(in crate::storage) async fn mend<E>(
         return Ok(false);
     }
     bytes.await.map_err(MendError::Bytes)?;
-    if let Mend::Remove { version: Some(version), .. } = mend {
+    if let Mend::Remove { version, place: (bucket, name), .. } = mend {
+        Deed::remove_object(bucket, name, version).write_command(&mut *transaction).await?;
         // There are no bytes that a sweeper would have to remove.
         sqlx::query("delete from goforward.storage_blobs where version = $1 and state = 'dead'")
             .bind(version)

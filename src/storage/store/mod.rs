@@ -4,6 +4,7 @@
 pub(super) mod blobs;
 pub(super) mod buckets;
 pub(super) mod caller;
+pub mod deeds;
 pub(super) mod fsck;
 pub(super) mod listing;
 pub(super) mod objects;

@@ -108,7 +108,7 @@ async fn a_backend_that_agrees_with_the_database_is_clean() {
 }
 
 #[tokio::test]
-async fn every_difference_is_told_and_mended_where_nothing_is_lost() {
+async fn h21_every_difference_is_told_and_mended_where_nothing_is_lost() {
     let mut app = start().await;
     let service = app.service();
     for name in ["whole", "without_bytes", "cut", "without_row", "unwanted", "left"] {
@@ -167,6 +167,12 @@ async fn every_difference_is_told_and_mended_where_nothing_is_lost() {
     let rows = "select string_agg(distinct state, ' ') || count(*) from goforward.storage_blobs";
     assert_eq!(app.database.value(rows).await, "stored4");
     assert_eq!(files(&data).len(), 5, "four blobs, and what is not ours");
+    let records = "select string_agg(concat_ws(' ', verb, key ->> 'name', key ->> 'repaired', proved), ', ' order by id)
+        from goforward.audit_log where verb like 'storage.%'";
+    assert_eq!(
+        app.database.value(records).await,
+        "storage.fsck.repair 8 f, storage.fsck.remove_object without_bytes f, storage.fsck.repair 1 f"
+    );
 }
 
 #[tokio::test]

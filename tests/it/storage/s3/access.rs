@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{ALICE, BOB, Signer, elements, refusal, start, with};
-use crate::harness::{Caller, Options, TestApp, run_command};
+use crate::harness::{Caller, Options, TestApp, eventually, run_command};
 
 #[tokio::test]
 async fn a_session_token_is_the_user_with_all_policies() {
@@ -96,6 +96,31 @@ async fn a_key_can_be_made_for_a_role_and_a_user() {
     service.delete(&path).await.expect_status(200);
     assert_eq!(refusal(&alice.get("/private/a").await), (403, "InvalidAccessKeyId".into()));
     service.delete(&path).await.expect_error(400, "NoSuchAccessKey");
+
+    let records = "select string_agg(concat_ws(' ', verb, key ->> 'role', key ->> 'path', outcome, error_code, role), ', ' order by id)
+        from goforward.audit_log where verb like 'storage.%' and (key ->> 'access_key_id' is not distinct from $id)";
+    let of = |id: Option<&str>| {
+        records.replace("$id", &id.map_or_else(|| "null".to_owned(), |id| format!("'{id}'")))
+    };
+    eventually("what was done to it is on record", async || {
+        app.database.value(&of(Some(&alice.id))).await
+            == "storage.s3_key.create authenticated done service_role, \
+                storage.s3_key.delete done service_role, \
+                storage.s3_key.delete refused NoSuchAccessKey service_role"
+    })
+    .await;
+    eventually("so is what was not", async || {
+        let told = app.database.value(&of(None)).await;
+        told.contains("storage.s3_key.create postgres refused InvalidRequest service_role")
+            && told.contains("/s3-keys refused AccessDenied anon")
+    })
+    .await;
+    app.database
+        .run_as_superuser("alter table goforward.audit_log add check (verb not like 'storage.%') not valid")
+        .await;
+    service.post("/storage/v1/s3-keys", json!({})).await.expect_status(500);
+    let kept = "select count(*)::text from goforward.storage_s3_keys";
+    assert_eq!(app.database.value(kept).await, "1", "what cannot be put on record is not done");
 }
 
 #[tokio::test]
@@ -117,6 +142,11 @@ async fn keys_are_made_by_the_command_line_too() {
     assert!(run(&["list"]).contains("backup"));
     run(&["delete", text("access_key_id")]);
     assert_eq!(refusal(&s3.get("/private/a").await), (403, "InvalidAccessKeyId".into()));
+    let records = format!(
+        "select string_agg(concat_ws(' ', verb, proved), ', ' order by id) from goforward.audit_log where key ->> 'access_key_id' = '{}'",
+        s3.id
+    );
+    assert_eq!(app.database.value(&records).await, "storage.s3_key.create f, storage.s3_key.delete f");
 }
 
 #[tokio::test]
