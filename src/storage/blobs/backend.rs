@@ -59,9 +59,9 @@ pub fn open(config: &StorageConfig, data_directory: &FilePath) -> Result<Blobs, 
     let name = url.host_str().unwrap_or_default().to_owned();
     match url.scheme() {
         "file" => folder(FilePath::new(url.path())),
-        "s3" => Ok(remote(s3(config, &name).build()?, &url)),
-        "gs" => Ok(remote(gcs(config, &name).build()?, &url)),
-        "az" => Ok(remote(azure(config, &name).build()?, &url)),
+        "s3" => Ok(remote(s3(config, &name).build()?, &url, config)),
+        "gs" => Ok(remote(gcs(config, &name).build()?, &url, config)),
+        "az" => Ok(remote(azure(config, &name).build()?, &url, config)),
         _ => Err(BackendError::Scheme(text.to_owned())),
     }
 }
@@ -75,11 +75,12 @@ fn folder(path: &FilePath) -> Result<Blobs, BackendError> {
 }
 
 /// Below the path of the address, if it has one.
-fn remote(store: impl ObjectStore, url: &Url) -> Blobs {
-    match url.path().trim_matches('/') {
-        "" => Blobs::new(Arc::new(store), REMOTE_PART),
-        prefix => Blobs::new(Arc::new(PrefixStore::new(store, prefix)), REMOTE_PART),
-    }
+fn remote(store: impl ObjectStore, url: &Url, config: &StorageConfig) -> Blobs {
+    let store: Arc<dyn ObjectStore> = match url.path().trim_matches('/') {
+        "" => Arc::new(store),
+        prefix => Arc::new(PrefixStore::new(store, prefix)),
+    };
+    Blobs::new(store, REMOTE_PART).within(config.upload_memory.get())
 }
 
 fn client(allow_http: bool) -> ClientOptions {

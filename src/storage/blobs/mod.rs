@@ -2,11 +2,13 @@
 //! by users never gets near a path.
 //!
 //! A blob is complete or not there: local files are written beside, brought to disk and renamed; elsewhere a multipart
-//! upload is completed. Memory is one part a writer and one step a reader, whatever the size.
+//! upload is completed. Memory is one part a writer and one step a reader, whatever the size, and a fixed number of parts for
+//! all writers to a service.
 
 mod at_work;
 mod backend;
 mod list;
+mod memory;
 mod read;
 mod seal;
 mod write;
@@ -22,6 +24,7 @@ use uuid::Uuid;
 use crate::kernel::config::Encryption;
 
 use at_work::AtWork;
+use memory::Memory;
 
 pub use backend::{BackendError, open};
 pub(in crate::storage) use list::Listed;
@@ -36,6 +39,8 @@ pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     /// What is written at a time, in bytes.
     part: usize,
+    /// Bounds what all writers hold, where a part is large.
+    memory: Option<Memory>,
     encryption: Encryption,
     keys: Option<BlobKeys>,
     /// Where the files are, if they are here.
@@ -67,6 +72,7 @@ impl Blobs {
         Self {
             store,
             part,
+            memory: None,
             encryption: Encryption::Off,
             keys: None,
             folder: None,
@@ -78,6 +84,12 @@ impl Blobs {
     #[must_use]
     pub fn encrypted(self, encryption: Encryption, keys: BlobKeys) -> Self {
         Self { encryption, keys: Some(keys), ..self }
+    }
+
+    /// The same, where all writers together hold about so many bytes.
+    #[must_use]
+    fn within(self, bytes: u64) -> Self {
+        Self { memory: Some(Memory::new(bytes, self.part)), ..self }
     }
 
     /// The same, where the backend is this folder.

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::at_work::Writing;
+use super::memory::Turn;
 use super::seal::Sealer;
 use super::{Blobs, Encryption, path};
 
@@ -52,6 +53,7 @@ impl Blobs {
             store: Arc::clone(&self.store),
             version,
             open: None,
+            turn: None,
             tasks: self.at_work.tasks.clone(),
             writing: self.at_work.begin(version),
         };
@@ -68,6 +70,9 @@ impl Blobs {
             }
             while let Some(full) = part.take_full() {
                 writer.write(full).await?;
+            }
+            if let Some(memory) = &self.memory {
+                memory.wait(&mut writer.turn, part.length, self.part).await;
             }
         }
         if let Some(sealer) = sealer {
@@ -105,6 +110,8 @@ struct Writer {
     version: Uuid,
     /// The upload, once there is a part.
     open: Option<Box<dyn MultipartUpload>>,
+    /// While a part is gathered and sent.
+    turn: Option<Turn>,
     tasks: TaskTracker,
     /// Goes last: nobody removes the blob before.
     writing: Writing,
@@ -116,7 +123,9 @@ impl Writer {
             Some(upload) => upload,
             None => self.open.insert(self.store.put_multipart(&path(self.version)).await?),
         };
-        upload.put_part(full).await
+        upload.put_part(full).await?;
+        self.turn = None;
+        Ok(())
     }
 
     async fn finish(mut self, rest: PutPayload) -> Result<(), object_store::Error> {
