@@ -164,3 +164,20 @@ impl From<StorageError> for Made {
         Self::Failed(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h14_ten_thousand_sizes_take_no_more_memory_than_is_set_aside() {
+        let kept = 256 * 1024;
+        let renderer = Renderer::new(TransformLimits::default(), kept, 1);
+        for width in 0..10_000 {
+            let picture = Picture { bytes: vec![0; 2_000].into(), content_type: "image/png" };
+            renderer.cache.insert(format!("width:{width}"), picture);
+            assert!(renderer.cache.weight() <= kept, "{width}");
+        }
+        assert!(renderer.cache.len() > 50, "and what is asked for again is there");
+    }
+}

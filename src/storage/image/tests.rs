@@ -67,7 +67,7 @@ fn what_cannot_be_transformed_is_served_as_it_is() {
 }
 
 #[test]
-fn hostile_files_are_refused_by_what_they_announce() {
+fn h13_hostile_files_are_refused_by_what_they_announce() {
     let cases = [
         (samples::png_header(50_000, 50_000), ImageError::TooManyPixels),
         (samples::png_header(u32::MAX, u32::MAX), ImageError::TooManyPixels),
@@ -96,7 +96,7 @@ fn gif_of(side: u16) -> Vec<u8> {
 }
 
 #[test]
-fn data_that_inflates_beyond_the_picture_is_left_alone() {
+fn h13_data_that_inflates_beyond_the_picture_is_left_alone() {
     // All are readable pictures of 8 by 8: what is beyond their pixels is not inflated, or not to its end.
     let size = 64 << 20;
     for bomb in [samples::png_bomb(size), samples::png_text_bomb(size), samples::png_profile_bomb(size)] {

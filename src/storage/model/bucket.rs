@@ -123,12 +123,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::storage::model) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn bucket(types: &[&str]) -> Bucket {
+    /// A bucket that takes these types.
+    pub(in crate::storage::model) fn bucket(types: &[&str]) -> Bucket {
         Bucket {
             id: "b".into(),
             public: false,

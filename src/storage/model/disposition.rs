@@ -49,7 +49,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_splits_the_header(name in "\\PC*|(.|\r|\n|\"|;|\\\\)*") {
+        fn h11_no_name_splits_the_header(name in "\\PC*|(.|\r|\n|\"|;|\\\\)*") {
             let header = attachment(&name);
             prop_assert!(http::HeaderValue::from_str(&header).is_ok());
             prop_assert!(header.matches(';').count() <= 2 && !header.contains('"') && !header.contains('\\'));

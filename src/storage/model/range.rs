@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_is_served_and_anything_odd_is_passed_over() {
+    fn h19_one_range_is_served_and_anything_odd_is_passed_over() {
         for (header, expected) in [
             ("bytes=0-3", Wanted::Part(0..4)),
             ("bytes=2-", Wanted::Part(2..10)),

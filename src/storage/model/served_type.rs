@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn html_is_shown_as_text_and_other_documents_go_into_a_sandbox() {
+    fn h09_html_is_shown_as_text_and_other_documents_go_into_a_sandbox() {
         for (declared, content_type, is_active) in [
             ("text/html; charset=utf-8", "text/plain; charset=utf-8", true),
             ("TEXT/HTML", "text/plain", true),

@@ -68,18 +68,10 @@ fn looks_like_markup(first: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bucket(types: &[&str]) -> Bucket {
-        Bucket {
-            id: "b".into(),
-            public: false,
-            file_size_limit: None,
-            allowed_mime_types: Some(types.iter().map(|&t| t.to_owned()).collect()),
-        }
-    }
+    use crate::storage::model::bucket::tests::bucket;
 
     #[test]
-    fn bytes_with_a_signature_are_what_they_are() {
+    fn h10_bytes_with_a_signature_are_what_they_are() {
         let png = b"\x89PNG\r\n\x1a\n........";
         assert_eq!(forbidden_content(&bucket(&["image/*"]), png), None);
         assert_eq!(forbidden_content(&bucket(&["text/plain"]), png), Some("image/png"));

@@ -11,7 +11,7 @@ async fn put(client: &Client, name: &str, kind: &str, body: &'static str) {
 }
 
 #[tokio::test]
-async fn a_part_is_served_and_what_is_not_there_is_refused() {
+async fn h19_a_part_is_served_and_what_is_not_there_is_refused() {
     let app = start().await;
     upload(&app.service(), "public/a.txt", "0123456789").await.expect_status(200);
     let part = async |range: &str| {

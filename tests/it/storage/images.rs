@@ -10,7 +10,7 @@ use super::{refusal, start, with};
 use crate::harness::{Answer, Client, Options, resident};
 
 /// A picture of one colour.
-fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+pub fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let pixels = RgbImage::from_pixel(width, height, image::Rgb([200, 30, 30]));
     let mut file = Cursor::new(Vec::new());
     DynamicImage::ImageRgb8(pixels).write_to(&mut file, format).unwrap();

@@ -12,12 +12,16 @@ mod listing;
 mod names;
 mod objects;
 mod overwriting;
+mod owners;
 mod prefixes;
 mod quotas;
 mod references;
 mod s3;
 mod signed;
+mod sql;
 mod sweeping;
+mod threats;
+mod traversal;
 mod tus;
 
 use reqwest::Method;

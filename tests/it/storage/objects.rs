@@ -127,7 +127,7 @@ async fn objects_are_removed_one_by_one_and_many_at_once() {
 }
 
 #[tokio::test]
-async fn a_bucket_says_how_large_and_of_which_type_objects_are() {
+async fn h10_a_bucket_says_how_large_and_of_which_type_objects_are() {
     let app = start().await;
     let bucket = json!({ "name": "images", "file_size_limit": "1kb", "allowed_mime_types": ["image/*"] });
     app.service().post("/storage/v1/bucket", bucket).await.expect_status(200);

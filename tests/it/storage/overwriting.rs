@@ -11,7 +11,7 @@ use super::start;
 const LENGTH: usize = 2_500_000;
 
 #[tokio::test]
-async fn whoever_reads_while_it_is_overwritten_reads_one_whole_version() {
+async fn h21_whoever_reads_while_it_is_overwritten_reads_one_whole_version() {
     let app = start().await;
     let service = app.service();
     let put = async |byte: u8| {

@@ -1,8 +1,10 @@
 //! URLs that open one object for a while, and nothing else (H03, H07).
 
+use image::ImageFormat;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::images::picture;
 use super::{refusal, start, upload, with};
 use crate::harness::{Client, Options, Server, TestApp};
 
@@ -34,7 +36,7 @@ fn token(answer: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_signed_url_opens_its_object_for_everybody_until_it_ends() {
+async fn h07_a_signed_url_opens_its_object_for_everybody_until_it_ends() {
     let app = start().await;
     let alice = app.user(ALICE);
     upload(&alice, "private/folder/a b.txt", "hello").await.expect_status(200);
@@ -48,8 +50,17 @@ async fn a_signed_url_opens_its_object_for_everybody_until_it_ends() {
     for seconds in [0, -1, i64::MAX] {
         assert_eq!(sign(&alice, "private/folder/a b.txt", seconds).await["code"], "InvalidRequest");
     }
+    let later = json!({ "expiresIn": 31_536_001 });
+    let later = alice.post("/storage/v1/object/sign/private/folder/a b.txt", later).await;
+    assert_eq!(refusal(&later).2, "InvalidRequest", "not longer than is configured");
     assert_eq!(sign(&app.anon(), "private/folder/a b.txt", 60).await["statusCode"], "404");
     assert_eq!(sign(&alice, "private/other", 60).await["code"], "NoSuchKey");
+    upload(&alice.clone().header("x-upsert", "true"), "private/folder/a b.txt", "other")
+        .await
+        .expect_status(200);
+    assert_eq!(app.client().get(&format!("/storage/v1{url}")).await.text(), "other", "what is there now");
+    alice.delete("/storage/v1/object/private/folder/a b.txt").await.expect_status(200);
+    assert_eq!(refusal(&app.client().get(&format!("/storage/v1{url}")).await).2, "NoSuchKey");
 }
 
 #[tokio::test]
@@ -105,6 +116,43 @@ async fn h03_a_token_is_for_one_use_on_one_object() {
 }
 
 #[tokio::test]
+async fn h03_of_five_tokens_each_opens_one_of_five_doors() {
+    let app = start().await;
+    let service = app.service();
+    let file = picture(8, 8, ImageFormat::Png);
+    let over = service.clone().header("x-upsert", "true");
+    for bucket in ["private", "public"] {
+        let path = format!("/storage/v1/object/{bucket}/p.png");
+        over.send_text(Method::POST, &path, "image/png", file.clone()).await.expect_status(200);
+    }
+    let transform = json!({ "expiresIn": 60, "transform": { "width": 4 } });
+    let image =
+        service.post("/storage/v1/object/sign/private/p.png", transform).await.expect_status(200).json();
+    let tokens = [
+        ("download", token(&sign(&service, "private/p.png", 60).await)),
+        ("picture", token(&image)),
+        ("upload", signed_upload(&over, "private/p.png").await),
+        ("download from another bucket", token(&sign(&service, "public/p.png", 60).await)),
+        ("access", app.server.keys().service_role_key),
+    ];
+    for (made, (name, token)) in tokens.iter().enumerate() {
+        let get =
+            async |path: &str| app.client().get(&format!("/storage/v1/{path}?token={token}")).await.status;
+        let upload = format!("/storage/v1/object/upload/sign/private/p.png?token={token}");
+        let opened = [
+            get("object/sign/private/p.png").await,
+            get("render/image/sign/private/p.png").await,
+            app.client().send_text(Method::PUT, &upload, "image/png", file.clone()).await.status,
+            get("object/sign/public/p.png").await,
+            app.client().bearer(token).get("/storage/v1/bucket").await.status,
+        ];
+        for (door, status) in opened.iter().enumerate() {
+            assert_eq!(*status == 200, door == made, "{name}: {opened:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_signed_upload_is_its_signers() {
     let app = start().await;
     let alice = app.user(ALICE);
@@ -122,7 +170,7 @@ async fn a_signed_upload_is_its_signers() {
 }
 
 #[tokio::test]
-async fn a_url_outlives_the_root_secret_while_that_is_listed() {
+async fn h07_a_url_outlives_the_root_secret_while_that_is_listed() {
     const OLD: &str = "the root secret of before which is long enough";
     const NEW: &str = "the root secret from now on which is long enough";
     let folder = tempfile::tempdir().unwrap();

@@ -192,7 +192,7 @@ fn a_presigned_url_holds_a_week_at_most() {
 }
 
 #[test]
-fn header_and_query_together_are_refused() {
+fn h06_header_and_query_together_are_refused() {
     let mut both = presigned("60");
     both.headers = signed_get().headers;
     assert_eq!(both.judge(HOST, NOON).unwrap_err().code(), "InvalidRequest");
