@@ -1,4 +1,4 @@
-"""supabase-py and boto3, unmodified, against the real executable: a module for each service.
+"""supabase-py, boto3 and the program aws, unmodified, against the real executable: a module for each service.
 
 The last line is `python: N passed, M failed`, which scripts/test counts.
 """

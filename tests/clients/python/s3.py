@@ -1,5 +1,5 @@
-"""The S3 protocol with boto3: with an access key, and as a user by the session token."""
-import hashlib, io
+"""The S3 protocol with boto3 and the program aws: with an access key, and as a user by the session token."""
+import hashlib, io, os, pathlib, subprocess, sys, tempfile
 
 import boto3, httpx
 from boto3.s3.transfer import TransferConfig
@@ -128,3 +128,29 @@ class S3(People):
         stranger = self.of(self.key['access_key_id'], 'guessed')
         self.refused_with(403, 'SignatureDoesNotMatch', stranger.list_buckets)
         self.refused_with(403, 'InvalidAccessKeyId', self.of('nobody', 'guessed').list_buckets)
+
+    def aws(self, *arguments):
+        """What `aws s3` prints."""
+        program = pathlib.Path(sys.executable).with_name('aws')
+        env = {'PATH': os.environ['PATH'], 'HOME': tempfile.gettempdir(), 'AWS_ENDPOINT_URL': f'{self.server.url}/storage/v1/s3',
+               'AWS_DEFAULT_REGION': 'local', 'AWS_ACCESS_KEY_ID': self.key['access_key_id'],
+               'AWS_SECRET_ACCESS_KEY': self.key['secret_access_key']}
+        done = subprocess.run([program, 's3', *map(str, arguments)], env=env, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_the_program_aws_copies_synchronises_lists_presigns_and_removes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            here, large = pathlib.Path(folder), os.urandom(9 * MEBIBYTE)
+            (here / 'sub').mkdir()
+            (here / 'sub/a b.txt').write_text('hello')
+            (here / 'large').write_bytes(large)
+            self.assertEqual(self.aws('sync', here, 's3://files/aws').count('upload: '), 2)
+            self.assertEqual(self.aws('sync', here, 's3://files/aws'), '')
+            listed = self.aws('ls', '--recursive', 's3://files/aws/').splitlines()
+            self.assertEqual([line.split(maxsplit=2)[2] for line in listed], [f'{len(large)} aws/large', '5 aws/sub/a b.txt'])
+            self.aws('cp', 's3://files/aws/large', here / 'back')
+            self.assertEqual((here / 'back').read_bytes(), large)
+            self.aws('mv', 's3://files/aws/sub/a b.txt', 's3://files/aws/moved')
+            self.assertEqual(httpx.get(self.aws('presign', 's3://files/aws/moved').strip()).text, 'hello')
+            self.assertEqual(self.aws('rm', '--recursive', 's3://files/aws').count('delete: '), 2)
