@@ -7,6 +7,7 @@
 
 mod at_work;
 mod backend;
+mod file;
 mod list;
 mod memory;
 mod read;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::kernel::config::Encryption;
 
 use at_work::AtWork;
+use file::Buffers;
 use memory::Memory;
 
 pub use backend::{BackendError, open};
@@ -47,6 +49,8 @@ pub struct Blobs {
     folder: Option<Arc<FilePath>>,
     /// The blobs that are being written here.
     at_work: AtWork,
+    /// What files are read into.
+    buffers: Buffers,
 }
 
 /// How long a removal waits for a writer to end.
@@ -77,6 +81,7 @@ impl Blobs {
             keys: None,
             folder: None,
             at_work: AtWork::default(),
+            buffers: Buffers::default(),
         }
     }
 

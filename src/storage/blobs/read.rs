@@ -1,22 +1,16 @@
 //! Reading a blob, or a part of it, as a stream.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream, StreamExt};
 use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStoreExt};
 use uuid::Uuid;
 
+use super::file::file_bytes;
 use super::seal::{HEAD, OpenError, Opener, PIECE, SEALED_PIECE, sealed_range, sealed_size};
 use super::{Blobs, Encryption, path};
-
-/// How many bytes of a file are read at a time: large enough that the cost of a read is that of copying, small enough for
-/// thousands of readers.
-const STEP: u64 = 512 * 1024;
 
 /// The bytes, in order. An error ends them.
 pub(in crate::storage) type BlobBytes = Pin<Box<dyn Stream<Item = Result<Bytes, std::io::Error>> + Send>>;
@@ -69,15 +63,15 @@ impl Blobs {
     ) -> Result<BlobBytes, ReadError> {
         if !is_sealed {
             let found = self.get(version, range.clone(), size).await?;
-            return Ok(bytes_of(found));
+            return Ok(self.bytes_of(found));
         }
         let keys = self.keys.as_ref().ok_or(ReadError::OtherSize)?;
         let length = sealed_size(size);
         let within = sealed_range(range, size);
         let pieces = self.get(version, within, length).await?;
-        let head = read_whole(bytes_of(self.get(version, 0..HEAD, length).await?)).await?;
+        let head = read_whole(self.bytes_of(self.get(version, 0..HEAD, length).await?)).await?;
         let opener = keys.opener(version, &head, size)?;
-        Ok(open_pieces(bytes_of(pieces), opener, range.clone()))
+        Ok(open_pieces(self.bytes_of(pieces), opener, range.clone()))
     }
 
     /// A part of what the backend has, if that has the length it should have.
@@ -95,6 +89,15 @@ impl Blobs {
             },
         }
     }
+
+    fn bytes_of(&self, found: GetResult) -> BlobBytes {
+        match found.payload {
+            GetResultPayload::File(file, _) => file_bytes(file, found.range, &self.buffers),
+            GetResultPayload::Stream(bytes) => {
+                bytes.map(|bytes| bytes.map_err(std::io::Error::other)).boxed()
+            }
+        }
+    }
 }
 
 async fn read_whole(mut bytes: BlobBytes) -> Result<Bytes, ReadError> {
@@ -106,13 +109,6 @@ async fn read_whole(mut bytes: BlobBytes) -> Result<Bytes, ReadError> {
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
-}
-
-fn bytes_of(found: GetResult) -> BlobBytes {
-    match found.payload {
-        GetResultPayload::File(file, _) => file_bytes(file, found.range),
-        GetResultPayload::Stream(bytes) => bytes.map(|bytes| bytes.map_err(std::io::Error::other)).boxed(),
-    }
 }
 
 /// Opens piece by piece, and cuts off what is around the range.
@@ -149,32 +145,4 @@ fn open_pieces(bytes: BlobBytes, opener: Opener, range: Range<u64>) -> BlobBytes
         }
     });
     pieces.boxed()
-}
-
-/// Reads ahead by one step while the last one is sent.
-fn file_bytes(file: File, range: Range<u64>) -> BlobBytes {
-    let file = Arc::new(file);
-    let read = move |start: u64, end: u64| {
-        let file = Arc::clone(&file);
-        tokio::task::spawn_blocking(move || {
-            let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, start).map(|()| Bytes::from(bytes))
-        })
-    };
-    let steps = stream::iter(steps(range)).map(move |step| {
-        let read = read(step.start, step.end);
-        async move { read.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) }
-    });
-    steps.buffered(2).boxed()
-}
-
-fn steps(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let end = range.end;
-    let mut start = range.start;
-    std::iter::from_fn(move || {
-        let step = start..end.min(start.saturating_add(STEP));
-        start = step.end;
-        (!step.is_empty()).then_some(step)
-    })
 }

@@ -38,8 +38,9 @@ pub(super) async fn linger(State(state): State<StorageState>, request: Request, 
     }
     let one_at_a_time = request.version() <= Version::HTTP_11;
     let sends = Arc::new(AtomicBool::new(!request.headers().contains_key(EXPECT)));
-    let request = request
-        .map(|body| Body::new(Lingering { rest: Some(body), sends: sends.clone(), tracker: state.tracker.clone() }));
+    let request = request.map(|body| {
+        Body::new(Lingering { rest: Some(body), sends: sends.clone(), tracker: state.tracker.clone() })
+    });
     let mut response = next.run(request).await;
     if one_at_a_time && !sends.load(Ordering::Relaxed) {
         // Nobody can tell any more where the next request begins.

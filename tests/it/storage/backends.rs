@@ -1,5 +1,7 @@
 //! Backends other than a folder: a server of S3 that others made, and backends that are down or come back.
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,19 +16,25 @@ use super::fsck::fsck_with;
 use super::{refusal, upload, with};
 use crate::harness::{Client, Options, TestApp, eventually, free_port};
 
+/// What a variable names. Without it the test does not run, and says so where the harness does not hide it.
+pub(super) fn program(variable: &str, name: &str) -> Option<OsString> {
+    let program = std::env::var_os(variable);
+    if program.is_none() {
+        let _shown = writeln!(std::io::stderr(), "NOT RUN: {variable} names no {name}");
+    }
+    program
+}
+
 /// The program moto_server, an S3 that keeps everything in memory; ended when dropped.
-struct Moto {
+pub(super) struct Moto {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Moto {
     /// None where it is not installed; `scripts/test` does that, and says where it is.
-    async fn start(port: u16) -> Option<Self> {
-        let Some(program) = std::env::var_os("GOFORWARD_TEST_MOTO") else {
-            eprintln!("not run: GOFORWARD_TEST_MOTO names no moto_server");
-            return None;
-        };
+    pub(super) async fn start(port: u16) -> Option<Self> {
+        let program = program("GOFORWARD_TEST_MOTO", "moto_server")?;
         let child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
@@ -72,7 +80,7 @@ fn on_s3(url: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn options(settings: &[(&'static str, String)]) -> Options {
+pub(super) fn options(settings: &[(&'static str, String)]) -> Options {
     settings.iter().fold(Options::default(), |options, (key, value)| options.set(key, value))
 }
 
@@ -85,7 +93,7 @@ async fn read(client: &Client, name: &str) -> Vec<u8> {
 }
 
 /// What every backend must do.
-async fn works(app: &TestApp) {
+pub(super) async fn works(app: &TestApp) {
     let service = app.service();
     upload(&service, "private/a", "one").await.expect_status(200);
     upload(&service, "private/empty", "").await.expect_status(200);
@@ -118,6 +126,18 @@ async fn works(app: &TestApp) {
     service.send(Method::DELETE, "/storage/v1/object/private", Some(gone)).await.expect_status(200);
 }
 
+/// That bytes and rows agree after [`works`].
+pub(super) async fn nothing_is_left_over(app: &TestApp, settings: &[(&'static str, String)]) {
+    let variables: Vec<(String, String)> = settings
+        .iter()
+        .map(|(key, value)| (format!("GOFORWARD_{}", key.replace('.', "__").to_uppercase()), value.clone()))
+        .collect();
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (code, report) = fsck_with(app.server.data(), &app.database, &[], &variables);
+    assert_eq!((code, &report["blobs"], &report["objects"]), (0, &json!(2), &json!(2)), "{report}");
+}
+
 #[tokio::test]
 async fn an_s3_server_holds_the_bytes_and_nothing_else() {
     let Some(moto) = Moto::start(free_port()).await else { return };
@@ -134,14 +154,7 @@ async fn an_s3_server_holds_the_bytes_and_nothing_else() {
     eventually("nothing of it is left", async || (moto.open_uploads().await, moto.blobs().await) == (0, 2))
         .await;
 
-    let variables: Vec<(String, String)> = settings
-        .iter()
-        .map(|(key, value)| (format!("GOFORWARD_{}", key.replace('.', "__").to_uppercase()), value.clone()))
-        .collect();
-    let variables: Vec<(&str, &str)> =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let (code, report) = fsck_with(app.server.data(), &app.database, &[], &variables);
-    assert_eq!((code, &report["blobs"], &report["objects"]), (0, &json!(2), &json!(2)), "{report}");
+    nothing_is_left_over(&app, &settings).await;
 }
 
 #[tokio::test]

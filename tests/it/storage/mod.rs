@@ -3,6 +3,7 @@
 mod access;
 mod backends;
 mod bodies;
+mod clouds;
 mod downloads;
 mod encryption;
 pub mod fsck;
