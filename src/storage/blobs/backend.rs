@@ -119,9 +119,9 @@ fn gcs(config: &StorageConfig, bucket: &str) -> GoogleCloudStorageBuilder {
     let mut plain = false;
     if let Some(endpoint) = &config.gcs.endpoint {
         plain = endpoint.starts_with("http://");
-        // Only emulators are somewhere else, and they ask for no token. Some requests of object_store get one in any case, which
-        // would be from the machine's account.
-        let none = StaticCredentialProvider::new(GcpCredential { bearer: String::new() });
+        // Only emulators are somewhere else, and they ask for no token. Some requests of object_store carry one in any case, which
+        // would be asked of the machine's account.
+        let none = StaticCredentialProvider::new(GcpCredential { bearer: "none".to_owned() });
         builder = builder.with_base_url(endpoint).with_skip_signature(true).with_credentials(Arc::new(none));
     }
     builder.with_client_options(client(plain))

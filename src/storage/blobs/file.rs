@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,23 @@ const STEP: usize = 256 * 1024;
 const TURN: u32 = 8;
 /// How many buffers are kept for later.
 const KEPT: usize = 32;
+
+/// Opens a file of this length if that needs no look at the disk. Whatever else there is to say of it is found out by whoever
+/// may wait.
+#[cfg(target_os = "linux")]
+pub(super) fn open_at_hand(path: &Path, length: u64) -> Option<File> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = File::from(openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).ok()?);
+    let found = file.metadata().ok()?;
+    (found.is_file() && found.len() == length).then_some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_at_hand(_: &Path, _: u64) -> Option<File> {
+    None
+}
 
 /// The bytes of a file within a range.
 pub(super) fn file_bytes(file: File, range: Range<u64>, buffers: &Buffers) -> BlobBytes {
@@ -197,6 +215,19 @@ mod tests {
             }
         }
         assert!((1..=2).contains(&buffers.lock().len()), "memory is used again");
+    }
+
+    #[test]
+    fn only_a_file_of_the_right_length_is_at_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"hello").unwrap();
+        // Not every file system can tell.
+        if open_at_hand(&path, 5).is_some() {
+            assert!(open_at_hand(&path, 4).is_none());
+            assert!(open_at_hand(folder.path(), std::fs::metadata(folder.path()).unwrap().len()).is_none());
+            assert!(open_at_hand(&folder.path().join("other"), 0).is_none());
+        }
     }
 
     #[tokio::test]
