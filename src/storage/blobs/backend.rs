@@ -119,10 +119,10 @@ fn gcs(config: &StorageConfig, bucket: &str) -> GoogleCloudStorageBuilder {
     let mut plain = false;
     if let Some(endpoint) = &config.gcs.endpoint {
         plain = endpoint.starts_with("http://");
-        // Only emulators are somewhere else, and they ask for no token. Some requests of object_store carry one in any case, which
-        // would be asked of the machine's account.
+        // Only emulators are somewhere else, and any token is right for them. Without one object_store would ask the machine's
+        // account; to skip signatures does not keep it from that where it writes.
         let none = StaticCredentialProvider::new(GcpCredential { bearer: "none".to_owned() });
-        builder = builder.with_base_url(endpoint).with_skip_signature(true).with_credentials(Arc::new(none));
+        builder = builder.with_base_url(endpoint).with_credentials(Arc::new(none));
     }
     builder.with_client_options(client(plain))
 }
