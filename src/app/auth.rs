@@ -295,7 +295,7 @@ fn leaked_passwords(config: &Config) -> Result<LeakedPasswords, AppError> {
 }
 
 /// The client of everything that leaves the server.
-fn outbound(config: &Config) -> Result<OutboundClient, AppError> {
+pub(super) fn outbound(config: &Config) -> Result<OutboundClient, AppError> {
     let options = OutboundOptions {
         allow_networks: config.outbound.allow_networks.clone(),
         https_only: config.outbound.https_only,

@@ -6,22 +6,25 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::auth::{roots, service_login};
+use crate::app::auth::{outbound, roots, service_login};
 use crate::app::database::Database;
 use crate::app::edge::{self, SERVICE_ROLE};
 use crate::app::error::AppError;
 use crate::gateway::{Authentication, Mount, ServiceLimits};
+use crate::jobs::{JobSettings, Jobs};
 use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::Config;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::db::pool;
 use crate::kernel::identity::{HeldKeys, Identity, NoHeldKeys, Sessions, Stateless};
+use crate::kernel::jobs::JobBell;
 use crate::kernel::object_links::ObjectLinks;
 use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::storage::blobs::BlobKeys;
-use crate::storage::{Links, Parts, StorageState, blobs, router};
+use crate::storage::jobs::{LOOK_AGAIN, LookAgain, ScanObject, Scanner, TellCaches};
+use crate::storage::{Links, Parts, StorageState, blobs, router, tells_caches};
 
 /// Where the service is.
 const PREFIX: &str = "/storage/v1";
@@ -77,12 +80,13 @@ impl Storage {
         let bytes = blobs::open(&config.storage, &config.embedded.data_dir).map_err(|error| wrong(&error))?;
         let keys = BlobKeys::new(&roots(&config.auth, secret));
         let bytes = bytes.encrypted(config.storage.encryption, keys);
-        let pool = match around.shared.filter(|_| around.connections == 0) {
+        let pool = match around.shared.clone().filter(|_| around.connections == 0) {
             Some(shared) => shared,
             None => pool::start(login, around.connections.max(1), (tracker, stop.clone()))
                 .await
                 .map_err(|error| wrong(&error))?,
         };
+        let bell = JobBell::default();
         let mut search_path = SqlBuf::new();
         search_path.join(
             ", ",
@@ -94,15 +98,16 @@ impl Storage {
         let state = StorageState::new(Parts {
             config: config.storage.clone(),
             blobs: bytes,
-            pool,
-            lanes: around.lanes,
+            pool: pool.clone(),
+            bell: bell.clone(),
+            lanes: around.lanes.clone(),
             search_path: search_path.into_parts().0,
             statement_timeout: u64::try_from(config.database.statement_timeout.get().as_millis())
                 .unwrap_or(u64::MAX),
             body_pause: config.server.read_timeout.get(),
-            identity: around.identity,
-            held_keys: around.held_keys.unwrap_or_else(|| Arc::new(NoHeldKeys)),
-            sessions: around.sessions.unwrap_or_else(|| Arc::new(Stateless)),
+            identity: Arc::clone(&around.identity),
+            held_keys: around.held_keys.clone().unwrap_or_else(|| Arc::new(NoHeldKeys)),
+            sessions: around.sessions.clone().unwrap_or_else(|| Arc::new(Stateless)),
             service_role: SERVICE_ROLE,
             prefix: PREFIX,
             public_url: config.server.public_url.clone(),
@@ -115,6 +120,7 @@ impl Storage {
             tracker: tracker.clone(),
             stop: stop.clone(),
         });
+        start_jobs(&around, &state, (pool, bell)).await?;
         Ok(Some(Self { state }))
     }
 
@@ -127,4 +133,40 @@ impl Storage {
             .authentication(Authentication::Service)
             .compress(false)
     }
+}
+
+/// How many jobs of storage are done at once: each scan is a stream of its own.
+const JOBS_AT_ONCE: usize = 4;
+
+/// Has done what is to be done after requests, if anything is. Mails and messages need not wait for it, so it has a worker of
+/// its own.
+async fn start_jobs(
+    around: &Surroundings<'_>,
+    state: &StorageState,
+    (pool, bell): (PgPool, JobBell),
+) -> Result<(), AppError> {
+    let wrong = |error: &dyn std::fmt::Display| AppError::Storage(error.to_string());
+    let config = &around.config.storage;
+    let client = outbound(around.config)?;
+    let scanner = Scanner::new(&config.scan, client.clone()).map_err(|error| wrong(&error))?;
+    let told = TellCaches::new(&config.purge_webhook, client, around.clock.clone());
+    let told = told.map_err(|error| wrong(&error))?;
+    tells_caches(&pool, told.is_some()).await.map_err(|error| wrong(&error))?;
+    if scanner.is_none() && told.is_none() {
+        return Ok(());
+    }
+    let settings = JobSettings { concurrency: JOBS_AT_ONCE, ..JobSettings::default() };
+    let mut jobs = Jobs::new(pool, around.clock.clone(), around.random.clone(), bell, settings);
+    if let Some(scanner) = scanner {
+        jobs = jobs
+            .handler(ScanObject::new(state.clone(), scanner))
+            .handler(LookAgain::new(state.clone()))
+            .schedule(LOOK_AGAIN);
+    }
+    if let Some(told) = told {
+        jobs = jobs.handler(told);
+    }
+    let (tracker, stop) = around.tasks;
+    tracker.spawn(jobs.run(stop.clone()));
+    Ok(())
 }

@@ -206,7 +206,8 @@ impl Running {
         let job = (attempt.job.id, attempt.job.attempt);
         let task = self.tasks.spawn(attempt.run());
         self.jobs.insert(task.id(), job);
-        self.count();
+        // Counted up and down: a process may have more than one worker.
+        metrics::gauge!("goforward_jobs_running").increment(1.0);
     }
 
     /// Waits until at least one has ended; for ever where none runs.
@@ -218,12 +219,17 @@ impl Running {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(ended);
         }
-        self.count();
     }
 
     fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
-        self.jobs.remove(&id);
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: Id) {
+        if self.jobs.remove(&id).is_some() {
+            metrics::gauge!("goforward_jobs_running").decrement(1.0);
+        }
     }
 
     /// Stops all; returns the jobs that had not ended.
@@ -231,15 +237,13 @@ impl Running {
         self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next_with_id().await {
             if let Ok((id, ())) = ended {
-                self.jobs.remove(&id);
+                self.remove(id);
             }
         }
-        self.count();
-        self.jobs.drain().map(|(_, job)| job).collect()
-    }
-
-    fn count(&self) {
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        metrics::gauge!("goforward_jobs_running").set(self.tasks.len() as f64);
+        let left: Vec<(i64, u16)> = self.jobs.values().copied().collect();
+        for id in self.jobs.keys().copied().collect::<Vec<_>>() {
+            self.remove(id);
+        }
+        left
     }
 }

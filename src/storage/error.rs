@@ -11,6 +11,7 @@ use serde_json::json;
 use super::blobs::ReadError;
 use super::model::key::InvalidName;
 use super::model::options::InvalidOption;
+use super::model::scan::Hold;
 use super::model::token::TokenRefusal;
 use super::s3::S3Error;
 use crate::kernel::db::wire::DbError;
@@ -27,6 +28,11 @@ pub(super) enum StorageError {
     NoSuchKey,
     #[error("The resource was not found")]
     BytesMissing,
+    /// The scanner has not spoken yet.
+    #[error("The object is being scanned and cannot be read yet")]
+    NotScanned,
+    #[error("The object is in quarantine and cannot be read")]
+    Quarantined,
     #[error("Access key not found")]
     NoSuchAccessKey,
     #[error("The resource already exists")]
@@ -147,6 +153,8 @@ impl StorageError {
             Self::NoRoute(_) => ("NoSuchRoute", 404, Some("Not Found")),
             Self::NoSuchKey => ("NoSuchKey", 404, Some("not_found")),
             Self::BytesMissing => ("NoSuchKey", 404, Some("Not found")),
+            Self::NotScanned => ("ObjectNotScanned", 423, None),
+            Self::Quarantined => ("ObjectQuarantined", 403, None),
             Self::NoSuchAccessKey => ("NoSuchAccessKey", 404, None),
             Self::AlreadyExists => ("KeyAlreadyExists", 409, Some("Duplicate")),
             Self::BucketNotEmpty => ("ResourceNotEmpty", 409, None),
@@ -236,6 +244,15 @@ impl From<sqlx::Error> for StorageError {
                 tracing::error!("a statement of storage failed: {error}");
                 Self::Internal
             }
+        }
+    }
+}
+
+impl From<Hold> for StorageError {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::Pending => Self::NotScanned,
+            Hold::Quarantined => Self::Quarantined,
         }
     }
 }

@@ -17,3 +17,13 @@ pub(super) fn stored(bytes: u64) {
 pub(super) fn swept(blobs: u64) {
     counter!("goforward_storage_swept_blobs_total").increment(blobs);
 }
+
+/// A scan ended like this.
+pub(super) fn scanned(outcome: &'static str) {
+    counter!("goforward_storage_scans_total", "outcome" => outcome).increment(1);
+}
+
+/// Caches were told, or could not be.
+pub(super) fn told_caches(outcome: &'static str) {
+    counter!("goforward_storage_purges_total", "outcome" => outcome).increment(1);
+}

@@ -22,6 +22,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::StorageConfig;
 use crate::kernel::db::lanes::Lanes;
 use crate::kernel::identity::{HeldKeys, Identity, Sessions};
+use crate::kernel::jobs::JobBell;
 use crate::kernel::random::Random;
 use crate::kernel::secret::Secret;
 use crate::kernel::vault::Vault;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub anon_key: Option<Secret>,
     /// Where it is kept who did what to access keys.
     pub audit: Arc<dyn AuditLog>,
+    /// Tells the worker that there is a job.
+    pub bell: JobBell,
     /// Time.
     pub clock: Clock,
     /// Randomness.
@@ -94,6 +97,7 @@ pub struct Shared {
     pub(super) vault: Vault,
     pub(super) s3_rules: Rules,
     pub(super) audit: Arc<dyn AuditLog>,
+    pub(super) bell: JobBell,
     pub(super) clock: Clock,
     pub(super) random: Random,
     /// Rouses the sweeper when there is something to sweep.
@@ -148,6 +152,7 @@ impl StorageState {
             held_keys: parts.held_keys,
             sessions: parts.sessions,
             audit: parts.audit,
+            bell: parts.bell,
             clock: parts.clock,
             random: parts.random,
             litter,

@@ -54,8 +54,8 @@ pub use security::SecurityConfig;
 pub use server::{BodyLimits, CorsConfig, RateLimit, RateLimits, ServerConfig};
 pub use source::Source;
 pub use storage::{
-    AzureBackendConfig, Encryption, GcsBackendConfig, ImagesConfig, S3BackendConfig, S3ProtocolConfig,
-    StorageConfig,
+    AzureBackendConfig, Encryption, GcsBackendConfig, ImagesConfig, Oversized, PurgeWebhookConfig,
+    S3BackendConfig, S3ProtocolConfig, ScanConfig, StorageConfig,
 };
 pub use validate::SHORTEST_SECRET;
 pub use values::{ByteSize, FileMode, SettingDefault, TimeSpan};

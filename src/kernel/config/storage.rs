@@ -18,6 +18,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What becomes of objects that are too large for the scanner.
+    pub enum Oversized {
+        /// Nobody reads them before an operator releases them.
+        Quarantine = "quarantine",
+        /// They are served unscanned.
+        Allow = "allow",
+    }
+}
+
 section! {
     /// Files in buckets.
     pub struct StorageConfig {
@@ -47,6 +57,10 @@ section! {
         pub reference_url_lifetime: TimeSpan = TimeSpan::seconds(3_600), in TimeSpan::seconds(60), TimeSpan::seconds(604_800);
         /// Transformed pictures.
         pub images: ImagesConfig = ImagesConfig::default();
+        /// A scanner that sees each object before anybody reads it.
+        pub scan: ScanConfig = ScanConfig::default();
+        /// Whoever keeps copies of objects, as a CDN does, and must be told what is out of date.
+        pub purge_webhook: PurgeWebhookConfig = PurgeWebhookConfig::default();
         /// How long an upload may go without a byte before what is there of it is removed.
         pub upload_grace: TimeSpan = TimeSpan::seconds(3_600), in TimeSpan::seconds(60), TimeSpan::seconds(604_800);
         /// Memory for bytes on their way to S3, Google or Azure, which take them in parts of 8 MiB. Uploads of more than 1 MiB wait
@@ -54,6 +68,33 @@ section! {
         pub upload_memory: ByteSize = ByteSize::mib(256), in ByteSize::mib(8), ByteSize::mib(64 * 1024);
         /// How long a resumable upload may take, from its first request to its last byte.
         pub tus_lifetime: TimeSpan = TimeSpan::seconds(86_400), in TimeSpan::seconds(1), TimeSpan::seconds(2_592_000);
+    }
+}
+
+section! {
+    /// A scanner for viruses. What is uploaded cannot be read before the scanner has called it clean.
+    pub struct ScanConfig {
+        /// Where it is: `tcp://127.0.0.1:3310` or `unix:/run/clamav/clamd.ctl` for clamd, or the address of a hook, as in
+        /// `https://scanner.example.com/scan`. Without it nothing is scanned. All nodes need the same.
+        pub url: Option<String> = None;
+        /// What a hook is sent as `Authorization: Bearer …`.
+        pub token: Option<Secret> = None;
+        /// The largest object that is scanned. For clamd not more than its `StreamMaxLength`.
+        pub max_size: ByteSize = ByteSize::mib(25), in ByteSize::kib(1), ByteSize::mib(5 * 1024 * 1024);
+        /// What becomes of larger ones.
+        pub oversized: Oversized = Oversized::Quarantine;
+        /// The longest that a scan may take. Then it counts as failed, and is tried again.
+        pub time_limit: TimeSpan = TimeSpan::seconds(120), in TimeSpan::seconds(1), TimeSpan::seconds(3_600);
+    }
+}
+
+section! {
+    /// Is told of each object that was overwritten, moved or removed.
+    pub struct PurgeWebhookConfig {
+        /// Where it is, as in `https://cdn.example.com/purge`. Without it nobody is told.
+        pub url: Option<String> = None;
+        /// What it is signed with (Standard Webhooks), as in `v1,whsec_<base64>`; several with `|` between.
+        pub secret: Option<Secret> = None;
     }
 }
 

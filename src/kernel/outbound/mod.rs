@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
 use http::header::{ACCEPT, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use ipnet::IpNet;
@@ -115,10 +116,25 @@ impl OutboundClient {
         tokio::time::timeout(limit, self.follow(request)).await.unwrap_or(Err(OutboundError::TimedOut))
     }
 
+    /// The same with a body that is read as it is sent, in place of the request's own. Redirects are not followed: the body is
+    /// there once.
+    pub async fn send_stream(
+        &self,
+        request: Request,
+        body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<Response, OutboundError> {
+        let limit = request.time_limit;
+        let sent = async {
+            let answer = self.exchange(&request, reqwest::Body::wrap_stream(body)).await?;
+            read(answer, request).await
+        };
+        tokio::time::timeout(limit, sent).await.unwrap_or(Err(OutboundError::TimedOut))
+    }
+
     async fn follow(&self, mut request: Request) -> Result<Response, OutboundError> {
         let follows = request.redirects > 0 && request.method == Method::GET;
         loop {
-            let answer = self.exchange(&request).await?;
+            let answer = self.exchange(&request, request.body.clone().into()).await?;
             if !follows || !is_redirect(answer.status()) {
                 return read(answer, request).await;
             }
@@ -136,12 +152,16 @@ impl OutboundClient {
         }
     }
 
-    async fn exchange(&self, request: &Request) -> Result<reqwest::Response, OutboundError> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        body: reqwest::Body,
+    ) -> Result<reqwest::Response, OutboundError> {
         target::check(&request.url, &self.guard, self.https_only)?;
         self.http
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone())
-            .body(request.body.clone())
+            .body(body)
             .send()
             .await
             .map_err(|error| failure(&error))

@@ -108,6 +108,10 @@ metric_table! {
     STORAGE_UPLOADED = "goforward_storage_uploaded_bytes_total", Counter, [], "Bytes of objects that were written.";
     STORAGE_SWEPT = "goforward_storage_swept_blobs_total", Counter, [],
         "Bytes that no object has any more and that were removed, by pieces.";
+    STORAGE_SCANS = "goforward_storage_scans_total", Counter, ["outcome"],
+        "Scans of uploaded objects (outcome: clean, infected, too_large, failed).";
+    STORAGE_PURGES = "goforward_storage_purges_total", Counter, ["outcome"],
+        "Calls that told caches of changed objects (outcome: done, failed).";
     REALTIME_SOCKETS = "goforward_realtime_sockets", Gauge, [], "Open WebSockets.";
     REALTIME_CHANNELS = "goforward_realtime_channels", Gauge, [], "Joined channels.";
     REALTIME_DEFINITIONS_AGE = "goforward_realtime_definitions_age_seconds", Gauge, [],

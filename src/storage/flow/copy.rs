@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::download::Readable;
 use super::upload::{Target, Uploaded};
 use crate::storage::error::StorageError;
 use crate::storage::model::key::ObjectKey;
-use crate::storage::model::object::Object;
 use crate::storage::model::options::UploadOptions;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
@@ -22,21 +22,22 @@ pub(in crate::storage) struct Copy {
 }
 
 impl StorageState {
-    /// What is to be copied, if the caller sees it.
+    /// What is to be copied, if the caller sees it and may read it.
     pub(in crate::storage) async fn copied(
         &self,
         acting: &Acting,
         (bucket, key): (&str, &ObjectKey),
-    ) -> Result<Object, StorageError> {
+    ) -> Result<Readable, StorageError> {
         let at = At { bucket, name: key.as_str() };
-        objects::find(&self.callers, acting, at).await?.ok_or(StorageError::NoSuchKey)
+        let found = objects::find(&self.callers, acting, at).await?.ok_or(StorageError::NoSuchKey)?;
+        self.readable(found).await
     }
 
     /// Copies it to where the caller may write.
     pub(in crate::storage) async fn copy(
         &self,
         acting: &Acting,
-        source: &Object,
+        source: &Readable,
         copy: Copy,
     ) -> Result<Uploaded, StorageError> {
         let stored = source.stored();

@@ -8,9 +8,11 @@ use crate::storage::blobs::{BlobBytes, ReadError};
 use crate::storage::error::StorageError;
 use crate::storage::model::key::ObjectKey;
 use crate::storage::model::object::Object;
+use crate::storage::model::scan::Hold;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
 use crate::storage::store::objects::{self, At};
+use crate::storage::store::scans;
 
 /// By what right an object is read.
 #[derive(Clone)]
@@ -23,6 +25,18 @@ pub(in crate::storage) enum Right {
     Signed,
 }
 
+/// An object that no scanner holds: there is no other way to the bytes of one (threat H22).
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct Readable(Object);
+
+impl std::ops::Deref for Readable {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.0
+    }
+}
+
 impl StorageState {
     /// The object, if it may be read by this right.
     pub(in crate::storage) async fn object(
@@ -30,7 +44,35 @@ impl StorageState {
         right: &Right,
         bucket: &str,
         key: &ObjectKey,
-    ) -> Result<Object, StorageError> {
+    ) -> Result<Readable, StorageError> {
+        match self.known(right, bucket, key).await? {
+            (_, Some(hold)) => Err(hold.into()),
+            (object, None) => Ok(Readable(object)),
+        }
+    }
+
+    /// The same of an object that is known already.
+    pub(in crate::storage) async fn readable(&self, object: Object) -> Result<Readable, StorageError> {
+        match self.hold(&object).await? {
+            Some(hold) => Err(hold.into()),
+            None => Ok(Readable(object)),
+        }
+    }
+
+    async fn hold(&self, object: &Object) -> Result<Option<Hold>, StorageError> {
+        match &object.version {
+            Some(version) => Ok(scans::hold(&self.pool, version).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// What is known by this right of the object, also where nobody may read it, and why so.
+    pub(in crate::storage) async fn known(
+        &self,
+        right: &Right,
+        bucket: &str,
+        key: &ObjectKey,
+    ) -> Result<(Object, Option<Hold>), StorageError> {
         let at = At { bucket, name: key.as_str() };
         let found = objects::public(&self.pool, at, matches!(right, Right::Signed)).await?;
         let found = found.ok_or(StorageError::NoSuchBucket)?;
@@ -40,13 +82,16 @@ impl StorageState {
             Right::Public => return Err(StorageError::NoSuchBucket),
             Right::Caller(acting) => objects::find(&self.callers, acting, at).await?,
         };
-        object.ok_or(StorageError::NoSuchKey)
+        let object = object.ok_or(StorageError::NoSuchKey)?;
+        // Between two looks it may have been written anew.
+        let hold = if object.version == found.version { found.hold } else { self.hold(&object).await? };
+        Ok((object, hold))
     }
 
     /// The bytes of an object within a range. None where there are none under its version: it may have been replaced.
     pub(in crate::storage) async fn bytes(
         &self,
-        object: &Object,
+        object: &Readable,
         range: Range<u64>,
     ) -> Result<Option<BlobBytes>, StorageError> {
         let version = object.version.as_deref().and_then(|text| Uuid::try_parse(text).ok());

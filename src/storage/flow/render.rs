@@ -12,11 +12,11 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
+use super::download::Readable;
 use crate::storage::error::StorageError;
 use crate::storage::image::{
     Deadline, Format, ImageError, Rendered, Target, TransformLimits, TransformOptions, sniff, transform,
 };
-use crate::storage::model::object::Object;
 use crate::storage::state::StorageState;
 
 /// How long a picture may take, with what it waits for.
@@ -83,7 +83,7 @@ impl StorageState {
     /// to be served.
     pub(in crate::storage) async fn picture(
         &self,
-        object: &Object,
+        object: &Readable,
         options: &TransformOptions,
         target: Target,
     ) -> Result<Option<Picture>, StorageError> {
@@ -103,7 +103,7 @@ impl StorageState {
 
     async fn make_picture(
         &self,
-        object: &Object,
+        object: &Readable,
         options: TransformOptions,
         target: Target,
     ) -> Result<Option<Picture>, StorageError> {
@@ -141,7 +141,7 @@ impl StorageState {
     }
 
     /// The first bytes of an object in memory. For sizes that have been looked at.
-    async fn whole(&self, object: &Object, size: u64) -> Result<Bytes, StorageError> {
+    async fn whole(&self, object: &Readable, size: u64) -> Result<Bytes, StorageError> {
         let mut bytes = self.bytes(object, 0..size).await?.ok_or(StorageError::BytesMissing)?;
         let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
         while let Some(piece) = bytes.next().await {

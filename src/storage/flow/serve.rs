@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::download::Right;
+use super::download::{Readable, Right};
 use crate::storage::error::StorageError;
 use crate::storage::model::conditions::{self, Verdict, http_date};
 use crate::storage::model::disposition::attachment;
@@ -83,7 +83,7 @@ impl StorageState {
     /// The answer, unless the bytes are gone.
     async fn answer(
         &self,
-        object: &Object,
+        object: &Readable,
         asked: Asked<'_>,
         mut headers: HeaderMap,
     ) -> Result<Option<Served>, StorageError> {

@@ -263,9 +263,16 @@ impl StorageState {
         metadata.content_encoding.clone_from(&target.options.content_encoding);
         let json = metadata.to_json();
         let draft = draft(target, staged.abandoned.version, &json);
-        let id = objects::commit(transaction, &draft, (target.upsert, target.replaceable)).await?;
+        // Nothing is in no bytes.
+        let is_scanned = self.config.scan.url.is_some() && written.size > 0;
+        let scanned_at = is_scanned.then(|| self.clock.unix_millis());
+        let replaces = (target.upsert, target.replaceable);
+        let id = objects::commit(transaction, &draft, replaces, scanned_at).await?;
         metrics::stored(written.size);
         staged.keep();
+        if is_scanned {
+            self.bell.ring();
+        }
         if target.upsert {
             self.litter.notify_one();
         }

@@ -16,6 +16,7 @@ use crate::storage::flow::serve::{Asked, Presentation, Served, described_by_head
 use crate::storage::model::object::Object;
 use crate::storage::model::token::Scope;
 use crate::storage::state::StorageState;
+use crate::storage::store::scans;
 
 type Answer = Result<Response, StorageError>;
 
@@ -69,7 +70,21 @@ pub(super) async fn info(
         Some(caller) => Right::Caller(acting(caller, "object.get_authenticated_info", &parts)),
         None => Right::Public,
     };
-    Ok(Json(described(&state.object(&right, &place.bucket, &place.key).await?)))
+    let (object, hold) = state.known(&right, &place.bucket, &place.key).await?;
+    let mut description = described(&object);
+    if let (Some(hold), Right::Caller(acting)) = (hold, &right) {
+        // What was found is for whoever put it there, and for servers.
+        let is_own =
+            object.owner_id.is_some() && object.owner_id.as_deref() == acting.caller.subject.as_deref();
+        let version =
+            object.version.as_deref().filter(|_| is_own || *acting.caller.role == *state.service_role);
+        let found = match version {
+            Some(version) => scans::found(&state.pool, version).await?,
+            None => None,
+        };
+        description["scan"] = json!({ "state": hold.name(), "found": found });
+    }
+    Ok(Json(description))
 }
 
 /// `GET /object/info/public/{bucket}/{key}`
@@ -77,7 +92,7 @@ pub(super) async fn info_public(
     State(state): State<StorageState>,
     place: Place,
 ) -> Result<Json<Value>, StorageError> {
-    Ok(Json(described(&state.object(&Right::Public, &place.bucket, &place.key).await?)))
+    Ok(Json(described(&state.known(&Right::Public, &place.bucket, &place.key).await?.0)))
 }
 
 fn described(object: &Object) -> Value {

@@ -8,6 +8,7 @@ mod lingering;
 mod listing;
 mod operations;
 mod places;
+mod quarantine;
 mod render;
 pub(super) mod request;
 mod s3_keys;
@@ -55,6 +56,8 @@ pub fn router(state: StorageState) -> Router {
             "/object/{bucket}/{*key}",
             get(download::object).post(upload::create).put(upload::replace).delete(operations::remove),
         )
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/{version}/release", post(quarantine::release))
         .route("/s3-keys", get(s3_keys::list).post(s3_keys::create))
         .route("/s3-keys/{id}", delete(s3_keys::remove))
         .route("/s3", any(s3::serve))

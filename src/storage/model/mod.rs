@@ -9,6 +9,7 @@ pub(super) mod listing;
 pub(super) mod object;
 pub(super) mod options;
 pub(super) mod range;
+pub(super) mod scan;
 pub(super) mod served_type;
 pub(super) mod sniff;
 pub(super) mod token;

@@ -15,8 +15,9 @@ use super::service::{Answer, Call};
 use super::xml::{CopiedObject, CopiedPart};
 use crate::storage::error::StorageError;
 use crate::storage::flow::copy::Copy;
+use crate::storage::flow::download::Readable;
 use crate::storage::model::conditions::{Verdict, verdict};
-use crate::storage::model::object::{NO_CACHE, Object, UNKNOWN_TYPE};
+use crate::storage::model::object::{NO_CACHE, UNKNOWN_TYPE};
 use crate::storage::model::options::UploadOptions;
 
 /// Conditions on the source, and what they are called elsewhere.
@@ -81,7 +82,7 @@ pub(super) async fn part(
 }
 
 /// The source, if the caller sees it and it is as the conditions say.
-async fn source(call: &Call, from: &CopySource) -> Result<Object, StorageError> {
+async fn source(call: &Call, from: &CopySource) -> Result<Readable, StorageError> {
     let key = call.key(&from.key)?;
     let source = call.state.copied(&call.acting, (&from.bucket, &key)).await?;
     let conditions: HeaderMap = CONDITIONS

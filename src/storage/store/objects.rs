@@ -5,9 +5,11 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::caller::{Acting, CallerStore, Kind};
+use super::scans;
 use crate::kernel::sql::{Param, SqlBuf};
 use crate::storage::error::StorageError;
 use crate::storage::model::object::Object;
+use crate::storage::model::scan::Hold;
 
 /// The columns of [`Object`].
 const COLUMNS: &str = "object.id, object.bucket_id, object.name, object.owner_id, object.version, object.metadata, \
@@ -114,7 +116,8 @@ pub(in crate::storage) async fn probe(
 /// nothing is changed.
 const COMMIT: &str = "
 with kept as (
-    update goforward.storage_blobs set state = 'stored', touched_at = now()
+    update goforward.storage_blobs set state = 'stored', touched_at = now(),
+        scan = case when $10 then 'pending' end
     where version = $4 and state = 'writing'
     returning version
 ), written as (
@@ -127,11 +130,13 @@ with kept as (
 )
 select (select id from written) as id, exists (select from kept) as is_kept";
 
-/// The id of the object that now has the bytes. Commits the transaction.
+/// The id of the object that now has the bytes. With a time it is held until a scanner has seen it, which is asked to now.
+/// Commits the transaction.
 pub(in crate::storage) async fn commit(
     mut transaction: Transaction<'_, Postgres>,
     draft: &Draft<'_>,
     (upsert, replaceable): (bool, Option<Uuid>),
+    scanned_at: Option<i64>,
 ) -> Result<Uuid, StorageError> {
     let as_uuid = draft.owner.and_then(|owner| Uuid::try_parse(owner).ok());
     let (id, is_kept): (Option<Uuid>, bool) = sqlx::query_as(COMMIT)
@@ -144,10 +149,14 @@ pub(in crate::storage) async fn commit(
         .bind(as_uuid)
         .bind(upsert)
         .bind(replaceable)
+        .bind(scanned_at.is_some())
         .fetch_one(&mut *transaction)
         .await?;
     match id {
         Some(id) => {
+            if let Some(now) = scanned_at {
+                scans::ask(&mut transaction, draft.version, now).await?;
+            }
             transaction.commit().await?;
             Ok(id)
         }
@@ -157,19 +166,25 @@ pub(in crate::storage) async fn commit(
     }
 }
 
-/// An object of a public bucket, and whether the bucket is one.
+/// An object of a public bucket, and whether the bucket is one; which version is there in any case, and whether it is held.
 const PUBLIC: &str = "
-select coalesce(bucket.public, false),
-       (select row_to_json(object) from storage.objects as object
-        where object.bucket_id = bucket.id and object.name = $2 and ($3 or bucket.public))
-from storage.buckets as bucket where bucket.id = $1";
+select coalesce(bucket.public, false), case when $3 or bucket.public then row_to_json(object) end, object.version, blob.scan
+from storage.buckets as bucket
+left join storage.objects as object on object.bucket_id = bucket.id and object.name = $2
+left join goforward.storage_blobs as blob
+    on blob.version = object.version and blob.scan in ('pending', 'quarantined')
+where bucket.id = $1";
 
 /// What everybody may know.
-pub(in crate::storage) struct Public {
+pub(in crate::storage) struct PublicView {
     /// Whether everybody may read what is in the bucket.
     pub(in crate::storage) is_public: bool,
     /// The object, if the bucket is public or `anyway`.
     pub(in crate::storage) object: Option<Object>,
+    /// The version that is there, whoever may read it.
+    pub(in crate::storage) version: Option<String>,
+    /// Why nobody may read that version, if so.
+    pub(in crate::storage) hold: Option<Hold>,
 }
 
 /// The object as the service sees it: of a public bucket, or `anyway`, where a signed URL says so.
@@ -177,10 +192,16 @@ pub(in crate::storage) async fn public(
     pool: &PgPool,
     at: At<'_>,
     anyway: bool,
-) -> Result<Option<Public>, StorageError> {
-    let found: Option<(bool, Option<sqlx::types::Json<Object>>)> =
+) -> Result<Option<PublicView>, StorageError> {
+    type Row = (bool, Option<sqlx::types::Json<Object>>, Option<String>, Option<Hold>);
+    let found: Option<Row> =
         sqlx::query_as(PUBLIC).bind(at.bucket).bind(at.name).bind(anyway).fetch_optional(pool).await?;
-    Ok(found.map(|(is_public, object)| Public { is_public, object: object.map(|json| json.0) }))
+    Ok(found.map(|(is_public, object, version, hold)| PublicView {
+        is_public,
+        object: object.map(|json| json.0),
+        version,
+        hold,
+    }))
 }
 
 /// Gives an object another place, if it still is the one that was `looked_at`, where one was. The bytes stay where they are.

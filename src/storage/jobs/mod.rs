@@ -1,0 +1,26 @@
+//! What is done after a request, by the job queue: what was uploaded is scanned, and caches in front of the server are told of
+//! what changed.
+
+mod clamd;
+mod hook;
+mod purge;
+mod scan;
+mod scanner;
+
+pub use purge::TellCaches;
+pub use scan::{LOOK_AGAIN, LookAgain, ScanObject};
+pub use scanner::Scanner;
+
+/// A setting that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct SettingError {
+    key: &'static str,
+    reason: String,
+}
+
+impl SettingError {
+    fn new(key: &'static str, reason: impl Into<String>) -> Self {
+        Self { key, reason: reason.into() }
+    }
+}

@@ -1,0 +1,150 @@
+//! Scans objects before anybody reads them. What the scanner says is written of the version that it was shown; where it says
+//! nothing, the object stays closed and the job comes again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::scanner::{About, ScanError, Scanner};
+use crate::kernel::config::Oversized;
+use crate::kernel::db::jobs::hasten;
+use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
+use crate::storage::metrics;
+use crate::storage::model::scan::{SCAN_JOB, Verdict};
+use crate::storage::state::StorageState;
+use crate::storage::store::scans::{self, Mark, Subject};
+
+/// What a job may take beside the scan.
+const AROUND: Duration = Duration::from_secs(30);
+/// How many jobs are called back at once when the scanner is there again.
+const CALLED_BACK: u32 = 10_000;
+
+/// Once a minute.
+pub const LOOK_AGAIN: Schedule =
+    Schedule { name: "storage.scan_again", kind: LookAgain::KIND, every: Duration::from_mins(1) };
+
+/// Scans one version.
+pub struct ScanObject {
+    state: StorageState,
+    scanner: Scanner,
+    /// Whether the last scan failed.
+    is_failing: AtomicBool,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    version: Uuid,
+}
+
+impl ScanObject {
+    /// With this scanner.
+    pub fn new(state: StorageState, scanner: Scanner) -> Self {
+        Self { state, scanner, is_failing: AtomicBool::new(false) }
+    }
+
+    async fn attempt(&self, job: &Job) -> Result<(), JobOutcome> {
+        let payload =
+            Payload::deserialize(&job.payload).map_err(|error| JobOutcome::Dead(error.to_string()))?;
+        let database = |error: sqlx::Error| JobOutcome::Retry(error.to_string());
+        let subject = scans::subject(&self.state.pool, payload.version).await.map_err(database)?;
+        let Some(subject) = subject else { return Ok(()) };
+        let said = match self.scan(payload.version, &subject).await {
+            Ok(said) => said,
+            Err(error) => return Err(self.failed(&error)),
+        };
+        metrics::scanned(said.name());
+        let mark = match &said {
+            Verdict::Clean => Mark::Clean,
+            Verdict::Infected(found) => Mark::Quarantined(found),
+            Verdict::TooLarge if self.state.config.scan.oversized == Oversized::Allow => Mark::Skipped,
+            Verdict::TooLarge => Mark::Quarantined("too large to be scanned"),
+        };
+        let is_marked = scans::settle(&self.state.pool, payload.version, mark).await.map_err(database)?;
+        if let (true, Mark::Quarantined(found)) = (is_marked, mark) {
+            let Subject { bucket_id, name, .. } = &subject;
+            tracing::warn!(bucket = bucket_id, name, found, "an object is in quarantine");
+        }
+        self.worked(job).await.map_err(database)
+    }
+
+    async fn scan(&self, version: Uuid, subject: &Subject) -> Result<Verdict, ScanError> {
+        let config = &self.state.config.scan;
+        let size = u64::try_from(subject.size).unwrap_or_default();
+        if size > config.max_size.get() {
+            return Ok(Verdict::TooLarge);
+        }
+        let bytes = self.state.blobs.read(version, size, 0..size).await;
+        let bytes = bytes.map_err(|error| ScanError::Io(std::io::Error::other(error)))?;
+        let about = About { version, bucket: &subject.bucket_id, name: &subject.name, size };
+        let scan = tokio::time::timeout(config.time_limit.get(), self.scanner.scan(about, bytes));
+        scan.await.unwrap_or_else(|_| Err(ScanError::Io(std::io::ErrorKind::TimedOut.into())))
+    }
+
+    fn failed(&self, error: &ScanError) -> JobOutcome {
+        metrics::scanned("failed");
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!("uploaded objects stay closed until they can be scanned: {error}");
+        }
+        JobOutcome::Retry(error.to_string())
+    }
+
+    /// What failed before need not wait any longer.
+    async fn worked(&self, job: &Job) -> Result<(), sqlx::Error> {
+        let was_failing = self.is_failing.swap(false, Ordering::Relaxed);
+        if was_failing {
+            tracing::info!("uploaded objects are scanned again");
+        }
+        if was_failing || job.attempt > 1 {
+            hasten(&self.state.pool, SCAN_JOB, CALLED_BACK, self.state.clock.unix_millis()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl JobHandler for ScanObject {
+    fn kind(&self) -> &'static str {
+        SCAN_JOB
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.state.config.scan.time_limit.get() + AROUND
+    }
+
+    fn run<'a>(&'a self, job: &'a Job) -> RunningJob<'a> {
+        Box::pin(async move { self.attempt(job).await.err().unwrap_or(JobOutcome::Done) })
+    }
+}
+
+/// Finds out whether a scanner that was away is there again, by one of the scans that wait, and asks for scans that were lost.
+pub struct LookAgain {
+    state: StorageState,
+}
+
+impl LookAgain {
+    const KIND: &str = "storage.scan_again";
+
+    /// For the objects of this service.
+    pub fn new(state: StorageState) -> Self {
+        Self { state }
+    }
+
+    async fn look(&self) -> Result<(), sqlx::Error> {
+        let now = self.state.clock.unix_millis();
+        scans::ask_again(&self.state.pool, now).await?;
+        hasten(&self.state.pool, SCAN_JOB, 1, now).await
+    }
+}
+
+impl JobHandler for LookAgain {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn run<'a>(&'a self, _: &'a Job) -> RunningJob<'a> {
+        Box::pin(async move {
+            self.look().await.map_or_else(|error| JobOutcome::Retry(error.to_string()), |()| JobOutcome::Done)
+        })
+    }
+}
