@@ -23,7 +23,7 @@ use crate::kernel::object_links::ObjectLinks;
 use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::storage::blobs::BlobKeys;
-use crate::storage::jobs::{LOOK_AGAIN, LookAgain, ScanObject, Scanner, TellCaches};
+use crate::storage::jobs::{LOOK_AGAIN, LookAgain, MakeThumbnails, ScanObject, Scanner, TellCaches};
 use crate::storage::{Links, Parts, StorageState, blobs, router, tells_caches};
 
 /// Where the service is.
@@ -152,7 +152,8 @@ async fn start_jobs(
     let told = TellCaches::new(&config.purge_webhook, client, around.clock.clone());
     let told = told.map_err(|error| wrong(&error))?;
     tells_caches(&pool, told.is_some()).await.map_err(|error| wrong(&error))?;
-    if scanner.is_none() && told.is_none() {
+    let thumbnails = MakeThumbnails::new(state.clone()).map_err(|error| wrong(&error))?;
+    if scanner.is_none() && told.is_none() && thumbnails.is_none() {
         return Ok(());
     }
     let settings = JobSettings { concurrency: JOBS_AT_ONCE, ..JobSettings::default() };
@@ -165,6 +166,9 @@ async fn start_jobs(
     }
     if let Some(told) = told {
         jobs = jobs.handler(told);
+    }
+    if let Some(thumbnails) = thumbnails {
+        jobs = jobs.handler(thumbnails);
     }
     let (tracker, stop) = around.tasks;
     tracker.spawn(jobs.run(stop.clone()));

@@ -57,6 +57,9 @@ section! {
         pub reference_url_lifetime: TimeSpan = TimeSpan::seconds(3_600), in TimeSpan::seconds(60), TimeSpan::seconds(604_800);
         /// Transformed pictures.
         pub images: ImagesConfig = ImagesConfig::default();
+        /// Sizes in which pictures are made as soon as they are uploaded, and kept with the original: as in `400x300`, `400x`,
+        /// `400x300 contain`.
+        pub thumbnails: Vec<String> = Vec::new();
         /// A scanner that sees each object before anybody reads it.
         pub scan: ScanConfig = ScanConfig::default();
         /// Whoever keeps copies of objects, as a CDN does, and must be told what is out of date.

@@ -11,13 +11,16 @@ use futures_util::StreamExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::download::Readable;
+use crate::storage::blobs::{BlobBytes, ReadError};
 use crate::storage::error::StorageError;
 use crate::storage::image::{
     Deadline, Format, ImageError, Rendered, Target, TransformLimits, TransformOptions, sniff, transform,
 };
 use crate::storage::state::StorageState;
+use crate::storage::store::thumbnails;
 
 /// How long a picture may take, with what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -90,6 +93,9 @@ impl StorageState {
         let version = object.version.as_deref().unwrap_or_default();
         let key = options.cache_key(target, version);
         let making = async {
+            if let Some(kept) = self.kept_picture(object, &key).await? {
+                return Ok(kept);
+            }
             let made = self.make_picture(object, options.clone(), target).await?;
             made.ok_or(Made::Original)
         };
@@ -101,7 +107,29 @@ impl StorageState {
         }
     }
 
-    async fn make_picture(
+    /// The picture, if it was made ahead.
+    async fn kept_picture(&self, object: &Readable, key: &str) -> Result<Option<Picture>, StorageError> {
+        let Some(version) = object.version.as_deref().filter(|_| self.has_thumbnails(&object.stored()))
+        else {
+            return Ok(None);
+        };
+        let Some(kept) = thumbnails::find(&self.pool, version, key).await? else { return Ok(None) };
+        let content_type =
+            Format::ALL.map(Format::media_type).into_iter().find(|name| *name == kept.content_type);
+        let (Some(content_type), Ok(blob)) = (content_type, Uuid::try_parse(&kept.blob)) else {
+            return Ok(None);
+        };
+        let size = u64::try_from(kept.size).unwrap_or_default();
+        match self.blobs.read(blob, size, 0..size).await {
+            Ok(bytes) => Ok(Some(Picture { bytes: collect(bytes, size).await?, content_type })),
+            // It goes with the original, which is about to be looked at.
+            Err(ReadError::Missing) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes it; none where its format is none that can be transformed.
+    pub(in crate::storage) async fn make_picture(
         &self,
         object: &Readable,
         options: TransformOptions,
@@ -142,13 +170,17 @@ impl StorageState {
 
     /// The first bytes of an object in memory. For sizes that have been looked at.
     async fn whole(&self, object: &Readable, size: u64) -> Result<Bytes, StorageError> {
-        let mut bytes = self.bytes(object, 0..size).await?.ok_or(StorageError::BytesMissing)?;
-        let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
-        while let Some(piece) = bytes.next().await {
-            whole.extend_from_slice(&piece?);
-        }
-        Ok(whole.freeze())
+        let bytes = self.bytes(object, 0..size).await?.ok_or(StorageError::BytesMissing)?;
+        Ok(collect(bytes, size).await?)
     }
+}
+
+async fn collect(mut bytes: BlobBytes, size: u64) -> std::io::Result<Bytes> {
+    let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
+    while let Some(piece) = bytes.next().await {
+        whole.extend_from_slice(&piece?);
+    }
+    Ok(whole.freeze())
 }
 
 /// Why there is no picture to keep.

@@ -135,7 +135,9 @@ impl Sweeper {
         metrics::swept(gone.len() as u64);
         // Another node may have removed what failed here.
         failing.0.retain(|version, _| waiting.contains(version) || unwanted.contains(version));
-        Ok(are_more_expired || i64::try_from(unwanted.len()).is_ok_and(|swept| swept == BATCH))
+        // What was made of blobs that are gone is unwanted with them.
+        let is_full = i64::try_from(unwanted.len()).is_ok_and(|swept| swept == BATCH);
+        Ok(are_more_expired || is_full || !gone.is_empty())
     }
 
     /// Removes files of writers that were killed whose row is gone, a batch a time.

@@ -20,7 +20,7 @@ use crate::storage::model::options::UploadOptions;
 use crate::storage::model::sniff;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
-use crate::storage::store::objects::{self, At, Draft};
+use crate::storage::store::objects::{self, At, Draft, Follow};
 use crate::storage::store::quotas::{self, Wanted};
 use crate::storage::store::{blobs, buckets};
 
@@ -263,20 +263,32 @@ impl StorageState {
         metadata.content_encoding.clone_from(&target.options.content_encoding);
         let json = metadata.to_json();
         let draft = draft(target, staged.abandoned.version, &json);
-        // Nothing is in no bytes.
-        let is_scanned = self.config.scan.url.is_some() && written.size > 0;
-        let scanned_at = is_scanned.then(|| self.clock.unix_millis());
+        let follow = self.follow(&metadata);
         let replaces = (target.upsert, target.replaceable);
-        let id = objects::commit(transaction, &draft, replaces, scanned_at).await?;
+        let id = objects::commit(transaction, &draft, replaces, (follow, self.clock.unix_millis())).await?;
         metrics::stored(written.size);
         staged.keep();
-        if is_scanned {
+        if follow.is_some() {
             self.bell.ring();
         }
         if target.upsert {
             self.litter.notify_one();
         }
         Ok(Uploaded { id, metadata })
+    }
+
+    /// What is to be done with an object that is new. In no bytes there is nothing.
+    fn follow(&self, metadata: &StoredMetadata) -> Option<Follow> {
+        if metadata.size == 0 {
+            return None;
+        }
+        let scan = self.config.scan.url.is_some().then_some(Follow::Scan);
+        scan.or_else(|| self.has_thumbnails(metadata).then_some(Follow::Thumbnails))
+    }
+
+    /// Whether pictures are made of an object ahead.
+    pub(in crate::storage) fn has_thumbnails(&self, metadata: &StoredMetadata) -> bool {
+        !self.config.thumbnails.is_empty() && metadata.mimetype.starts_with("image/")
     }
 }
 

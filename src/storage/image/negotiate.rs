@@ -20,6 +20,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp, Self::Bmp, Self::Avif];
+
     /// The media type, for `Content-Type`.
     pub const fn media_type(self) -> &'static str {
         match self {

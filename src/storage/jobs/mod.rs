@@ -1,15 +1,17 @@
-//! What is done after a request, by the job queue: what was uploaded is scanned, and caches in front of the server are told of
-//! what changed.
+//! What is done after a request, by the job queue: what was uploaded is scanned, pictures of it are made ahead, and caches in
+//! front of the server are told of what changed.
 
 mod clamd;
 mod hook;
 mod purge;
 mod scan;
 mod scanner;
+mod thumbnails;
 
 pub use purge::TellCaches;
 pub use scan::{LOOK_AGAIN, LookAgain, ScanObject};
 pub use scanner::Scanner;
+pub use thumbnails::MakeThumbnails;
 
 /// A setting that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,7 @@ use crate::kernel::config::Oversized;
 use crate::kernel::db::jobs::hasten;
 use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
 use crate::storage::metrics;
+use crate::storage::model::object::StoredMetadata;
 use crate::storage::model::scan::{SCAN_JOB, Verdict};
 use crate::storage::state::StorageState;
 use crate::storage::store::scans::{self, Mark, Subject};
@@ -61,7 +62,10 @@ impl ScanObject {
             Verdict::TooLarge if self.state.config.scan.oversized == Oversized::Allow => Mark::Skipped,
             Verdict::TooLarge => Mark::Quarantined("too large to be scanned"),
         };
-        let is_marked = scans::settle(&self.state.pool, payload.version, mark).await.map_err(database)?;
+        let wants_pictures = self.state.has_thumbnails(&StoredMetadata::read(subject.metadata.as_ref()));
+        let pictures_at = wants_pictures.then(|| self.state.clock.unix_millis());
+        let is_marked = scans::settle(&self.state.pool, payload.version, mark, pictures_at).await;
+        let is_marked = is_marked.map_err(database)?;
         if let (true, Mark::Quarantined(found)) = (is_marked, mark) {
             let Subject { bucket_id, name, .. } = &subject;
             tracing::warn!(bucket = bucket_id, name, found, "an object is in quarantine");
@@ -71,7 +75,7 @@ impl ScanObject {
 
     async fn scan(&self, version: Uuid, subject: &Subject) -> Result<Verdict, ScanError> {
         let config = &self.state.config.scan;
-        let size = u64::try_from(subject.size).unwrap_or_default();
+        let size = StoredMetadata::read(subject.metadata.as_ref()).size;
         if size > config.max_size.get() {
             return Ok(Verdict::TooLarge);
         }

@@ -13,4 +13,5 @@ pub(super) mod quotas;
 pub mod s3_keys;
 pub(super) mod s3_uploads;
 pub(super) mod scans;
+pub(super) mod thumbnails;
 pub(super) mod tus;

@@ -5,7 +5,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::caller::{Acting, CallerStore, Kind};
-use super::scans;
+use super::{scans, thumbnails};
 use crate::kernel::sql::{Param, SqlBuf};
 use crate::storage::error::StorageError;
 use crate::storage::model::object::Object;
@@ -130,13 +130,21 @@ with kept as (
 )
 select (select id from written) as id, exists (select from kept) as is_kept";
 
-/// The id of the object that now has the bytes. With a time it is held until a scanner has seen it, which is asked to now.
-/// Commits the transaction.
+/// What is to be done with an object once it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Follow {
+    /// It is scanned. Nobody reads it before.
+    Scan,
+    /// Pictures of it are made.
+    Thumbnails,
+}
+
+/// The id of the object that now has the bytes. What follows is asked for with it. Commits the transaction.
 pub(in crate::storage) async fn commit(
     mut transaction: Transaction<'_, Postgres>,
     draft: &Draft<'_>,
     (upsert, replaceable): (bool, Option<Uuid>),
-    scanned_at: Option<i64>,
+    (follow, now): (Option<Follow>, i64),
 ) -> Result<Uuid, StorageError> {
     let as_uuid = draft.owner.and_then(|owner| Uuid::try_parse(owner).ok());
     let (id, is_kept): (Option<Uuid>, bool) = sqlx::query_as(COMMIT)
@@ -149,13 +157,15 @@ pub(in crate::storage) async fn commit(
         .bind(as_uuid)
         .bind(upsert)
         .bind(replaceable)
-        .bind(scanned_at.is_some())
+        .bind(follow == Some(Follow::Scan))
         .fetch_one(&mut *transaction)
         .await?;
     match id {
         Some(id) => {
-            if let Some(now) = scanned_at {
-                scans::ask(&mut transaction, draft.version, now).await?;
+            match follow {
+                Some(Follow::Scan) => scans::ask(&mut transaction, draft.version, now).await?,
+                Some(Follow::Thumbnails) => thumbnails::ask(&mut transaction, draft.version, now).await?,
+                None => {}
             }
             transaction.commit().await?;
             Ok(id)

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::thumbnails;
 use crate::kernel::db::jobs::enqueue;
+use crate::kernel::db::pool;
 use crate::kernel::jobs::NewJob;
 use crate::storage::model::scan::{Hold, SCAN_JOB};
 
@@ -43,12 +45,12 @@ pub(in crate::storage) async fn found(pool: &PgPool, version: &str) -> Result<Op
 pub(in crate::storage) struct Subject {
     pub(in crate::storage) bucket_id: String,
     pub(in crate::storage) name: String,
-    /// In bytes.
-    pub(in crate::storage) size: i64,
+    /// What the bytes are.
+    pub(in crate::storage) metadata: Option<Value>,
 }
 
 const SUBJECT: &str = "
-select object.bucket_id, object.name, coalesce((object.metadata ->> 'size')::bigint, 0) as size
+select object.bucket_id, object.name, object.metadata
 from goforward.storage_blobs as blob
 join storage.objects as object on object.version = blob.version
 where blob.version = $1 and blob.scan = 'pending'
@@ -73,11 +75,12 @@ pub(in crate::storage) enum Mark<'a> {
     Quarantined(&'a str),
 }
 
-/// Says it of a version that still waits; whether it did.
+/// Says it of a version that still waits; whether it did. With a time pictures of it are wanted, now that it can be read.
 pub(in crate::storage) async fn settle(
     pool: &PgPool,
     version: Uuid,
     mark: Mark<'_>,
+    thumbnails_at: Option<i64>,
 ) -> Result<bool, sqlx::Error> {
     let (scan, found) = match mark {
         Mark::Clean => ("clean", None),
@@ -86,8 +89,14 @@ pub(in crate::storage) async fn settle(
     };
     let sql = "update goforward.storage_blobs set scan = $2, scan_found = $3, scanned_at = now()
         where version = $1 and scan = 'pending'";
-    let done = sqlx::query(sql).bind(version.to_string()).bind(scan).bind(found).execute(pool).await?;
-    Ok(done.rows_affected() == 1)
+    let mut transaction = pool::begin(pool).await?;
+    let done = sqlx::query(sql).bind(version.to_string()).bind(scan).bind(found);
+    let is_marked = done.execute(&mut *transaction).await?.rows_affected() == 1;
+    if let Some(now) = thumbnails_at.filter(|_| is_marked && found.is_none()) {
+        thumbnails::ask(&mut transaction, version, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_marked)
 }
 
 /// Versions that wait for a scan which nobody is going to make.

@@ -26,6 +26,7 @@ mod signed;
 mod sql;
 mod sweeping;
 mod threats;
+mod thumbnails;
 mod traversal;
 mod tus;
 

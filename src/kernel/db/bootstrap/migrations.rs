@@ -55,6 +55,7 @@ pub(super) const MIGRATIONS: &[Migration] = migrations![
     "20261127002300_goforward_tus_uploads",
     "20261127002400_goforward_scans",
     "20261127002410_goforward_purges",
+    "20261127002420_goforward_thumbnails",
     "20261127002500_storage_file_references",
     "20261127002510_storage_listing_functions",
     "20261127002600_goforward_storage_guards",
