@@ -52,43 +52,43 @@ async fn whoever_keeps_copies_is_told_once_of_each_change() {
     let app = with(options).await;
     let service = app.service();
     for name in ["a", "b", "c", "d", "e", "folder/f", "folder/g"] {
-        upload(&service, &format!("public/{name}"), name).await.expect_status(200);
+        upload(&service, &format!("private/{name}"), name).await.expect_status(200);
     }
-    let put = format!("{OBJECT}/public/a");
+    let put = format!("{OBJECT}/private/a");
     service.send_text(Method::PUT, &put, "text/plain", "new").await.expect_status(200);
     eventually("the first call failed", async || cdn.calls().len() == 1).await;
-    service.delete(&format!("{OBJECT}/public/b")).await.expect_status(200);
+    service.delete(&format!("{OBJECT}/private/b")).await.expect_status(200);
     let many = json!({ "prefixes": ["c", "d", "none"] });
-    service.send(Method::DELETE, &format!("{OBJECT}/public"), Some(many)).await.expect_status(200);
-    let to = json!({ "bucketId": "public", "sourceKey": "e", "destinationKey": "moved" });
+    service.send(Method::DELETE, &format!("{OBJECT}/private"), Some(many)).await.expect_status(200);
+    let to = json!({ "bucketId": "private", "sourceKey": "e", "destinationKey": "moved" });
     service.post(&format!("{OBJECT}/move"), to).await.expect_status(200);
-    let prefix = json!({ "bucketId": "public", "sourcePrefix": "folder", "destinationPrefix": "other" });
+    let prefix = json!({ "bucketId": "private", "sourcePrefix": "folder", "destinationPrefix": "other" });
     service.post(&format!("{OBJECT}/move-prefix"), prefix).await.expect_status(200);
-    let copy = json!({ "bucketId": "public", "sourceKey": "a", "destinationKey": "moved" });
+    let copy = json!({ "bucketId": "private", "sourceKey": "a", "destinationKey": "moved" });
     service.clone().header("x-upsert", "true").post(&format!("{OBJECT}/copy"), copy).await.expect_status(200);
-    service.post("/storage/v1/bucket/public/empty", json!({})).await.expect_status(200);
+    service.post("/storage/v1/bucket/private/empty", json!({})).await.expect_status(200);
     app.database
-        .run("insert into storage.objects (bucket_id, name) select 'public', 'many/' || n from generate_series(1, 2500) n")
+        .run("insert into storage.objects (bucket_id, name) select 'private', 'many/' || n from generate_series(1, 2500) n")
         .await;
-    let prefix = json!({ "bucketId": "public", "prefix": "many" });
+    let prefix = json!({ "bucketId": "private", "prefix": "many" });
     service.send(Method::DELETE, &format!("{OBJECT}/prefix"), Some(prefix)).await.expect_status(200);
-    for place in ["public/x/y", "public", ""] {
+    for place in ["private/x/y", "private", ""] {
         service.delete(&format!("/storage/v1/cdn/{place}")).await.expect_status(200);
     }
 
     let expected = [
-        "public: a",
-        "public: b",
-        "public: c d",
-        "public: e",
-        "public: folder/f folder/g",
-        "public: moved",
-        "public: a moved other/f other/g",
-        "public: 1000 names",
-        "public: 1000 names",
-        "public: 500 names",
-        "public: x/y",
-        "public: all",
+        "private: a",
+        "private: b",
+        "private: c d",
+        "private: e",
+        "private: folder/f folder/g",
+        "private: moved",
+        "private: a moved other/f other/g",
+        "private: 1000 names",
+        "private: 1000 names",
+        "private: 500 names",
+        "private: x/y",
+        "private: all",
         "all: all",
     ];
     eventually("all were told, the first one again", async || cdn.calls().len() > expected.len()).await;
