@@ -1,6 +1,7 @@
 //! The storage service put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +139,9 @@ impl Storage {
 /// How many jobs of storage are done at once: each scan is a stream of its own.
 const JOBS_AT_ONCE: usize = 4;
 
+/// How long the end of the server waits for them. A scan may take minutes, and is made again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Has done what is to be done after requests, if anything is. Mails and messages need not wait for it, so it has a worker of
 /// its own.
 async fn start_jobs(
@@ -156,7 +160,7 @@ async fn start_jobs(
     if scanner.is_none() && told.is_none() && thumbnails.is_none() {
         return Ok(());
     }
-    let settings = JobSettings { concurrency: JOBS_AT_ONCE, ..JobSettings::default() };
+    let settings = JobSettings { concurrency: JOBS_AT_ONCE, patience: PATIENCE, ..JobSettings::default() };
     let mut jobs = Jobs::new(pool, around.clock.clone(), around.random.clone(), bell, settings);
     if let Some(scanner) = scanner {
         jobs = jobs
