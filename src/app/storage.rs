@@ -115,7 +115,7 @@ impl Storage {
             url_keys: roots(&config.auth, secret).derive(URL_KEY),
             vault: roots(&config.auth, secret).vault().map_err(|error| wrong(&error))?,
             anon_key: around.database.secrets.keys.as_ref().map(|keys| keys.anon_key.clone()),
-            audit: around.audit,
+            audit: Arc::clone(&around.audit),
             clock: around.clock.clone(),
             random: around.random.clone(),
             tracker: tracker.clone(),

@@ -53,6 +53,7 @@ impl ObjectLinks for Links {
             iat: begins,
             exp: begins.saturating_add(self.lifetime),
             owner: None,
+            by: None,
             upsert: false,
             transformations: None,
             format: None,
