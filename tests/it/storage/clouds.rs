@@ -12,7 +12,7 @@ use reqwest::Method;
 
 use super::backends::{Moto, nothing_is_left_over, options, program, works};
 use super::with;
-use crate::harness::{Client, eventually, free_port};
+use crate::harness::{Client, eventually, free_port, now};
 
 /// The account and key of every Azurite.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -46,7 +46,7 @@ impl Azurite {
     /// "Authorize with Shared Key" in the documentation of Azure's storage.
     async fn make_container(&self, name: &str) {
         const DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
-        let date = chrono::Utc::now().format(DATE).to_string();
+        let date = chrono::DateTime::from_timestamp(now(), 0).unwrap().format(DATE).to_string();
         let head = format!("x-ms-date:{date}\nx-ms-version:2023-11-03");
         let signed = format!("PUT{}{head}\n/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container", "\n".repeat(12));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(KEY).unwrap());
