@@ -23,7 +23,8 @@ declare
 begin
     -- Locked, so that nobody gives the bytes up meanwhile. The service calls them stored in the statement that names them.
     select blob.state into found_state from goforward.storage_blobs as blob where blob.version = new.version for share;
-    if found_state <> 'stored' then
+    -- A version is a UUID as PostgreSQL writes one: any other spelling of it would name bytes that this did not find.
+    if found_state <> 'stored' or new.version !~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         raise exception 'The bytes of an object are set by the Storage API'
             using errcode = '42501', hint = 'Leave "version" out.';
     end if;
@@ -46,21 +47,103 @@ create index tus_parts_owner_index on goforward.tus_parts (owner_id);
 create index if not exists goforward_multipart_parts_owner on storage.s3_multipart_uploads_parts (owner_id);
 create index if not exists goforward_multipart_parts_bucket on storage.s3_multipart_uploads_parts (bucket_id);
 
-create or replace function goforward.storage_part_counted() returns trigger
+-- Counting goes by statement: so many rows of a bucket or an owner are one change of its quota, and all take quotas in one
+-- order. The lock keeps out whoever was counted otherwise.
+lock table goforward.tus_parts, storage.s3_multipart_uploads_parts, storage.objects in share row exclusive mode;
+
+create function goforward.storage_parts_counted() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     as $$
+declare
+    counted record;
 begin
-    if tg_op = 'INSERT' then
-        perform goforward.storage_count('bucket', new.bucket_id, new.size);
-        perform goforward.storage_count('owner', new.owner_id, new.size);
-    else
-        perform goforward.storage_count('bucket', old.bucket_id, -old.size);
-        perform goforward.storage_count('owner', old.owner_id, -old.size);
+    if not exists (select from goforward.storage_quotas) then
+        return null;
     end if;
+    for counted in
+        select quota.kind, quota.id, sum(part.size)::bigint as size
+        from changed as part, lateral (values ('bucket', part.bucket_id), ('owner', part.owner_id)) as quota (kind, id)
+        group by quota.kind, quota.id order by quota.kind, quota.id
+    loop
+        perform goforward.storage_count(
+            counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end);
+    end loop;
     return null;
 end
 $$;
+create trigger goforward_counted after insert on goforward.tus_parts
+    referencing new table as changed for each statement execute function goforward.storage_parts_counted();
+create trigger goforward_discounted after delete on goforward.tus_parts
+    referencing old table as changed for each statement execute function goforward.storage_parts_counted();
+create trigger goforward_counted after insert on storage.s3_multipart_uploads_parts
+    referencing new table as changed for each statement execute function goforward.storage_parts_counted();
+create trigger goforward_discounted after delete on storage.s3_multipart_uploads_parts
+    referencing old table as changed for each statement execute function goforward.storage_parts_counted();
+
+drop trigger goforward_counted on storage.objects;
+drop trigger goforward_recounted on storage.objects;
+drop function goforward.storage_counted();
+-- The size of an object, of which only the service knows better.
+create function goforward.storage_size(metadata jsonb) returns bigint
+    language sql immutable parallel safe
+    set search_path = pg_catalog, pg_temp
+    as $$ select coalesce((metadata ->> 'size')::bigint, 0) $$;
+
+create function goforward.storage_objects_counted() returns trigger
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    as $$
+declare
+    counted record;
+begin
+    if not exists (select from goforward.storage_quotas) then
+        return null;
+    end if;
+    for counted in
+        select quota.kind, quota.id, sum(goforward.storage_size(object.metadata))::bigint as size
+        from changed as object,
+            lateral (values ('bucket', object.bucket_id), ('owner', object.owner_id)) as quota (kind, id)
+        group by quota.kind, quota.id order by quota.kind, quota.id
+    loop
+        perform goforward.storage_count(
+            counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end);
+    end loop;
+    return null;
+end
+$$;
+create trigger goforward_counted after insert on storage.objects
+    referencing new table as changed for each statement execute function goforward.storage_objects_counted();
+create trigger goforward_discounted after delete on storage.objects
+    referencing old table as changed for each statement execute function goforward.storage_objects_counted();
+
+create function goforward.storage_objects_recounted() returns trigger
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp
+    as $$
+declare
+    counted record;
+begin
+    if not exists (select from goforward.storage_quotas) then
+        return null;
+    end if;
+    for counted in
+        select quota.kind, quota.id, sum(object.size)::bigint as size
+        from (
+            select bucket_id, owner_id, goforward.storage_size(metadata) as size from added
+            union all
+            select bucket_id, owner_id, -goforward.storage_size(metadata) from removed
+        ) as object, lateral (values ('bucket', object.bucket_id), ('owner', object.owner_id)) as quota (kind, id)
+        group by quota.kind, quota.id order by quota.kind, quota.id
+    loop
+        perform goforward.storage_count(counted.kind, counted.id, counted.size);
+    end loop;
+    return null;
+end
+$$;
+create trigger goforward_recounted after update on storage.objects
+    referencing old table as removed new table as added
+    for each statement execute function goforward.storage_objects_recounted();
 
 -- How much there is of a bucket or an owner, unfinished uploads included: what a quota that is set begins with.
 create or replace function goforward.storage_used(kind text, id text) returns bigint
@@ -69,23 +152,28 @@ create or replace function goforward.storage_used(kind text, id text) returns bi
     as $$
         select coalesce(sum(held.size), 0)::bigint
         from (
-            select (object.metadata ->> 'size')::bigint as size from storage.objects as object
-            where case $1 when 'bucket' then object.bucket_id = $2 else object.owner_id = $2 end
+            select goforward.storage_size(metadata) as size from storage.objects
+            where ($1 = 'bucket' and bucket_id = $2) or ($1 = 'owner' and owner_id = $2)
             union all
-            select part.size from goforward.tus_parts as part
-            where case $1 when 'bucket' then part.bucket_id = $2 else part.owner_id = $2 end
+            select size from goforward.tus_parts
+            where ($1 = 'bucket' and bucket_id = $2) or ($1 = 'owner' and owner_id = $2)
             union all
-            select part.size from storage.s3_multipart_uploads_parts as part
-            where case $1 when 'bucket' then part.bucket_id = $2 else part.owner_id = $2 end
+            select size from storage.s3_multipart_uploads_parts
+            where ($1 = 'bucket' and bucket_id = $2) or ($1 = 'owner' and owner_id = $2)
         ) as held
     $$;
 
-lock table goforward.tus_parts, storage.s3_multipart_uploads_parts, storage.objects in share row exclusive mode;
-create trigger goforward_part_counted after insert or delete on goforward.tus_parts
-    for each row execute function goforward.storage_part_counted();
-create trigger goforward_part_counted after insert or delete on storage.s3_multipart_uploads_parts
-    for each row execute function goforward.storage_part_counted();
-update goforward.storage_quotas as quota set used_bytes = goforward.storage_used(quota.kind, quota.id);
+with part as (
+    select bucket_id, owner_id, size from goforward.tus_parts
+    union all
+    select bucket_id, owner_id, size from storage.s3_multipart_uploads_parts
+), held as (
+    select quota.kind, quota.id, sum(part.size)::bigint as size
+    from part, lateral (values ('bucket', part.bucket_id), ('owner', part.owner_id)) as quota (kind, id)
+    group by quota.kind, quota.id
+)
+update goforward.storage_quotas as quota set used_bytes = quota.used_bytes + held.size
+from held where held.kind = quota.kind and held.id = quota.id;
 
 -- Until when somebody is removing these bytes. Whoever sweeps needs no transaction while the backend takes its time.
 alter table goforward.storage_blobs add column claimed_until timestamptz;
@@ -145,5 +233,6 @@ $$;
 comment on function storage.goforward_move_prefix(text, text, text, text, text) is
     'Moves what lies below a prefix, as far as the caller may: POST /object/move-prefix.';
 
-revoke all on function goforward.storage_version_named(), goforward.storage_part_counted(),
+revoke all on function goforward.storage_version_named(), goforward.storage_parts_counted(),
+    goforward.storage_objects_counted(), goforward.storage_objects_recounted(), goforward.storage_size(jsonb),
     goforward.storage_used(text, text) from public;

@@ -185,14 +185,7 @@ impl StorageState {
         target: &Target,
         size: u64,
     ) -> Result<(), StorageError> {
-        let wanted = Wanted {
-            bucket: &target.bucket.id,
-            name: target.key.as_str(),
-            owner: target.owner.as_deref(),
-            upsert: target.upsert,
-            size,
-            upload,
-        };
+        let wanted = Wanted { bucket: &target.bucket.id, owner: target.owner.as_deref(), size, upload };
         quotas::check(&self.pool, &wanted).await
     }
 

@@ -1,5 +1,5 @@
-//! How much may lie in a bucket or be one owner's. Counting is the database's: exact, of objects (trigger `storage_counted`) and
-//! of the parts of unfinished uploads (`storage_part_counted`), each with the transaction that keeps it or lets it go.
+//! How much may lie in a bucket or be one owner's. Counting is the database's: exact, of objects (trigger `storage_objects_counted`)
+//! and of the parts of unfinished uploads (`storage_parts_counted`), each with the transaction that keeps it or lets it go.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -53,23 +53,19 @@ pub(in crate::storage) async fn set(
     transaction.commit().await
 }
 
-/// Whether an upload of so many bytes fits: what there is of it already and an object that is replaced do not count twice.
+/// Whether an upload of so many bytes fits, whose first bytes have been counted already. An object that it replaces is there until
+/// it is whole.
 const ROOM: &str = "
 select quota.kind from goforward.storage_quotas as quota
-where ((quota.kind = 'bucket' and quota.id = $1) or (quota.kind = 'owner' and quota.id = $3))
-    and quota.quota_bytes < quota.used_bytes + $4
-        - coalesce((select received from goforward.tus_uploads where version = $6 and finished_at is null), 0)
-        - coalesce((select (metadata ->> 'size')::bigint from storage.objects
-            where $5 and bucket_id = $1 and name = $2
-                and (quota.kind = 'bucket' or owner_id = quota.id)), 0)
+where ((quota.kind = 'bucket' and quota.id = $1) or (quota.kind = 'owner' and quota.id = $2))
+    and quota.quota_bytes < quota.used_bytes + $3
+        - coalesce((select received from goforward.tus_uploads where version = $4 and finished_at is null), 0)
 limit 1";
 
 /// Bytes that are going to be an object.
 pub(in crate::storage) struct Wanted<'a> {
     pub(in crate::storage) bucket: &'a str,
-    pub(in crate::storage) name: &'a str,
     pub(in crate::storage) owner: Option<&'a str>,
-    pub(in crate::storage) upsert: bool,
     /// How many.
     pub(in crate::storage) size: u64,
     /// The upload that brings them.
@@ -80,10 +76,8 @@ pub(in crate::storage) struct Wanted<'a> {
 pub(in crate::storage) async fn check(pool: &PgPool, wanted: &Wanted<'_>) -> Result<(), StorageError> {
     let full: Option<String> = sqlx::query_scalar(ROOM)
         .bind(wanted.bucket)
-        .bind(wanted.name)
         .bind(wanted.owner)
         .bind(i64::try_from(wanted.size).unwrap_or(i64::MAX))
-        .bind(wanted.upsert)
         .bind(wanted.upload)
         .fetch_optional(pool)
         .await?;

@@ -170,16 +170,16 @@ pub(in crate::storage) async fn remove(
     sqlx::query(sql).bind(upload).execute(connection).await.map(|done| done.rows_affected() > 0)
 }
 
-/// Forgets uploads that have taken longer than `lifetime`, at most so many.
+/// Forgets an upload that has taken longer than `lifetime`; whether there was one. One at a time, as its parts take the quotas
+/// of a bucket and an owner.
 pub(in crate::storage) async fn remove_expired(
     pool: &PgPool,
     lifetime: Duration,
-    most: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let sql = "delete from storage.s3_multipart_uploads where id in (
         select id from storage.s3_multipart_uploads where created_at <= now() - make_interval(secs => $1)
-        order by created_at limit $2 for update skip locked)";
-    sqlx::query(sql).bind(lifetime.as_secs_f64()).bind(most).execute(pool).await.map(drop)
+        order by created_at limit 1 for update skip locked)";
+    sqlx::query(sql).bind(lifetime.as_secs_f64()).execute(pool).await.map(|done| done.rows_affected() > 0)
 }
 
 /// Uploads that the caller sees, whose keys begin with the prefix, behind a key and an id of the same key.

@@ -315,26 +315,31 @@ pub(in crate::storage) async fn remove(pool: &PgPool, hold: Hold) -> Result<bool
     Ok(done.rows_affected() > 0)
 }
 
-/// Gives up the parts of uploads that have expired and that nobody holds, and forgets those that expired long ago; at most so
-/// many at a time. Whether there may be more.
-pub(in crate::storage) async fn expire(pool: &PgPool, most: i64) -> Result<bool, sqlx::Error> {
-    let give_up = "
+/// Gives up the parts of an upload that has expired and that nobody holds; whether there was one. One at a time, since each
+/// takes the quotas of its bucket and owner, and whoever holds some must not wait for more.
+pub(in crate::storage) async fn expire(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let sql = "
         delete from goforward.tus_parts as part using (
             select version from goforward.tus_uploads as ended
             where expires_at <= now() and (holder is null or held_until < now())
                 and exists (select from goforward.tus_parts as left_part where left_part.upload = ended.version)
-            order by expires_at limit $1
+            order by expires_at limit 1
             for update skip locked
         ) as expired
         where part.upload = expired.version";
-    let forget = "
+    sqlx::query(sql).execute(pool).await.map(|done| done.rows_affected() > 0)
+}
+
+/// Forgets uploads that expired long ago, at most so many; whether there may be more.
+pub(in crate::storage) async fn forget(pool: &PgPool, most: i64) -> Result<bool, sqlx::Error> {
+    let sql = "
         delete from goforward.tus_uploads where version in (
-            select version from goforward.tus_uploads
+            select version from goforward.tus_uploads as ended
             where expires_at < now() - make_interval(secs => $2) and (holder is null or held_until < now())
+                and not exists (select from goforward.tus_parts as left_part where left_part.upload = ended.version)
             order by expires_at limit $1
             for update skip locked)";
-    let parts = sqlx::query(give_up).bind(most).execute(pool).await?.rows_affected();
     let forgotten =
-        sqlx::query(forget).bind(most).bind(REMEMBERED.as_secs_f64()).execute(pool).await?.rows_affected();
-    Ok(parts.max(forgotten) >= most.unsigned_abs())
+        sqlx::query(sql).bind(most).bind(REMEMBERED.as_secs_f64()).execute(pool).await?.rows_affected();
+    Ok(forgotten >= most.unsigned_abs())
 }
