@@ -136,14 +136,18 @@ impl Storage {
     }
 }
 
-/// How many jobs of storage are done at once: each scan is a stream of its own.
-const JOBS_AT_ONCE: usize = 4;
+/// How many objects are scanned at once: each scan is a stream of its own.
+const SCANS_AT_ONCE: usize = 4;
+/// How many calls to caches are made at once.
+const PURGES_AT_ONCE: usize = 4;
+/// How many objects pictures are made of at once: requests for pictures must not wait long for those.
+const THUMBNAILS_AT_ONCE: usize = 1;
 
 /// How long the end of the server waits for them. A scan may take minutes, and is made again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Has done what is to be done after requests, if anything is. Mails and messages need not wait for it, so it has a worker of
-/// its own.
+/// Has done what is to be done after requests, if anything is. Each kind has a worker of its own, as mails and messages have:
+/// where one hangs, as scans do whose scanner is slow, the others go on.
 async fn start_jobs(
     around: &Surroundings<'_>,
     state: &StorageState,
@@ -155,26 +159,35 @@ async fn start_jobs(
     let scanner = Scanner::new(&config.scan, client.clone()).map_err(|error| wrong(&error))?;
     let told = TellCaches::new(&config.purge_webhook, client, around.clock.clone());
     let told = told.map_err(|error| wrong(&error))?;
-    tells_caches(&pool, told.is_some()).await.map_err(|error| wrong(&error))?;
+    if tells_caches(&pool, told.is_some()).await.map_err(|error| wrong(&error))? {
+        let tells = told.is_some();
+        tracing::warn!(tells, "whether caches are told of changes is another setting now, for all nodes");
+    }
     let thumbnails = MakeThumbnails::new(state.clone()).map_err(|error| wrong(&error))?;
-    if scanner.is_none() && told.is_none() && thumbnails.is_none() {
-        return Ok(());
-    }
-    let settings = JobSettings { concurrency: JOBS_AT_ONCE, patience: PATIENCE, ..JobSettings::default() };
-    let mut jobs = Jobs::new(pool, around.clock.clone(), around.random.clone(), bell, settings);
+    let worker = |concurrency, bell| {
+        let settings = JobSettings { concurrency, patience: PATIENCE, ..JobSettings::default() };
+        Jobs::new(pool.clone(), around.clock.clone(), around.random.clone(), bell, settings)
+    };
+    // An upload is followed by a scan or else by pictures. Whoever is not rung for looks every other second.
+    let mut bell = Some(bell);
+    let mut workers = Vec::new();
     if let Some(scanner) = scanner {
-        jobs = jobs
-            .handler(ScanObject::new(state.clone(), scanner))
-            .handler(LookAgain::new(state.clone()))
-            .schedule(LOOK_AGAIN);
-    }
-    if let Some(told) = told {
-        jobs = jobs.handler(told);
+        workers.push(
+            worker(SCANS_AT_ONCE, bell.take().unwrap_or_default())
+                .handler(ScanObject::new(state.clone(), scanner))
+                .handler(LookAgain::new(state.clone()))
+                .schedule(LOOK_AGAIN),
+        );
     }
     if let Some(thumbnails) = thumbnails {
-        jobs = jobs.handler(thumbnails);
+        workers.push(worker(THUMBNAILS_AT_ONCE, bell.take().unwrap_or_default()).handler(thumbnails));
+    }
+    if let Some(told) = told {
+        workers.push(worker(PURGES_AT_ONCE, bell.take().unwrap_or_default()).handler(told));
     }
     let (tracker, stop) = around.tasks;
-    tracker.spawn(jobs.run(stop.clone()));
+    for jobs in workers {
+        tracker.spawn(jobs.run(stop.clone()));
+    }
     Ok(())
 }

@@ -28,6 +28,7 @@ pub(super) async fn carry_out(loaded: &Loaded, task: StorageTask) -> Result<Stor
         now: Clock::system().unix_millis(),
         repairs: repair,
         removes_objects: remove_objects,
+        scans: config.storage.scan.url.is_some(),
     };
     let report = fsck::run(&mut connection, &bytes, check).await;
     let _ = connection.close().await;

@@ -11,7 +11,9 @@ use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
 /// Most jobs that one statement removes.
 const BATCH: u32 = 1000;
 /// Most statements of one run; what they leave is the next run's.
-const MOST_BATCHES: u32 = 100;
+const MOST_BATCHES: u32 = 1000;
+/// The longest that a run may take. Cut off, it is made again, and what was removed is.
+const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) const SCHEDULE: Schedule =
     Schedule { name: "jobs.clean_up", kind: CleanUp::KIND, every: Duration::from_mins(10) };
@@ -48,6 +50,10 @@ impl CleanUp {
 impl JobHandler for CleanUp {
     fn kind(&self) -> &'static str {
         Self::KIND
+    }
+
+    fn time_limit(&self) -> Duration {
+        TIME_LIMIT
     }
 
     fn run<'a>(&'a self, _job: &'a Job) -> RunningJob<'a> {

@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::blobs::{Blobs, Listed, RemoveError, is_of_size};
+use super::model::object;
 use super::store::deeds::Deed;
 use super::store::fsck::{self as store, Candidate, Found, Mend, MendError};
 
@@ -33,6 +34,8 @@ pub struct Check {
     pub repairs: bool,
     /// Whether to remove objects without bytes too.
     pub removes_objects: bool,
+    /// Whether there is a scanner, which is to see bytes that no row was about.
+    pub scans: bool,
 }
 
 /// What differs.
@@ -201,7 +204,7 @@ impl Pass<'_> {
 
     /// Looks at a candidate again, and mends it if that is asked for.
     async fn look_at(&mut self, candidate: Candidate) -> Result<(), FsckError> {
-        let version = candidate.version.as_deref().and_then(|text| Uuid::try_parse(text).ok());
+        let version = candidate.version.as_deref().and_then(object::version);
         let bytes = match version {
             Some(version) => self.blobs.size(version).await?,
             None => None,
@@ -247,7 +250,8 @@ impl Pass<'_> {
         match (kind, candidate.object_id) {
             (Kind::BlobWithoutRow, _) => remove.await.map(|()| true).map_err(MendError::Bytes),
             (Kind::ObjectWithoutRow | Kind::ObjectOfUnwantedBlob, _) => {
-                store::mend(self.connection, Mend::Keep { version: text }, nothing).await
+                store::mend(self.connection, Mend::Keep { version: text, scans: self.check.scans }, nothing)
+                    .await
             }
             (Kind::ObjectWithoutBytes, Some(object)) => {
                 let version = candidate.version.as_deref();

@@ -82,11 +82,13 @@ section! {
         pub url: Option<String> = None;
         /// What a hook is sent as `Authorization: Bearer …`.
         pub token: Option<Secret> = None;
-        /// The largest object that is scanned. For clamd not more than its `StreamMaxLength`.
+        /// The largest object that is scanned. For clamd not more than its `StreamMaxLength`, `MaxFileSize` and `MaxScanSize`;
+        /// it needs `AlertExceedsMax yes`, as it calls clean what it did not look at.
         pub max_size: ByteSize = ByteSize::mib(25), in ByteSize::kib(1), ByteSize::mib(5 * 1024 * 1024);
         /// What becomes of larger ones.
         pub oversized: Oversized = Oversized::Quarantine;
-        /// The longest that a scan may take. Then it counts as failed, and is tried again.
+        /// The longest that a scan may take. Then it counts as failed, and is tried again. For clamd more than its
+        /// `MaxScanTime`.
         pub time_limit: TimeSpan = TimeSpan::seconds(120), in TimeSpan::seconds(1), TimeSpan::seconds(3_600);
     }
 }

@@ -32,15 +32,21 @@ pub async fn enqueue(
 
 const HASTEN: &str = "update goforward.jobs set run_at = $2 where id = any (array(
     select id from goforward.jobs
-    where kind = $1 and state = 'queued' and run_at > $2
+    where kind = $1 and state = 'queued' and run_at > $2 and starts_with(last_error, $4)
     order by run_at
     limit $3
     for update skip locked
 ))";
 
-/// Has at most so many waiting jobs of a kind done now: what they failed for is over, or somebody must find out.
-pub async fn hasten(pool: &PgPool, kind: &str, most: u32, now: i64) -> Result<(), sqlx::Error> {
-    let query = sqlx::query(HASTEN).bind(kind).bind(timestamp(now)).bind(i64::from(most));
+/// Has at most so many waiting jobs of a kind done now that failed with an error which begins so: what they failed for is
+/// over, or somebody must find out.
+pub async fn hasten(
+    pool: &PgPool,
+    (kind, error): (&str, &str),
+    most: u32,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(HASTEN).bind(kind).bind(timestamp(now)).bind(i64::from(most)).bind(error);
     query.execute(pool).await.map(drop)
 }
 

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use uuid::Uuid;
-
 use crate::storage::blobs::{BlobBytes, ReadError};
 use crate::storage::error::StorageError;
 use crate::storage::model::key::ObjectKey;
-use crate::storage::model::object::Object;
+use crate::storage::model::object::{self, Object};
 use crate::storage::model::scan::Hold;
 use crate::storage::state::StorageState;
 use crate::storage::store::caller::Acting;
@@ -94,7 +92,7 @@ impl StorageState {
         object: &Readable,
         range: Range<u64>,
     ) -> Result<Option<BlobBytes>, StorageError> {
-        let version = object.version.as_deref().and_then(|text| Uuid::try_parse(text).ok());
+        let version = object.version.as_deref().and_then(object::version);
         let Some(version) = version else { return Ok(None) };
         match self.blobs.read(version, object.stored().size, range).await {
             Ok(bytes) => Ok(Some(bytes)),

@@ -8,15 +8,13 @@ use serde::Deserialize;
 use url::Url;
 
 use super::scanner::{About, ScanError};
-use crate::kernel::outbound::{OutboundClient, Request};
+use crate::kernel::outbound::{OutboundClient, OutboundError, Request};
 use crate::kernel::secret::Secret;
 use crate::storage::blobs::BlobBytes;
 use crate::storage::model::scan::Verdict;
 
 /// The largest answer, in bytes.
 const LARGEST: usize = 64 * 1024;
-/// The longest text about what was found, in characters.
-const LONGEST: usize = 200;
 
 /// The hook.
 pub(super) struct Hook {
@@ -57,7 +55,10 @@ impl Hook {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let answer = self.client.send_stream(request, bytes).await?;
+        let answer = self.client.send_stream(request, bytes).await.map_err(|error| match error {
+            OutboundError::Connect(_) => ScanError::Unreachable(error.to_string()),
+            error => error.into(),
+        })?;
         match answer.status {
             StatusCode::PAYLOAD_TOO_LARGE => Ok(Verdict::TooLarge),
             status if status.is_success() => read(&answer.body),
@@ -69,7 +70,7 @@ impl Hook {
 fn read(body: &[u8]) -> Result<Verdict, ScanError> {
     match serde_json::from_slice(body) {
         Ok(Answer::Clean) => Ok(Verdict::Clean),
-        Ok(Answer::Infected { found }) => Ok(Verdict::Infected(found.chars().take(LONGEST).collect())),
+        Ok(Answer::Infected { found }) => Ok(Verdict::infected(&found)),
         Err(error) => Err(ScanError::Unclear(error.to_string())),
     }
 }

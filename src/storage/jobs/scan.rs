@@ -1,16 +1,17 @@
 //! Scans objects before anybody reads them. What the scanner says is written of the version that it was shown; where it says
 //! nothing, the object stays closed and the job comes again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::scanner::{About, ScanError, Scanner};
+use super::scanner::{About, ScanError, Scanner, UNREACHABLE};
 use crate::kernel::config::Oversized;
 use crate::kernel::db::jobs::hasten;
 use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
+use crate::storage::blobs::{ReadError, is_of_size};
 use crate::storage::metrics;
 use crate::storage::model::object::StoredMetadata;
 use crate::storage::model::scan::{SCAN_JOB, Verdict};
@@ -21,6 +22,10 @@ use crate::storage::store::scans::{self, Mark, Subject};
 const AROUND: Duration = Duration::from_secs(30);
 /// How many jobs are called back at once when the scanner is there again.
 const CALLED_BACK: u32 = 10_000;
+/// How long it is at least from one time to the next, in milliseconds.
+const CALLED_BACK_EVERY: i64 = 60_000;
+/// The jobs that wait for the scanner, not for another look at their object.
+const WAITING: (&str, &str) = (SCAN_JOB, UNREACHABLE);
 
 /// Once a minute.
 pub const LOOK_AGAIN: Schedule =
@@ -30,8 +35,12 @@ pub const LOOK_AGAIN: Schedule =
 pub struct ScanObject {
     state: StorageState,
     scanner: Scanner,
-    /// Whether the last scan failed.
-    is_failing: AtomicBool,
+    /// Whether it could not be reached the last time.
+    is_away: AtomicBool,
+    /// Whether there may be jobs that wait for it: at first too, as those of the server that ran before.
+    is_awaited: AtomicBool,
+    /// When they were called back last, in milliseconds since the Unix epoch.
+    called_back_at: AtomicI64,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +51,13 @@ struct Payload {
 impl ScanObject {
     /// With this scanner.
     pub fn new(state: StorageState, scanner: Scanner) -> Self {
-        Self { state, scanner, is_failing: AtomicBool::new(false) }
+        Self {
+            state,
+            scanner,
+            is_away: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(true),
+            called_back_at: AtomicI64::new(0),
+        }
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), JobOutcome> {
@@ -51,8 +66,12 @@ impl ScanObject {
         let database = |error: sqlx::Error| JobOutcome::Retry(error.to_string());
         let subject = scans::subject(&self.state.pool, payload.version).await.map_err(database)?;
         let Some(subject) = subject else { return Ok(()) };
-        let said = match self.scan(payload.version, &subject).await {
+        let (said, by_scanner) = match self.scan(payload.version, &subject).await {
             Ok(said) => said,
+            Err(ScanError::Missing) => {
+                let is_there = scans::subject(&self.state.pool, payload.version).await.map_err(database)?;
+                return if is_there.is_some() { Err(self.failed(&ScanError::Missing)) } else { Ok(()) };
+            }
             Err(error) => return Err(self.failed(&error)),
         };
         metrics::scanned(said.name());
@@ -70,40 +89,62 @@ impl ScanObject {
             let Subject { bucket_id, name, .. } = &subject;
             tracing::warn!(bucket = bucket_id, name, found, "an object is in quarantine");
         }
-        self.worked(job).await.map_err(database)
+        if by_scanner { self.worked().await.map_err(database) } else { Ok(()) }
     }
 
-    async fn scan(&self, version: Uuid, subject: &Subject) -> Result<Verdict, ScanError> {
+    /// What is to be said of it, and whether the scanner says so.
+    async fn scan(&self, version: Uuid, subject: &Subject) -> Result<(Verdict, bool), ScanError> {
         let config = &self.state.config.scan;
         let size = StoredMetadata::read(subject.metadata.as_ref()).size;
+        let unreadable = |error: ReadError| ScanError::Unreadable(std::io::Error::other(error));
+        // What the row says can be changed by SQL, what is there cannot.
+        let stored =
+            self.state.blobs.size(version).await.map_err(|error| unreadable(ReadError::Backend(error)))?;
+        if !is_of_size(size, stored.ok_or(ScanError::Missing)?) {
+            return Err(ScanError::OtherSize);
+        }
         if size > config.max_size.get() {
-            return Ok(Verdict::TooLarge);
+            return Ok((Verdict::TooLarge, false));
         }
         let bytes = self.state.blobs.read(version, size, 0..size).await;
-        let bytes = bytes.map_err(|error| ScanError::Io(std::io::Error::other(error)))?;
+        let bytes = bytes.map_err(|error| match error {
+            ReadError::Missing => ScanError::Missing,
+            error => unreadable(error),
+        })?;
         let about = About { version, bucket: &subject.bucket_id, name: &subject.name, size };
         let scan = tokio::time::timeout(config.time_limit.get(), self.scanner.scan(about, bytes));
-        scan.await.unwrap_or_else(|_| Err(ScanError::Io(std::io::ErrorKind::TimedOut.into())))
+        let said = scan.await.unwrap_or_else(|_| Err(ScanError::Io(std::io::ErrorKind::TimedOut.into())))?;
+        Ok((said, true))
     }
 
     fn failed(&self, error: &ScanError) -> JobOutcome {
         metrics::scanned("failed");
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!("uploaded objects stay closed until they can be scanned: {error}");
+        match error {
+            ScanError::Unreachable(_) => {
+                self.is_awaited.store(true, Ordering::Relaxed);
+                if !self.is_away.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("uploaded objects stay closed until they can be scanned: {error}");
+                }
+            }
+            // The fault of this object alone, as far as anybody knows: the others need not hear of it.
+            error => tracing::warn!("an uploaded object stays closed until it can be scanned: {error}"),
         }
         JobOutcome::Retry(error.to_string())
     }
 
-    /// What failed before need not wait any longer.
-    async fn worked(&self, job: &Job) -> Result<(), sqlx::Error> {
-        let was_failing = self.is_failing.swap(false, Ordering::Relaxed);
-        if was_failing {
+    /// The scanner has answered: what waits for it need not wait any longer.
+    async fn worked(&self) -> Result<(), sqlx::Error> {
+        if self.is_away.swap(false, Ordering::Relaxed) {
             tracing::info!("uploaded objects are scanned again");
         }
-        if was_failing || job.attempt > 1 {
-            hasten(&self.state.pool, SCAN_JOB, CALLED_BACK, self.state.clock.unix_millis()).await?;
+        let now = self.state.clock.unix_millis();
+        let is_soon = now.saturating_sub(self.called_back_at.load(Ordering::Relaxed)) < CALLED_BACK_EVERY;
+        if is_soon || !self.is_awaited.swap(false, Ordering::Relaxed) {
+            return Ok(());
         }
-        Ok(())
+        self.called_back_at.store(now, Ordering::Relaxed);
+        let called = hasten(&self.state.pool, WAITING, CALLED_BACK, now).await;
+        called.inspect_err(|_| self.is_awaited.store(true, Ordering::Relaxed))
     }
 }
 
@@ -137,7 +178,7 @@ impl LookAgain {
     async fn look(&self) -> Result<(), sqlx::Error> {
         let now = self.state.clock.unix_millis();
         scans::ask_again(&self.state.pool, now).await?;
-        hasten(&self.state.pool, SCAN_JOB, 1, now).await
+        hasten(&self.state.pool, WAITING, 1, now).await
     }
 }
 

@@ -16,13 +16,27 @@ use crate::storage::blobs::BlobBytes;
 use crate::storage::model::scan::Verdict;
 
 const URL: &str = "storage.scan.url";
+/// How the error of a job begins that failed since the scanner is away: what it failed for is no fault of its object.
+pub(super) const UNREACHABLE: &str = "the scanner cannot be reached";
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::storage) enum ScanError {
-    /// It cannot be reached, or the exchange broke.
+    /// It cannot be reached, whatever it would be asked about. Written as [`UNREACHABLE`] begins.
+    #[error("{away}: {0}", away = UNREACHABLE)]
+    Unreachable(String),
+    /// The exchange broke, or took too long.
     #[error("the scanner cannot be asked: {0}")]
     Io(#[from] std::io::Error),
+    /// The bytes cannot be read.
+    #[error("the object cannot be read: {0}")]
+    Unreadable(std::io::Error),
+    /// There are none under this version: it may have been replaced.
+    #[error("the object has no bytes")]
+    Missing,
+    /// There are more or fewer bytes than the object says.
+    #[error("the object has another size than it says")]
+    OtherSize,
     /// The same, of a hook.
     #[error("the scanner cannot be asked: {0}")]
     Outbound(#[from] OutboundError),

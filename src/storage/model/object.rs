@@ -38,6 +38,12 @@ pub(in crate::storage) struct StoredMetadata {
     pub(in crate::storage) x_robots_tag: Option<String>,
 }
 
+/// The version that a row names. None where it is written in another way than ours: what is known of bytes is looked up by
+/// this text, so another one must not lead to them.
+pub(in crate::storage) fn version(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|version| version.to_string() == text)
+}
+
 fn unknown_type() -> String {
     UNKNOWN_TYPE.to_owned()
 }

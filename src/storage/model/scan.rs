@@ -34,7 +34,15 @@ pub(in crate::storage) enum Verdict {
     TooLarge,
 }
 
+/// The longest text about what was found, in characters.
+const LONGEST: usize = 200;
+
 impl Verdict {
+    /// This was found, as far as it can be kept and shown.
+    pub(in crate::storage) fn infected(found: &str) -> Self {
+        Self::Infected(found.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+    }
+
     /// As the metrics have it.
     pub(in crate::storage) fn name(&self) -> &'static str {
         match self {
@@ -42,5 +50,16 @@ impl Verdict {
             Self::Infected(_) => "infected",
             Self::TooLarge => "too_large",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_short_and_has_no_control_characters() {
+        assert_eq!(Verdict::infected("Bad\0\u{1b}[31m\n.Thing"), Verdict::Infected("Bad[31m.Thing".into()));
+        assert_eq!(Verdict::infected(&"ä".repeat(5000)), Verdict::Infected("ä".repeat(LONGEST)));
     }
 }

@@ -152,8 +152,8 @@ pub(in crate::storage) async fn candidates(
 pub(in crate::storage) enum Mend<'a> {
     /// Forget a blob that no object has, in this state.
     Forget { version: &'a str, state: &'a str },
-    /// Say of a blob that an object has it.
-    Keep { version: &'a str },
+    /// Say of a blob that an object has it. Where there is a scanner that has not seen it, it waits for that one.
+    Keep { version: &'a str, scans: bool },
     /// Remove an object, which is in this bucket and has this name.
     Remove { object: Uuid, version: Option<&'a str>, place: (&'a str, &'a str) },
 }
@@ -172,13 +172,16 @@ pub(in crate::storage) async fn mend<E>(
         )
         .bind(version)
         .bind(state),
-        Mend::Keep { version } => sqlx::query(
-            "insert into goforward.storage_blobs as blob (version, state)
-             select $1, 'stored' where exists (select from storage.objects where version = $1)
-             on conflict (version) do update set state = 'stored', touched_at = now(), claimed_until = null
+        Mend::Keep { version, scans } => sqlx::query(
+            "insert into goforward.storage_blobs as blob (version, state, scan)
+             select $1, 'stored', case when $2 then 'pending' end
+             where exists (select from storage.objects where version = $1)
+             on conflict (version) do update
+                set state = 'stored', touched_at = now(), claimed_until = null, scan = coalesce(blob.scan, excluded.scan)
                 where blob.state in ('writing', 'dead') and (blob.claimed_until is null or blob.claimed_until < now())",
         )
-        .bind(version),
+        .bind(version)
+        .bind(scans),
         Mend::Remove { object, version, .. } => {
             sqlx::query("select set_config('storage.allow_delete_query', 'true', true)")
                 .execute(&mut *transaction)

@@ -9,10 +9,10 @@ use crate::kernel::jobs::NewJob;
 /// The kind of the jobs that tell.
 pub(in crate::storage) const PURGE_JOB: &str = "storage.purge";
 
-/// Says whether there is anybody to tell.
-pub async fn switch(pool: &PgPool, tells: bool) -> Result<(), sqlx::Error> {
+/// Says to all nodes whether there is anybody to tell; whether that is another answer than before.
+pub async fn switch(pool: &PgPool, tells: bool) -> Result<bool, sqlx::Error> {
     let sql = "update goforward.storage_settings set tells_caches = $1 where tells_caches <> $1";
-    sqlx::query(sql).bind(tells).execute(pool).await.map(drop)
+    sqlx::query(sql).bind(tells).execute(pool).await.map(|done| done.rows_affected() > 0)
 }
 
 /// Has caches forget an object, all of a bucket, or everything.

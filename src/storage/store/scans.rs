@@ -108,6 +108,7 @@ where blob.scan = 'pending' and blob.state = 'stored' and blob.touched_at < now(
         select from goforward.jobs as job
         where job.dedupe_key = $1 || ' ' || blob.version and job.state in ('queued', 'running')
     )
+    and exists (select from storage.objects as object where object.version = blob.version)
 order by blob.touched_at
 limit 100";
 

@@ -12,6 +12,8 @@ use crate::storage::model::object::Object;
 
 /// The kind of the jobs that make them.
 pub(in crate::storage) const THUMBNAILS_JOB: &str = "storage.thumbnails";
+/// What could not be made by then is made for whoever asks for it.
+const ATTEMPTS: u16 = 3;
 
 /// Wants those of a version, in the transaction that lets it be seen.
 pub(in crate::storage) async fn ask(
@@ -19,7 +21,7 @@ pub(in crate::storage) async fn ask(
     version: Uuid,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let job = NewJob::new(THUMBNAILS_JOB, json!({ "version": version }));
+    let job = NewJob { max_attempts: ATTEMPTS, ..NewJob::new(THUMBNAILS_JOB, json!({ "version": version })) };
     enqueue(connection, &job, now).await.map(drop)
 }
 

@@ -88,7 +88,11 @@ async fn serve(listener: TcpListener, inner: Arc<Inner>) {
 
 async fn scan(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
     let mut command = [0; 10];
-    stream.read_exact(&mut command).await?;
+    stream.read_exact(&mut command[..6]).await?;
+    if command.starts_with(b"zPING\0") {
+        return stream.write_all(b"PONG\0").await;
+    }
+    stream.read_exact(&mut command[6..]).await?;
     assert_eq!(&command, b"zINSTREAM\0");
     let mut bytes = Vec::new();
     loop {

@@ -155,8 +155,12 @@ async fn h21_every_difference_is_told_and_mended_where_nothing_is_lost() {
     assert_eq!((code, kinds(&report)), (1, mended.to_vec()), "{report}");
     assert_eq!((&report["foreign"], &report["repaired"]), (&json!(1), &json!(0)));
 
-    let (code, report) = fsck(&data, &app.database, &["--repair"]);
+    let scanner = [("GOFORWARD_STORAGE__SCAN__URL", "tcp://127.0.0.1:1")];
+    let (code, report) = fsck_with(&data, &app.database, &["--repair"], &scanner);
     assert_eq!((code, &report["found"], &report["repaired"]), (1, &json!(10), &json!(8)), "{report}");
+    let held = "select string_agg(object.name, ' ' order by object.name) from storage.objects as object
+        join goforward.storage_blobs as blob on blob.version = object.version and blob.scan = 'pending'";
+    assert_eq!(app.database.value(held).await, "unwanted without_row", "no scanner has seen these");
     age(&data, &app.database).await;
     let (code, report) = fsck(&data, &app.database, &[]);
     assert_eq!((code, kinds(&report)), (1, vec!["object_of_other_size", "object_without_bytes"]));
