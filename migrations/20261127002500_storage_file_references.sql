@@ -122,8 +122,14 @@ begin
 end
 $$;
 
--- PostgreSQL itself ignores casts of domains, and says so.
+-- PostgreSQL itself ignores casts of domains, and says so: to the client, and where a superuser can help it, not to its log.
 set local client_min_messages = error;
+do $$
+begin
+    perform set_config('log_min_messages', 'error', true);
+exception when insufficient_privilege then null;
+end
+$$;
 create cast (storage.file_reference as json)
     with function goforward.file_reference_to_json(storage.file_reference) as implicit;
 create cast (json as storage.file_reference)

@@ -205,8 +205,10 @@ async fn a_verdict_is_of_the_bytes_that_were_scanned() {
     becomes(&client, "public/large", "ObjectQuarantined").await;
     put(&service, "public/empty", "").await.expect_status(200);
     assert_eq!(code(&client, "public/empty").await, "readable");
-    // Nor does another spelling of a version lead to bytes.
-    app.database.run("update storage.objects set version = upper(version) where name = 'large'").await;
+    // Nor does another spelling of a version lead to bytes, where no trigger keeps it away.
+    let spelled = "set session_replication_role = replica;
+        update storage.objects set version = upper(version) where name = 'large'";
+    app.database.run(spelled).await;
     assert_ne!(code(&client, "public/large").await, "readable");
 }
 

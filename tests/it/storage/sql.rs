@@ -30,7 +30,14 @@ async fn nobody_reads_bytes_of_others_by_naming_them() {
         .await;
     let others = (0..3).map(|at| format!("{at}0000000-0000-4000-8000-000000000000"));
 
-    for named in others.chain([theirs.clone()]) {
+    // And those of an object, as they are not written.
+    let spelled = [
+        theirs.to_uppercase(),
+        theirs.replace('-', ""),
+        format!("{{{theirs}}}"),
+        format!("urn:uuid:{theirs}"),
+    ];
+    for named in others.chain(spelled).chain([theirs.clone()]) {
         let insert = format!(
             "insert into storage.objects (bucket_id, name, owner_id, version, metadata)
              values ('private', 'stolen', '{ALICE}', '{named}', '{{\"size\": 3}}') returning name"
