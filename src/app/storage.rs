@@ -78,7 +78,8 @@ impl Storage {
         let config = around.config;
         let (tracker, stop) = around.tasks;
         let wrong = |error: &dyn std::fmt::Display| AppError::Storage(error.to_string());
-        let bytes = blobs::open(&config.storage, &config.embedded.data_dir).map_err(|error| wrong(&error))?;
+        let bytes = blobs::open(&config.storage, &config.embedded.data_dir, config.server.read_timeout.get());
+        let bytes = bytes.map_err(|error| wrong(&error))?;
         let keys = BlobKeys::new(&roots(&config.auth, secret));
         let bytes = bytes.encrypted(config.storage.encryption, keys);
         let pool = match around.shared.clone().filter(|_| around.connections == 0) {

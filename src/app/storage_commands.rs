@@ -20,7 +20,7 @@ pub(super) async fn carry_out(loaded: &Loaded, task: StorageTask) -> Result<Stor
     if config.storage.url.as_deref() == Some("memory:") {
         return Err("bytes in memory are known to their server alone: `storage.url` is memory:".into());
     }
-    let bytes = blobs::open(&config.storage, &config.embedded.data_dir)?;
+    let bytes = blobs::open(&config.storage, &config.embedded.data_dir, config.server.read_timeout.get())?;
     let (place, owner) = owner_of(config)?;
     let mut connection = reach::connect(&owner, &place).await?;
     let check = Check {

@@ -95,6 +95,9 @@ pub(super) enum StorageError {
     TooManyConnections,
     #[error("The service is not available at the moment")]
     Unavailable,
+    /// The memory of uploads is taken.
+    #[error("Too many uploads are on their way")]
+    Busy,
     /// The database refused for a reason of its own.
     #[error("database error, code: {0}")]
     Database(String),
@@ -180,7 +183,7 @@ impl StorageError {
             Self::OtherTusVersion => ("InvalidRequest", 412, None),
             Self::DatabaseTimeout => ("DatabaseTimeout", 544, None),
             Self::TooManyConnections => ("SlowDown", 429, Some("too_many_connections")),
-            Self::Unavailable => ("ServiceUnavailable", 503, None),
+            Self::Unavailable | Self::Busy => ("ServiceUnavailable", 503, None),
             Self::Database(_) => ("DatabaseError", 500, Some("Internal")),
             Self::Internal => ("InternalError", 500, Some("Internal")),
             Self::S3(error) => (error.code(), error.status().as_u16(), None),

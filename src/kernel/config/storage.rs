@@ -67,7 +67,8 @@ section! {
         /// How long an upload may go without a byte before what is there of it is removed.
         pub upload_grace: TimeSpan = TimeSpan::seconds(3_600), in TimeSpan::seconds(60), TimeSpan::seconds(604_800);
         /// Memory for bytes on their way to S3, Google or Azure, which take them in parts of 8 MiB. Uploads of more than 1 MiB wait
-        /// for their turn when it is used up, and so do their clients.
+        /// for their turn when it is used up, and so do their clients, for `server.read_timeout` or get 503. Those that fall behind
+        /// 16 KiB/s by as long while they have a part in it are given up.
         pub upload_memory: ByteSize = ByteSize::mib(256), in ByteSize::mib(8), ByteSize::mib(64 * 1024);
         /// How long a resumable upload may take, from its first request to its last byte.
         pub tus_lifetime: TimeSpan = TimeSpan::seconds(86_400), in TimeSpan::seconds(1), TimeSpan::seconds(2_592_000);

@@ -46,8 +46,13 @@ pub enum BackendError {
     Settings(#[from] object_store::Error),
 }
 
-/// Opens the configured backend; without one a folder `storage` in `data_directory`.
-pub fn open(config: &StorageConfig, data_directory: &FilePath) -> Result<Blobs, BackendError> {
+/// Opens the configured backend; without one a folder `storage` in `data_directory`. Writers to a service wait for memory no
+/// longer than `patience`, and for a source that holds some of it.
+pub fn open(
+    config: &StorageConfig,
+    data_directory: &FilePath,
+    patience: Duration,
+) -> Result<Blobs, BackendError> {
     let default = data_directory.join("storage");
     let Some(text) = config.url.as_deref().filter(|text| !text.is_empty()) else { return folder(&default) };
     if text == "memory:" {
@@ -59,9 +64,9 @@ pub fn open(config: &StorageConfig, data_directory: &FilePath) -> Result<Blobs, 
     let name = url.host_str().unwrap_or_default().to_owned();
     match url.scheme() {
         "file" => folder(FilePath::new(url.path())),
-        "s3" => Ok(remote(s3(config, &name).build()?, &url, config)),
-        "gs" => Ok(remote(gcs(config, &name).build()?, &url, config)),
-        "az" => Ok(remote(azure(config, &name).build()?, &url, config)),
+        "s3" => Ok(remote(s3(config, &name).build()?, &url, (config, patience))),
+        "gs" => Ok(remote(gcs(config, &name).build()?, &url, (config, patience))),
+        "az" => Ok(remote(azure(config, &name).build()?, &url, (config, patience))),
         _ => Err(BackendError::Scheme(text.to_owned())),
     }
 }
@@ -75,12 +80,12 @@ fn folder(path: &FilePath) -> Result<Blobs, BackendError> {
 }
 
 /// Below the path of the address, if it has one.
-fn remote(store: impl ObjectStore, url: &Url, config: &StorageConfig) -> Blobs {
+fn remote(store: impl ObjectStore, url: &Url, (config, patience): (&StorageConfig, Duration)) -> Blobs {
     let store: Arc<dyn ObjectStore> = match url.path().trim_matches('/') {
         "" => Arc::new(store),
         prefix => Arc::new(PrefixStore::new(store, prefix)),
     };
-    Blobs::new(store, REMOTE_PART).within(config.upload_memory.get())
+    Blobs::new(store, REMOTE_PART).within(config.upload_memory.get(), patience)
 }
 
 fn client(allow_http: bool) -> ClientOptions {

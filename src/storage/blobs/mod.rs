@@ -91,10 +91,10 @@ impl Blobs {
         Self { encryption, keys: Some(keys), ..self }
     }
 
-    /// The same, where all writers together hold about so many bytes.
+    /// The same, where all writers together hold about so many bytes, and wait for each other no longer than `patience`.
     #[must_use]
-    fn within(self, bytes: u64) -> Self {
-        Self { memory: Some(Memory::new(bytes, self.part)), ..self }
+    fn within(self, bytes: u64, patience: Duration) -> Self {
+        Self { memory: Some(Memory::new(bytes, self.part, patience)), ..self }
     }
 
     /// The same, where the backend is this folder.

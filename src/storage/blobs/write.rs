@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::at_work::Writing;
-use super::memory::Turn;
+use super::memory::{Turn, in_time};
 use super::seal::Sealer;
 use super::{Blobs, Encryption, path};
 
@@ -32,6 +32,12 @@ pub(in crate::storage) enum WriteError<E> {
     /// There were more bytes than allowed.
     #[error("more bytes than allowed")]
     TooLarge,
+    /// The source was too slow for what it held of the memory of all.
+    #[error("the bytes came too slowly")]
+    Stalled,
+    /// The memory of all was taken for too long.
+    #[error("too many blobs are being written")]
+    Busy,
     /// The backend failed.
     #[error("{0}")]
     Backend(#[from] object_store::Error),
@@ -57,7 +63,9 @@ impl Blobs {
             tasks: self.at_work.tasks.clone(),
             writing: self.at_work.begin(version),
         };
-        while let Some(bytes) = source.next().await {
+        loop {
+            let next = in_time(writer.turn.as_ref(), part.length, source.next());
+            let Some(bytes) = next.await.map_err(|_| WriteError::Stalled)? else { break };
             let bytes = bytes.map_err(WriteError::Source)?;
             size += bytes.len() as u64;
             if size > limit {
@@ -72,7 +80,8 @@ impl Blobs {
                 writer.write(full).await?;
             }
             if let Some(memory) = &self.memory {
-                memory.wait(&mut writer.turn, part.length, self.part).await;
+                let turn = memory.wait(&mut writer.turn, part.length, self.part);
+                turn.await.map_err(|_| WriteError::Busy)?;
             }
         }
         if let Some(sealer) = sealer {

@@ -166,7 +166,7 @@ impl StorageState {
         blobs::announce(&self.pool, version).await?;
         // Whoever hangs up from here on leaves a blob that somebody must sweep.
         let abandoned = Abandoned { state: self.clone(), version, is_open: true };
-        let written = self.write(version, body, limit).await?;
+        let written = Box::pin(self.write(version, body, limit)).await?;
         Ok(Staged { written, abandoned })
     }
 
@@ -211,6 +211,8 @@ impl StorageState {
         written.map_err(|error| match error {
             WriteError::Source(error) => error,
             WriteError::TooLarge => StorageError::EntityTooLarge,
+            WriteError::Stalled => StorageError::Aborted,
+            WriteError::Busy => StorageError::Busy,
             WriteError::Backend(error) => error.into(),
         })
     }

@@ -63,7 +63,9 @@ fn told(error: &StorageError) -> (&'static str, StatusCode) {
         StorageError::BucketNotEmpty => ("BucketNotEmpty", StatusCode::CONFLICT),
         StorageError::Aborted => ("IncompleteBody", StatusCode::BAD_REQUEST),
         // Clients try again by themselves.
-        StorageError::TooManyConnections => ("SlowDown", StatusCode::SERVICE_UNAVAILABLE),
+        StorageError::TooManyConnections | StorageError::Busy => {
+            ("SlowDown", StatusCode::SERVICE_UNAVAILABLE)
+        }
         StorageError::DatabaseTimeout => ("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
         error => (error.facts().0, error.status()),
     }

@@ -68,7 +68,7 @@ pub(super) fn refused(error: &StorageError) -> Response {
         StorageError::OffsetConflict(offset) => {
             headers.insert("upload-offset", HeaderValue::from(*offset));
         }
-        StorageError::TooManyConnections | StorageError::Unavailable => {
+        StorageError::TooManyConnections | StorageError::Unavailable | StorageError::Busy => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}

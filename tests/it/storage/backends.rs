@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::fsck::fsck_with;
+use super::tus::{append, begin};
 use super::{refusal, upload, with};
 use crate::harness::{Client, Options, TestApp, eventually, free_port};
 
@@ -182,8 +183,8 @@ async fn a_backend_that_is_down_is_said_to_be_unavailable_and_serves_again_when_
     assert_eq!(refusal(&answer), (503, "503".into(), "ServiceUnavailable".into()));
 }
 
-/// A service that takes everything, and removes nothing before it is let go.
-async fn that_holds_removals() -> (String, Arc<Semaphore>, Arc<AtomicUsize>) {
+/// A service that takes everything, and answers requests of some kind, by head and content, only as it is let go.
+async fn that_holds(is_held: fn(&str, &str) -> bool) -> (String, Arc<Semaphore>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (released, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -194,13 +195,16 @@ async fn that_holds_removals() -> (String, Arc<Semaphore>, Arc<AtomicUsize>) {
             tokio::spawn(async move {
                 let mut socket = BufReader::new(socket);
                 while let Some((head, body)) = request(&mut socket).await {
-                    let is_removal = head.starts_with("DELETE") || body.contains("<Delete");
-                    if is_removal {
+                    if is_held(&head, &body) {
                         asked.fetch_add(1, Ordering::Relaxed);
                         released.acquire().await.unwrap().forget();
                     }
                     let content = if body.contains("<Delete") {
                         "<DeleteResult><Deleted><Key>x</Key></Deleted></DeleteResult>"
+                    } else if head.contains("?uploads") {
+                        "<InitiateMultipartUploadResult><UploadId>x</UploadId></InitiateMultipartUploadResult>"
+                    } else if head.starts_with("POST") {
+                        "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
                     } else {
                         ""
                     };
@@ -239,7 +243,8 @@ async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, String)> 
 
 #[tokio::test]
 async fn a_backend_that_takes_its_time_to_remove_holds_no_connection_to_the_database() {
-    let (url, released, asked) = that_holds_removals().await;
+    let is_removal = |head: &str, body: &str| head.starts_with("DELETE") || body.contains("<Delete");
+    let (url, released, asked) = that_holds(is_removal).await;
     let app = with(options(&on_s3(&url)).set("database.max_connections", "8")).await;
     let service = app.service();
     for name in ["a", "b"] {
@@ -260,4 +265,29 @@ async fn a_backend_that_takes_its_time_to_remove_holds_no_connection_to_the_data
     let left = "select string_agg(state, ',') from goforward.storage_blobs";
     eventually("all are removed", async || app.database.value(left).await == "stored").await;
     assert_eq!(asked.load(Ordering::Relaxed), 2, "each once");
+}
+
+#[tokio::test]
+async fn who_gets_no_memory_for_an_upload_in_time_is_told_to_come_again() {
+    let (url, released, asked) = that_holds(|head, _| head.contains("partNumber=")).await;
+    let one_part = options(&on_s3(&url)).set("storage.upload_memory", "8MB").set("server.read_timeout", "1s");
+    let app = with(one_part).await;
+    let service = app.service();
+    let another = || upload(&service, "private/b", vec![b'x'; 2_000_000]);
+    let meanwhile = async {
+        eventually("a part is on its way", async || asked.load(Ordering::Relaxed) == 1).await;
+        let refused = another().await;
+        assert_eq!(refusal(&refused), (503, "503".into(), "ServiceUnavailable".into()));
+        assert_eq!(refused.header("retry-after"), "1");
+        let resumable = begin(&service, "private/c", 2_000_000).await;
+        let refused = append(&service, &resumable, 0, vec![b'x'; 2_000_000]).await.expect_status(503);
+        assert_eq!(refused.header("retry-after"), "1");
+        upload(&service, "private/small", "small").await.expect_status(200);
+        released.add_permits(100);
+    };
+    let (first, ()) = tokio::join!(upload(&service, "private/a", long()), meanwhile);
+    first.expect_status(200);
+    another().await.expect_status(200);
+    let rows = "select string_agg(state, ',') from goforward.storage_blobs";
+    eventually("nothing is half", async || app.database.value(rows).await == "stored,stored,stored").await;
 }
