@@ -25,7 +25,7 @@ use crate::kernel::random::Random;
 use crate::kernel::sql::SqlBuf;
 use crate::storage::blobs::BlobKeys;
 use crate::storage::jobs::{LOOK_AGAIN, LookAgain, MakeThumbnails, ScanObject, Scanner, TellCaches};
-use crate::storage::{Links, Parts, StorageState, blobs, router, tells_caches};
+use crate::storage::{Links, Parts, StorageState, blobs, router, set_telling_caches};
 
 /// Where the service is.
 const PREFIX: &str = "/storage/v1";
@@ -158,10 +158,10 @@ async fn start_jobs(
     let config = &around.config.storage;
     let client = outbound(around.config)?;
     let scanner = Scanner::new(&config.scan, client.clone()).map_err(|error| wrong(&error))?;
-    let told = TellCaches::new(&config.purge_webhook, client, around.clock.clone());
-    let told = told.map_err(|error| wrong(&error))?;
-    if tells_caches(&pool, told.is_some()).await.map_err(|error| wrong(&error))? {
-        let tells = told.is_some();
+    let caches = TellCaches::new(&config.purge_webhook, client, around.clock.clone());
+    let caches = caches.map_err(|error| wrong(&error))?;
+    if set_telling_caches(&pool, caches.is_some()).await.map_err(|error| wrong(&error))? {
+        let tells = caches.is_some();
         tracing::warn!(tells, "whether caches are told of changes is another setting now, for all nodes");
     }
     let thumbnails = MakeThumbnails::new(state.clone()).map_err(|error| wrong(&error))?;
@@ -183,8 +183,9 @@ async fn start_jobs(
     if let Some(thumbnails) = thumbnails {
         workers.push(worker(THUMBNAILS_AT_ONCE, bell.take().unwrap_or_default()).handler(thumbnails));
     }
-    if let Some(told) = told {
-        workers.push(worker(PURGES_AT_ONCE, bell.take().unwrap_or_default()).handler(told));
+    if let Some(caches) = caches {
+        // Its jobs are made by triggers, which ring for nobody.
+        workers.push(worker(PURGES_AT_ONCE, JobBell::default()).handler(caches));
     }
     let (tracker, stop) = around.tasks;
     for jobs in workers {

@@ -12,7 +12,7 @@ use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob, Schedule};
 const BATCH: u32 = 1000;
 /// Most statements of one run; what they leave is the next run's.
 const MOST_BATCHES: u32 = 1000;
-/// The longest that a run may take. Cut off, it is made again, and what was removed is.
+/// The longest that a run may take. Cut off, it is made again; what it removed stays removed.
 const TIME_LIMIT: Duration = Duration::from_mins(5);
 
 pub(super) const SCHEDULE: Schedule =

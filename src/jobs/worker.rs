@@ -240,10 +240,7 @@ impl Running {
                 self.remove(id);
             }
         }
-        let left: Vec<(i64, u16)> = self.jobs.values().copied().collect();
-        for id in self.jobs.keys().copied().collect::<Vec<_>>() {
-            self.remove(id);
-        }
-        left
+        let running = metrics::gauge!("goforward_jobs_running");
+        self.jobs.drain().inspect(|_| running.decrement(1.0)).map(|(_, job)| job).collect()
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! For a column of the domain `storage.file_reference` it writes a JSON string of a mark, `p` or `s` (public or to be
 //! signed), the object's path, and the mark again: a path that a cast has cut short is another object's, and gets no URL. The
-//! mark is random, told to one transaction, and counts in its answer alone, so nothing that a row holds can be taken for one. Only answers that show such columns are looked through, as they pass.
+//! mark is random, told to one transaction, and counts in its answer alone, so nothing that a row holds can be taken for one.
+//! Only answers that show such columns are looked through, as they pass.
 
 use std::sync::Arc;
 

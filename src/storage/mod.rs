@@ -2,8 +2,8 @@
 //!
 //! `model` is what objects, names and requests are, without I/O; `blobs` keeps the bytes; `store` has the SQL, in a caller's
 //! name or the service's own; `flow` has the operations that all protocols share; `image` transforms pictures; `http` is the
-//! REST protocol, `tus` that of resumable uploads, `s3` that of S3; `jobs` has what is done after a request. Who may do what is decided by the policies on `storage.objects` and
-//! `storage.buckets`, for each operation. `fsck` compares bytes and rows.
+//! REST protocol, `tus` that of resumable uploads, `s3` that of S3; `jobs` has what is done after a request. Who may do what is
+//! decided by the policies on `storage.objects` and `storage.buckets`, for each operation. `fsck` compares bytes and rows.
 //!
 //! No bytes are lost or left over: a blob is announced in the database before its first byte is written, an object's row
 //! names the blob that is complete, and what no row names is swept.
@@ -28,4 +28,4 @@ pub mod store;
 pub use http::router;
 pub use links::Links;
 pub use state::{Parts, StorageState};
-pub use store::purges::switch as tells_caches;
+pub use store::purges::switch as set_telling_caches;

@@ -16,7 +16,7 @@ use super::model::key::{Alphabet, InvalidName, ObjectKey};
 use super::model::token::UrlKey;
 use super::s3::Rules;
 use super::s3::signature::Regions;
-use super::store::caller::CallerStore;
+use super::store::caller::{Acting, CallerStore};
 use crate::kernel::audit::AuditLog;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::StorageConfig;
@@ -115,6 +115,11 @@ impl std::ops::Deref for StorageState {
 }
 
 impl StorageState {
+    /// Whether somebody has the role of servers, which passes all policies.
+    pub(in crate::storage) fn is_server(&self, acting: &Acting) -> bool {
+        *acting.caller.role == *self.service_role
+    }
+
     /// Puts the parts together and starts sweeping.
     pub fn new(parts: Parts) -> Self {
         let litter = Arc::new(Notify::new());

@@ -92,7 +92,6 @@ impl Blobs {
     }
 
     /// The same, where all writers together hold about so many bytes, and wait for each other no longer than `patience`.
-    #[must_use]
     fn within(self, bytes: u64, patience: Duration) -> Self {
         Self { memory: Some(Memory::new(bytes, self.part, patience)), ..self }
     }

@@ -107,9 +107,9 @@ impl Sweeper {
         if waiting.len() >= MOST_FAILING {
             return Ok(false);
         }
-        // Their parts are unwanted with them.
         let mut are_more_expired = tus::forget(&self.pool, BATCH).await?;
         are_more_expired |= tus::expire(&self.pool).await?;
+        // Their parts are unwanted with them.
         are_more_expired |= s3_uploads::remove_expired(&self.pool, self.upload_lifetime).await?;
         let unwanted = blobs::claim_unwanted(&self.pool, (self.grace, &waiting), (BATCH, LEASE)).await?;
         let removing = unwanted.clone().into_iter().map(|version| {

@@ -97,7 +97,7 @@ impl StorageState {
         let metadata = json!({ "mimetype": target.options.mime(), "contentLength": announced });
         let version = self.new_version();
         objects::probe(&self.callers, acting, &draft(target, version, &metadata), target.upsert).await?;
-        if target.upsert && &*acting.caller.role != self.service_role {
+        if target.upsert && !self.is_server(acting) {
             let at = At { bucket: &target.bucket.id, name: target.key.as_str() };
             let there = objects::find(&self.callers, acting, at).await?;
             target.replaceable = Some(there.map_or(Uuid::nil(), |object| object.id));
@@ -178,10 +178,10 @@ impl StorageState {
         target.bucket.largest_object(self.config.file_size_limit.get())
     }
 
-    /// Refuses bytes of an upload for which there is no room now; the nil id is that of an upload of which nothing is known.
+    /// Refuses bytes for which there is no room now, of a resumable upload or another one.
     pub(in crate::storage) async fn has_room(
         &self,
-        upload: Uuid,
+        upload: Option<Uuid>,
         target: &Target,
         size: u64,
     ) -> Result<(), StorageError> {

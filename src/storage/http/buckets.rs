@@ -224,7 +224,7 @@ fn check_quota(state: &StorageState, acting: &Acting, bytes: Option<i64>) -> Res
     if bytes.is_some_and(|bytes| bytes < 0) {
         return Err(StorageError::InvalidRequest("body/quota_bytes must not be negative".to_owned()));
     }
-    if &*acting.caller.role == state.service_role { Ok(()) } else { Err(StorageError::ServiceOnly) }
+    if state.is_server(acting) { Ok(()) } else { Err(StorageError::ServiceOnly) }
 }
 
 /// Whether a client takes a bucket's type.

@@ -29,7 +29,6 @@ pub(super) async fn purge(
         });
         let name = name.filter(|name| !name.is_empty());
         purges::ask(&state.pool, bucket, name, state.clock.unix_millis()).await?;
-        state.bell.ring();
     }
     Ok(Json(json!({ "message": "success", "statusCode": "200" })))
 }

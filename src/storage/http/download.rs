@@ -76,11 +76,9 @@ pub(super) async fn info(
         // What was found is for whoever put it there, and for servers.
         let is_own =
             object.owner_id.is_some() && object.owner_id.as_deref() == acting.caller.subject.as_deref();
-        let version =
-            object.version.as_deref().filter(|_| is_own || *acting.caller.role == *state.service_role);
-        let found = match version {
-            Some(version) => scans::found(&state.pool, version).await?,
-            None => None,
+        let found = match object.version.as_deref() {
+            Some(version) if is_own || state.is_server(acting) => scans::found(&state.pool, version).await?,
+            _ => None,
         };
         description["scan"] = json!({ "state": hold.name(), "found": found });
     }

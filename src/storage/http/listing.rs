@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::places::Named;
 use super::request::json as read_json;
 use crate::storage::error::StorageError;
+use crate::storage::model::key::LONGEST_KEY;
 use crate::storage::model::listing::{After, Entry, ListColumn, ListOrder, Listing};
 use crate::storage::state::StorageState;
 use crate::storage::store::listing::page;
@@ -18,8 +19,6 @@ use crate::storage::store::listing::page;
 const MOST: u64 = 1000;
 /// The most entries that are passed over: each is walked past. Cursors of `list-v2` lead on at no cost.
 const FURTHEST: u64 = 100_000;
-/// The longest prefix and search in bytes: no key is longer.
-const LONGEST_TEXT: usize = 1024;
 /// The longest cursor: a key and what stands around it in base64, with room to spare.
 const LONGEST_CURSOR: usize = 4096;
 /// What ends a folder.
@@ -81,8 +80,8 @@ pub(super) async fn list(
     let (parts, body) = request.into_parts();
     let acting = state.acting(&parts, "storage.object.list").await?;
     let wanted: ListBody = read_json(&parts, body).await?;
-    within("body/prefix", &wanted.prefix, LONGEST_TEXT)?;
-    within("body/search", wanted.search.as_deref().unwrap_or_default(), LONGEST_TEXT)?;
+    within("body/prefix", &wanted.prefix, LONGEST_KEY)?;
+    within("body/search", wanted.search.as_deref().unwrap_or_default(), LONGEST_KEY)?;
     let offset = wanted.offset.unwrap_or(0);
     if offset > FURTHEST {
         let reason = format!("body/offset must be <= {FURTHEST}: go on with the cursors of list-v2");
@@ -140,7 +139,7 @@ pub(super) async fn list_v2(
     let (parts, body) = request.into_parts();
     let acting = state.acting(&parts, "storage.object.list_v2").await?;
     let wanted: ListV2Body = read_json(&parts, body).await?;
-    within("body/prefix", wanted.prefix.as_deref().unwrap_or_default(), LONGEST_TEXT)?;
+    within("body/prefix", wanted.prefix.as_deref().unwrap_or_default(), LONGEST_KEY)?;
     within("body/cursor", wanted.cursor.as_deref().unwrap_or_default(), LONGEST_CURSOR)?;
     let mut order = SortBy::order(wanted.sort_by);
     if order.column == ListColumn::LastAccessedAt {

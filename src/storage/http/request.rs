@@ -62,7 +62,7 @@ impl StorageState {
         operation: &'static str,
     ) -> Result<Acting, StorageError> {
         let acting = self.acting(parts, operation).await?;
-        if &*acting.caller.role == self.service_role { Ok(acting) } else { Err(StorageError::ServiceOnly) }
+        if self.is_server(&acting) { Ok(acting) } else { Err(StorageError::ServiceOnly) }
     }
 }
 

@@ -86,7 +86,7 @@ async fn manager(
 ) -> Result<Arc<AuditOrigin>, StorageError> {
     let acting = state.acting(parts, operation).await?;
     let origin = Arc::new(AuditOrigin::new(&acting.caller, &*context(parts)?, &parts.headers));
-    if &*acting.caller.role == state.service_role {
+    if state.is_server(&acting) {
         return Ok(origin);
     }
     note(state, origin, Deed::not_allowed(parts.uri.path()), &StorageError::ServiceOnly);

@@ -24,6 +24,7 @@ use crate::storage::store::objects;
 
 /// The most paths of one request.
 const MOST: usize = 1000;
+
 type Answer = Result<Json<Value>, StorageError>;
 
 #[derive(Deserialize)]

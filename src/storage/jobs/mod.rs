@@ -8,10 +8,27 @@ mod scan;
 mod scanner;
 mod thumbnails;
 
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::kernel::jobs::{Job, JobOutcome};
+
 pub use purge::TellCaches;
 pub use scan::{LOOK_AGAIN, LookAgain, ScanObject};
 pub use scanner::Scanner;
 pub use thumbnails::MakeThumbnails;
+
+/// What a job about an object's bytes says.
+#[derive(Deserialize)]
+struct OfVersion {
+    version: Uuid,
+}
+
+impl OfVersion {
+    fn read(job: &Job) -> Result<Self, JobOutcome> {
+        Self::deserialize(&job.payload).map_err(|error| JobOutcome::Dead(error.to_string()))
+    }
+}
 
 /// A setting that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
+use super::OfVersion;
 use super::scanner::{About, ScanError, Scanner, UNREACHABLE};
 use crate::kernel::config::Oversized;
 use crate::kernel::db::jobs::hasten;
@@ -43,11 +43,6 @@ pub struct ScanObject {
     called_back_at: AtomicI64,
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    version: Uuid,
-}
-
 impl ScanObject {
     /// With this scanner.
     pub fn new(state: StorageState, scanner: Scanner) -> Self {
@@ -61,15 +56,14 @@ impl ScanObject {
     }
 
     async fn attempt(&self, job: &Job) -> Result<(), JobOutcome> {
-        let payload =
-            Payload::deserialize(&job.payload).map_err(|error| JobOutcome::Dead(error.to_string()))?;
+        let OfVersion { version } = OfVersion::read(job)?;
         let database = |error: sqlx::Error| JobOutcome::Retry(error.to_string());
-        let subject = scans::subject(&self.state.pool, payload.version).await.map_err(database)?;
+        let subject = scans::subject(&self.state.pool, version).await.map_err(database)?;
         let Some(subject) = subject else { return Ok(()) };
-        let (said, by_scanner) = match self.scan(payload.version, &subject).await {
+        let (said, by_scanner) = match self.scan(version, &subject).await {
             Ok(said) => said,
             Err(ScanError::Missing) => {
-                let is_there = scans::subject(&self.state.pool, payload.version).await.map_err(database)?;
+                let is_there = scans::subject(&self.state.pool, version).await.map_err(database)?;
                 return if is_there.is_some() { Err(self.failed(&ScanError::Missing)) } else { Ok(()) };
             }
             Err(error) => return Err(self.failed(&error)),
@@ -83,7 +77,7 @@ impl ScanObject {
         };
         let wants_pictures = self.state.has_thumbnails(&StoredMetadata::read(subject.metadata.as_ref()));
         let pictures_at = wants_pictures.then(|| self.state.clock.unix_millis());
-        let is_marked = scans::settle(&self.state.pool, payload.version, mark, pictures_at).await;
+        let is_marked = scans::settle(&self.state.pool, version, mark, pictures_at).await;
         let is_marked = is_marked.map_err(database)?;
         if let (true, Mark::Quarantined(found)) = (is_marked, mark) {
             let Subject { bucket_id, name, .. } = &subject;

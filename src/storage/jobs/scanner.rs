@@ -21,7 +21,7 @@ pub(super) const UNREACHABLE: &str = "the scanner cannot be reached";
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::storage) enum ScanError {
+pub(super) enum ScanError {
     /// It cannot be reached, whatever it would be asked about. Written as [`UNREACHABLE`] begins.
     #[error("{away}: {0}", away = UNREACHABLE)]
     Unreachable(String),

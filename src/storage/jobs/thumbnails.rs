@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use serde::Deserialize;
 use uuid::Uuid;
 
-use super::SettingError;
+use super::{OfVersion, SettingError};
 use crate::kernel::jobs::{Job, JobHandler, JobOutcome, RunningJob};
 use crate::storage::error::StorageError;
 use crate::storage::flow::download::Readable;
@@ -24,11 +23,6 @@ const TIME_LIMIT: Duration = Duration::from_mins(5);
 pub struct MakeThumbnails {
     state: StorageState,
     sizes: Vec<TransformOptions>,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    version: Uuid,
 }
 
 impl MakeThumbnails {
@@ -103,11 +97,11 @@ impl JobHandler for MakeThumbnails {
 
     fn run<'a>(&'a self, job: &'a Job) -> RunningJob<'a> {
         Box::pin(async move {
-            let payload = match Payload::deserialize(&job.payload) {
+            let OfVersion { version } = match OfVersion::read(job) {
                 Ok(payload) => payload,
-                Err(error) => return JobOutcome::Dead(error.to_string()),
+                Err(outcome) => return outcome,
             };
-            match self.make_all(payload.version).await {
+            match self.make_all(version).await {
                 // Whoever asks for one of it is told.
                 Ok(()) | Err(StorageError::InvalidImage(_)) => JobOutcome::Done,
                 Err(error) => JobOutcome::Retry(error.to_string()),

@@ -3,8 +3,7 @@
 //!
 //! A guest is nobody in particular. What one guest has begun every guest may go on with who knows its id: 122 random bits
 //! or more, which only the answer to whoever began it tells. No guest goes on with what a user or a key has begun, and none
-//! of these with a guest's; the role of servers passes, as it
-//! passes all policies.
+//! of these with a guest's; the role of servers passes, as it passes all policies.
 
 use std::fmt;
 
@@ -28,11 +27,16 @@ impl BegunBy {
     pub(in crate::storage) fn caller(caller: &Caller) -> Self {
         let issuer = caller.claims.get("iss").and_then(serde_json::Value::as_str);
         Self(match (&caller.subject, &caller.token_fingerprint) {
-            (Some(subject), _) => format!("user {subject}"),
+            (Some(subject), _) => return Self::user(subject),
             (None, _) if caller.anonymous => format!("guest {}", caller.role),
             (None, Some(key)) if caller.via == Via::SecretKey => format!("key {key}"),
             (None, _) => format!("role {} of {}", caller.role, issuer.unwrap_or_default()),
         })
+    }
+
+    /// A user.
+    pub(in crate::storage) fn user(id: &str) -> Self {
+        Self(format!("user {id}"))
     }
 
     /// Whoever has a URL that was signed for somebody.

@@ -6,7 +6,7 @@ use std::fmt;
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest key in bytes, as S3 has it.
-const LONGEST_KEY: usize = 1024;
+pub(in crate::storage) const LONGEST_KEY: usize = 1024;
 /// The longest name of a bucket in characters.
 const LONGEST_BUCKET: usize = 100;
 /// What names may hold beside ASCII letters and digits.

@@ -6,6 +6,8 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
+use super::begun_by::BegunBy;
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,7 +49,7 @@ pub(in crate::storage) struct UrlClaims {
 impl UrlClaims {
     /// Who signed it, as uploads in several requests know whoever began them.
     pub(in crate::storage) fn signer(&self) -> String {
-        let user = || self.owner.as_deref().map(|owner| format!("user {owner}"));
+        let user = || self.owner.as_deref().map(|owner| BegunBy::user(owner).to_string());
         self.by.clone().or_else(user).unwrap_or_default()
     }
 }

@@ -10,13 +10,11 @@ use super::operation::{ListObjects, ListUploads};
 use super::service::{Answer, Call};
 use super::xml::{ListedObject, ListedUpload, ObjectList, ObjectListV2, UploadList};
 use crate::storage::error::StorageError;
+use crate::storage::model::key::LONGEST_KEY;
 use crate::storage::model::listing::{After, Entry, ListOrder, Listing};
 use crate::storage::model::object::StoredMetadata;
 use crate::storage::store::objects::At;
 use crate::storage::store::{listing, s3_uploads};
-
-/// The longest prefix, delimiter and marker in bytes: no key is longer.
-const LONGEST_TEXT: usize = 1024;
 
 /// A page of a bucket.
 struct Found {
@@ -62,7 +60,7 @@ async fn find(
     let delimiter = asked.delimiter.as_deref();
     let behind = after.as_ref().map_or("", |after| after.key.as_str());
     let texts = [&asked.prefix, delimiter.unwrap_or_default(), behind];
-    if texts.iter().any(|text| text.len() > LONGEST_TEXT) {
+    if texts.iter().any(|text| text.len() > LONGEST_KEY) {
         return Err(S3Error::invalid("A list is asked for with a text that is longer than any key").into());
     }
     if texts.iter().any(|text| text.contains('\0')) {

@@ -75,7 +75,7 @@ pub(super) async fn find(
     }
     let lifetime = state.config.s3_protocol.upload_lifetime.get();
     let upload = s3_uploads::find(&state.pool, &at.upload_id, lifetime).await?;
-    let is_own = &*call.acting.caller.role == state.service_role
+    let is_own = state.is_server(&call.acting)
         || call.acting.begun_by().may_go_on(upload.beginner(), call.owner().as_deref());
     if !is_own || upload.bucket_id != at.at.bucket || upload.key != key.as_str() {
         return Err(S3Error::NoSuchUpload.into());

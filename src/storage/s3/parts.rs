@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use futures_util::Stream;
 use http::StatusCode;
-use uuid::Uuid;
 
 use super::answer::{empty, written, xml};
 use super::error::S3Error;
@@ -22,7 +21,7 @@ pub(super) async fn put(call: &Call, at: &UploadAt, number: u16, content: Conten
     let there = s3_uploads::parts(&call.state.pool, &at.upload_id, number.saturating_sub(1), 1).await?;
     let replaced = there.first().filter(|part| part.number == i32::from(number)).map_or(0, |part| part.size);
     let more = content.length.unwrap_or(0).saturating_sub(u64::try_from(replaced).unwrap_or(0));
-    call.state.has_room(Uuid::nil(), &known.1, more).await?;
+    call.state.has_room(None, &known.1, more).await?;
     let receipt = content.body.receipt();
     let part = store(call, (at, number), &known, content.body).await?;
     Ok(empty(StatusCode::OK, written(&part.md5, &receipt)))

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sqlx::postgres::PgExecutor;
 
-use super::super::fsck::Report;
 use crate::kernel::audit::{AuditOrigin, AuditOutcome, AuditRecord};
 use crate::kernel::db::audit_log;
+use crate::storage::fsck::Report;
 
 /// Something done.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
-//! How much may lie in a bucket or be one owner's. Counting is the database's: exact, of objects (trigger `storage_objects_counted`)
-//! and of the parts of unfinished uploads (`storage_parts_counted`), each with the transaction that keeps it or lets it go.
+//! How much may lie in a bucket or be one owner's. Counting is the database's: exact, of objects (trigger
+//! `storage_objects_counted`) and of the parts of unfinished uploads (`storage_parts_counted`), each with the transaction that
+//! keeps it or lets it go.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -68,8 +69,8 @@ pub(in crate::storage) struct Wanted<'a> {
     pub(in crate::storage) owner: Option<&'a str>,
     /// How many.
     pub(in crate::storage) size: u64,
-    /// The upload that brings them.
-    pub(in crate::storage) upload: Uuid,
+    /// The resumable upload that brings them, of which some may be there.
+    pub(in crate::storage) upload: Option<Uuid>,
 }
 
 /// Refuses bytes for which there is no room now. That there is some is no promise: it is counted when the object is made.

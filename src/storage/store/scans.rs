@@ -53,8 +53,7 @@ const SUBJECT: &str = "
 select object.bucket_id, object.name, object.metadata
 from goforward.storage_blobs as blob
 join storage.objects as object on object.version = blob.version
-where blob.version = $1 and blob.scan = 'pending'
-limit 1";
+where blob.version = $1 and blob.scan = 'pending'";
 
 /// The object with a version that waits for its scan. None: it was replaced, removed or released.
 pub(in crate::storage) async fn subject(
@@ -135,6 +134,7 @@ pub(in crate::storage) struct Quarantined {
     created_at: Option<DateTime<Utc>>,
 }
 
+/// Both reasons are named so that the index on what is held serves.
 const QUARANTINE: &str = "
 select object.bucket_id, object.name, object.owner_id, blob.version, blob.scan, blob.scan_found as found, blob.scanned_at,
     object.created_at

@@ -27,7 +27,7 @@ pub(in crate::storage) async fn ask(
 
 /// The object with a version.
 pub(in crate::storage) async fn object(pool: &PgPool, version: Uuid) -> Result<Option<Object>, sqlx::Error> {
-    let sql = "select row_to_json(object) from storage.objects as object where object.version = $1 limit 1";
+    let sql = "select row_to_json(object) from storage.objects as object where object.version = $1";
     let found: Option<sqlx::types::Json<Object>> =
         sqlx::query_scalar(sql).bind(version.to_string()).fetch_optional(pool).await?;
     Ok(found.map(|json| json.0))

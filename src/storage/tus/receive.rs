@@ -84,7 +84,7 @@ impl StorageState {
             if length > self.limit(target) {
                 return Err(StorageError::EntityTooLarge);
             }
-            self.has_room(version, target, length).await?;
+            self.has_room(Some(version), target, length).await?;
             standing.length = Some(length);
         }
         if bringing.announced.is_some_and(|bytes| bytes > self.room(standing, target)) {

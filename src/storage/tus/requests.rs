@@ -98,7 +98,7 @@ async fn create(state: &StorageState, right: Right, parts: &Parts, body: Body) -
         replaceable: None,
     };
     state.admit_writer(&writer, &mut target, length).await?;
-    state.has_room(id.version, &target, length.unwrap_or(0)).await?;
+    state.has_room(Some(id.version), &target, length.unwrap_or(0)).await?;
     let has_bytes = headers::has_bytes(&parts.headers);
     if !has_bytes && headers::has_body(&parts.headers) {
         return Err(StorageError::NoOffsetStream);

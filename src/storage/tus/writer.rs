@@ -82,11 +82,10 @@ impl StorageState {
     pub(super) async fn upload(&self, id: &UploadId, writer: &Writer) -> Result<Upload, StorageError> {
         let upload = tus::find(&self.pool, id.version).await?;
         let upload = upload.filter(|upload| {
-            let is_service =
-                writer.acting.as_ref().is_some_and(|acting| &*acting.caller.role == self.service_role);
+            let is_server = writer.acting.as_ref().is_some_and(|acting| self.is_server(acting));
             let is_at_place = upload.bucket == id.bucket && upload.name == id.key.as_str();
             let is_theirs =
-                is_service || writer.begun_by.may_go_on(upload.beginner(), writer.owner.as_deref());
+                is_server || writer.begun_by.may_go_on(upload.beginner(), writer.owner.as_deref());
             is_at_place && is_theirs && upload.is_signed == writer.acting.is_none()
         });
         let upload = upload.ok_or(StorageError::NoSuchUpload)?;

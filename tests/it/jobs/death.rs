@@ -13,7 +13,7 @@ async fn a_job_whose_worker_died_is_taken_over_when_its_lease_ends() {
     let doomed = board.start(stuck.clone());
     let id = board.enqueue(&job()).await.unwrap();
     stuck.has_begun(&[(id, 1)]).await;
-    doomed.kill().await;
+    doomed.kill(&board).await;
 
     let handler = Handler::that(JobOutcome::Done);
     let worker = board.start(handler.clone());
@@ -36,7 +36,7 @@ async fn a_job_that_kills_every_worker_dies_in_the_end() {
         let worker = board.start(deadly.clone());
         board.advance(Duration::from_secs(61));
         deadly.has_begun(&[(id, attempt)]).await;
-        worker.kill().await;
+        worker.kill(&board).await;
     }
 
     let handler = Handler::that(JobOutcome::Done);
@@ -111,7 +111,7 @@ async fn a_worker_that_lost_its_job_changes_nothing_any_more() {
     late.stop().await;
 
     assert_eq!(board.state(id).await, held);
-    other.kill().await;
+    other.kill(&board).await;
 }
 
 #[tokio::test]

@@ -115,10 +115,13 @@ impl Worker {
         self.task.await.unwrap();
     }
 
-    /// Ends it where it stands, as a power cut does: nothing is finished, written or given back.
-    pub async fn kill(self) {
+    /// Ends it where it stands, as a power cut does: nothing is finished, written or given back. What it had asked the database
+    /// for is answered when this returns.
+    pub async fn kill(self, board: &Board) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
+        let pool = &board.pool;
+        eventually("all connections are back", async || pool.num_idle() == pool.size() as usize).await;
     }
 }
 

@@ -1,14 +1,15 @@
 //! What is uploaded is scanned before anybody reads it (GF-ST-09, GF-ST-10, H22).
 
 use axum::http::StatusCode;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use image::ImageFormat;
 use reqwest::Method;
 use serde_json::json;
 
 use super::clamd::{Clamd, LIMIT, eicar};
+use super::images::picture;
 use super::receiver::Receiver;
 use super::s3::{self, Signer};
+use super::tus::metadata;
 use super::{refusal, upload, with};
 use crate::harness::{Answer, Client, Options, TestApp, eventually};
 
@@ -18,14 +19,6 @@ const OBJECT: &str = "/storage/v1/object";
 
 fn scanned_by(url: &str) -> Options {
     Options::default().set("storage.scan.url", url).set("outbound.allow_networks", "127.0.0.0/8")
-}
-
-/// A picture of one pixel.
-fn picture() -> Vec<u8> {
-    let mut file = std::io::Cursor::new(Vec::new());
-    let pixel = image::RgbImage::from_pixel(8, 8, image::Rgb([1, 2, 3]));
-    image::DynamicImage::ImageRgb8(pixel).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    file.into_inner()
 }
 
 async fn put(client: &Client, path: &str, bytes: impl Into<reqwest::Body>) -> Answer {
@@ -55,14 +48,14 @@ async fn readings(app: &TestApp, s3: &Signer, signed: &[String], name: &str) -> 
     for path in [
         format!("{OBJECT}/public/public/{name}"),
         format!("{OBJECT}/public/{name}"),
-        "/storage/v1/render/image/public/public/NAME?width=4".replace("NAME", name),
+        format!("/storage/v1/render/image/public/public/{name}?width=4"),
     ] {
         answers.push((path.clone(), app.client().get(&path).await));
     }
     for path in [
         format!("{OBJECT}/private/{name}"),
         format!("{OBJECT}/authenticated/private/{name}"),
-        "/storage/v1/render/image/authenticated/private/NAME?width=4".replace("NAME", name),
+        format!("/storage/v1/render/image/authenticated/private/{name}?width=4"),
     ] {
         answers.push((path.clone(), owner.get(&path).await));
         answers.push((path.clone(), service.get(&path).await));
@@ -107,11 +100,10 @@ async fn h22_nobody_reads_an_object_before_it_was_called_clean() {
     let clamd = Clamd::start(0).await;
     let (app, s3) = s3::with(scanned_by(&clamd.url)).await;
     let (service, owner) = (app.service(), app.user(OWNER));
-    put(&service, "public/a.png", picture()).await.expect_status(200);
-    put(&owner, "private/a.png", picture()).await.expect_status(200);
+    put(&service, "public/a.png", picture(8, 8, ImageFormat::Png)).await.expect_status(200);
+    put(&owner, "private/a.png", picture(8, 8, ImageFormat::Png)).await.expect_status(200);
     s3.put("/public/by-s3", "by S3").await.expect_status(200);
-    let metadata =
-        format!("bucketName {},objectName {}", STANDARD.encode("public"), STANDARD.encode("by-tus"));
+    let metadata = metadata(&[("bucketName", "public"), ("objectName", "by-tus")]);
     let tus = service.request(Method::POST, "/storage/v1/upload/resumable");
     let tus = tus.header("tus-resumable", "1.0.0").header("upload-metadata", metadata);
     let tus = tus.header("content-type", "application/offset+octet-stream").header("upload-length", "6");

@@ -2,22 +2,17 @@
 
 use std::fs;
 
+use image::ImageFormat;
 use reqwest::Method;
 
 use super::clamd::Clamd;
 use super::fsck::{age, fsck};
+use super::images::picture;
 use super::sweeping::blobs;
 use super::with;
 use crate::harness::{Options, eventually};
 
 const RENDER: &str = "/storage/v1/render/image/public/public/a.png";
-
-fn picture() -> Vec<u8> {
-    let mut file = std::io::Cursor::new(Vec::new());
-    let pixels = image::RgbImage::from_pixel(16, 8, image::Rgb([1, 2, 3]));
-    image::DynamicImage::ImageRgb8(pixels).write_to(&mut file, image::ImageFormat::Png).unwrap();
-    file.into_inner()
-}
 
 #[tokio::test]
 async fn pictures_are_made_once_an_object_is_clean_and_go_with_it() {
@@ -28,12 +23,12 @@ async fn pictures_are_made_once_an_object_is_clean_and_go_with_it() {
         .set("storage.encryption", "new");
     let app = with(options).await;
     let service = app.service();
-    let cut = picture()[..40].to_vec();
+    let cut = picture(16, 8, ImageFormat::Png)[..40].to_vec();
     for (name, kind, bytes) in [
-        ("a.png", "image/png", picture()),
+        ("a.png", "image/png", picture(16, 8, ImageFormat::Png)),
         ("cut.png", "image/png", cut),
         ("no.png", "image/png", b"text".to_vec()),
-        ("b.txt", "text/plain", picture()),
+        ("b.txt", "text/plain", picture(16, 8, ImageFormat::Png)),
     ] {
         let path = format!("/storage/v1/object/public/{name}");
         service.send_text(Method::PUT, &path, kind, bytes).await.expect_status(200);
