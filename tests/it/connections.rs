@@ -46,7 +46,8 @@ async fn a_transaction_that_nobody_waits_for_any_more_leaves_none_behind() {
         );
     }
 
-    assert!(left > 10, "only {left} were left");
+    // Whoever asks once cannot have it yet.
+    assert!(left >= 10, "only {left} were left");
     stop.cancel();
     tracker.close();
     tracker.wait().await;

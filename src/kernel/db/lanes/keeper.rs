@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Kind;
+use super::lane::{Kind, Lane};
 use super::{Hub, Lanes, RETRY_AFTER};
 use crate::kernel::db::wire::connect::ConnectError;
 use crate::kernel::db::wire::{Access, DbError, Group, Query};
@@ -162,9 +162,10 @@ pub(super) async fn keep(hub: Arc<Hub>, cancel: CancellationToken) {
             hub.lane(kind).retire(hub.config.idle_timeout, hub.config.max_lifetime, keep);
         }
         publish(&hub);
+        // Where no connection is left, those that cannot be opened tell of it.
         if hub.health.silence() > SILENCE
             && asked.elapsed() > SILENCE
-            && !hub.lane(Kind::Exclusive).is_empty()
+            && !hub.lanes.iter().all(Lane::is_empty)
         {
             asked = Instant::now();
             hub.tracker.spawn(ask(Arc::clone(&hub)));
@@ -198,13 +199,14 @@ async fn ask(hub: Arc<Hub>) {
         Ok(_) => {
             hub.health.up.send_if_modified(|up| !std::mem::replace(up, true));
         }
-        Err(DbError::Timeout) => {
+        // All connections are busy, or the outage is known already.
+        Err(error) if !matches!(error, DbError::Timeout) && !hub.lane(Kind::Exclusive).is_empty() => {}
+        // What is left is shared, serves nobody at the moment, and would not be missed.
+        Err(_) => {
             if hub.health.up.send_if_modified(|up| std::mem::replace(up, false)) {
                 tracing::error!("the database does not answer");
             }
         }
-        // All connections busy, or the outage is known already.
-        Err(_) => {}
     }
 }
 
