@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{refusal, start, upload};
+use super::{refusal, start, upload, with};
+use crate::harness::Options;
 
 const ALICE: &str = "11111111-1111-4111-8111-111111111111";
 const BOB: &str = "22222222-2222-4222-8222-222222222222";
@@ -179,4 +180,22 @@ fn body_in_pieces() -> (tokio::sync::mpsc::Sender<String>, reqwest::Body) {
         },
     );
     (send, reqwest::Body::wrap_stream(pieces))
+}
+
+#[tokio::test]
+async fn it_runs_alone() {
+    let app = with(Options::default().argument("--only").argument("storage")).await;
+    upload(&app.user(ALICE), "private/a.txt", "hers").await.expect_status(200);
+    upload(&app.service(), "public/b.txt", "open").await.expect_status(200);
+    assert_eq!(
+        app.user(ALICE).get("/storage/v1/object/private/a.txt").await.expect_status(200).text(),
+        "hers"
+    );
+    assert_eq!(
+        app.client().get("/storage/v1/object/public/public/b.txt").await.expect_status(200).text(),
+        "open"
+    );
+    for other in ["/rest/v1/", "/auth/v1/settings", "/realtime/v1/api/definitions"] {
+        assert_eq!(app.anon().get(other).await.status, 404, "{other}");
+    }
 }
