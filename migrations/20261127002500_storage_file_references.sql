@@ -125,9 +125,15 @@ $$;
 -- PostgreSQL itself ignores casts of domains, and says so: to the client, and where a superuser can help it, not to its log.
 set local client_min_messages = error;
 do $$
+declare
+    acting text := current_setting('role');
 begin
-    perform set_config('log_min_messages', 'error', true);
-exception when insufficient_privilege then null;
+    begin
+        perform set_config('role', 'none', true);
+        perform set_config('log_min_messages', 'error', true);
+    exception when insufficient_privilege then null;
+    end;
+    perform set_config('role', acting, true);
 end
 $$;
 create cast (storage.file_reference as json)

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{start, upload};
-use crate::harness::{Answer, Client, TestApp};
+use crate::harness::{Answer, Client, TestApp, eventually};
 
 const ALICE: &str = "11111111-1111-4111-8111-111111111111";
 const BOB: &str = "22222222-2222-4222-8222-222222222222";
@@ -27,6 +27,7 @@ const REPORTS: &str = "
 async fn start_with_reports() -> TestApp {
     let app = start().await;
     app.database.run(REPORTS).await;
+    eventually("the tables", async || app.service().get("/rest/v1/reports").await.status == 200).await;
     upload(&app.user(ALICE), "private/a b.txt", "alice's").await.expect_status(200);
     let described = app.service().header("x-metadata", "eyJieSI6ICJub2JvZHkifQ==");
     upload(&described, "public/logo.txt", "the logo").await.expect_status(200);
