@@ -55,20 +55,16 @@ create function goforward.storage_parts_counted() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     as $$
-declare
-    counted record;
 begin
     if not exists (select from goforward.storage_quotas) then
         return null;
     end if;
-    for counted in
+    perform goforward.storage_count(counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end)
+    from (
         select quota.kind, quota.id, sum(part.size)::bigint as size
         from changed as part, lateral (values ('bucket', part.bucket_id), ('owner', part.owner_id)) as quota (kind, id)
         group by quota.kind, quota.id order by quota.kind, quota.id
-    loop
-        perform goforward.storage_count(
-            counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end);
-    end loop;
+    ) as counted;
     return null;
 end
 $$;
@@ -94,21 +90,17 @@ create function goforward.storage_objects_counted() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     as $$
-declare
-    counted record;
 begin
     if not exists (select from goforward.storage_quotas) then
         return null;
     end if;
-    for counted in
+    perform goforward.storage_count(counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end)
+    from (
         select quota.kind, quota.id, sum(goforward.storage_size(object.metadata))::bigint as size
         from changed as object,
             lateral (values ('bucket', object.bucket_id), ('owner', object.owner_id)) as quota (kind, id)
         group by quota.kind, quota.id order by quota.kind, quota.id
-    loop
-        perform goforward.storage_count(
-            counted.kind, counted.id, case tg_op when 'INSERT' then counted.size else -counted.size end);
-    end loop;
+    ) as counted;
     return null;
 end
 $$;
@@ -121,13 +113,12 @@ create function goforward.storage_objects_recounted() returns trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
     as $$
-declare
-    counted record;
 begin
     if not exists (select from goforward.storage_quotas) then
         return null;
     end if;
-    for counted in
+    perform goforward.storage_count(counted.kind, counted.id, counted.size)
+    from (
         select quota.kind, quota.id, sum(object.size)::bigint as size
         from (
             select bucket_id, owner_id, goforward.storage_size(metadata) as size from added
@@ -135,9 +126,7 @@ begin
             select bucket_id, owner_id, -goforward.storage_size(metadata) from removed
         ) as object, lateral (values ('bucket', object.bucket_id), ('owner', object.owner_id)) as quota (kind, id)
         group by quota.kind, quota.id order by quota.kind, quota.id
-    loop
-        perform goforward.storage_count(counted.kind, counted.id, counted.size);
-    end loop;
+    ) as counted;
     return null;
 end
 $$;
