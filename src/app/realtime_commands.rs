@@ -12,7 +12,7 @@ use crate::catalog::model::QualifiedName;
 use crate::cli::{ActionError, RealtimeTask};
 use crate::kernel::config::Loaded;
 use crate::realtime::definitions::{Definition, Pattern};
-use crate::realtime::store::deeds::Deed;
+use crate::realtime::store::deeds;
 use crate::realtime::store::definitions::{self, StoreError};
 use crate::realtime::store::publication::{self, PublicationError};
 
@@ -41,7 +41,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let definition = Definition::parse(fields)?;
             let mut transaction = connection.begin().await?;
             let stored = definitions::put(&mut *transaction, &definition).await?;
-            Deed::define(json!({ "pattern": stored.definition.pattern.as_str() }))
+            deeds::define(json!({ "pattern": stored.definition.pattern.as_str() }))
                 .write_command(&mut *transaction)
                 .await?;
             transaction.commit().await?;
@@ -54,7 +54,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
                 Err(StoreError::Absent) => return Err(format!("there is no definition of {pattern}").into()),
                 removed => removed?,
             }
-            Deed::undefine(json!({ "pattern": pattern.as_str() })).write_command(&mut *transaction).await?;
+            deeds::undefine(json!({ "pattern": pattern.as_str() })).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(format!("{pattern}: removed\n"))
         }
@@ -74,7 +74,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let name = named(&table)?;
             let mut transaction = connection.begin().await?;
             let done = publication::publish(&mut transaction, &name).await?;
-            Deed::publish(&name).write_command(&mut *transaction).await?;
+            deeds::publish(&name).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             let already = if done.is_new { "" } else { " already" };
             Ok(format!("{name}: published{already}{}\n", waiting(done.table.is_captured)))
@@ -83,7 +83,7 @@ async fn run(connection: &mut PgConnection, task: RealtimeTask) -> Result<String
             let name = named(&table)?;
             let mut transaction = connection.begin().await?;
             publication::withdraw(&mut transaction, &name).await?;
-            Deed::withdraw(&name).write_command(&mut *transaction).await?;
+            deeds::withdraw(&name).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(format!("{name}: withdrawn\n"))
         }

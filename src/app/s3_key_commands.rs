@@ -15,7 +15,7 @@ use crate::kernel::config::{Config, Loaded};
 use crate::kernel::random::Random;
 use crate::kernel::vault::Vault;
 use crate::storage::s3::keys::{KeyWish, create};
-use crate::storage::store::deeds::Deed;
+use crate::storage::store::deeds;
 use crate::storage::store::s3_keys::{self, StoredKey};
 
 /// Does what the command line asks; gives the text to print.
@@ -41,7 +41,7 @@ async fn run(
             let vault = vault(config, random)?;
             let mut transaction = connection.begin().await?;
             let (stored, secret) = create(&mut *transaction, &wish, (&vault, random)).await?;
-            let deed = Deed::make_key(Some(&stored.access_key_id), wish.role());
+            let deed = deeds::make_key(Some(&stored.access_key_id), wish.role());
             deed.write_command(&mut *transaction).await?;
             transaction.commit().await?;
             if json {
@@ -64,7 +64,7 @@ async fn run(
             if !s3_keys::remove(&mut *transaction, &id).await? {
                 return Err(format!("there is no access key {id}").into());
             }
-            Deed::remove_key(&id).write_command(&mut *transaction).await?;
+            deeds::remove_key(&id).write_command(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(format!("{id}: deleted\n"))
         }

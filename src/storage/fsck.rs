@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::blobs::{Blobs, Listed, RemoveError, is_of_size};
 use super::model::object;
-use super::store::deeds::Deed;
+use super::store::deeds;
 use super::store::fsck::{self as store, Candidate, Found, Mend, MendError};
 
 /// How many blobs are handed to the database at a time.
@@ -143,7 +143,7 @@ pub async fn run(connection: &mut PgConnection, blobs: &Blobs, check: Check) -> 
     pass.report.is_wrong_pair = counts.known == 0 && counts.blobs + counts.objects > 0;
     let all = pass.look_at_all(counts.candidates).await;
     if check.repairs && pass.report.repaired > 0 {
-        Deed::repair(&pass.report).write_command(&mut *pass.connection).await?;
+        deeds::repair(&pass.report).write_command(&mut *pass.connection).await?;
     }
     all.map(|()| pass.report)
 }

@@ -7,6 +7,7 @@
 pub mod audit_log;
 pub mod bootstrap;
 pub mod bus;
+pub mod deed;
 pub mod embedded;
 pub mod jobs;
 pub mod lanes;

@@ -13,7 +13,7 @@ use crate::kernel::db::pool;
 use crate::realtime::definitions::{Definition, DefinitionError};
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
-use crate::realtime::store::deeds::Deed;
+use crate::realtime::store::deeds;
 use crate::realtime::store::definitions::{self as store, ListError, StoreError, StoredDefinition};
 
 pub(super) async fn list(
@@ -39,7 +39,7 @@ pub(super) async fn create(
     State(state): State<RealtimeState>,
     Object(sent): Object,
 ) -> Result<(StatusCode, Json<StoredDefinition>), ManagementError> {
-    let deed = Deed::define(json!({ "pattern": sent.get("pattern") }));
+    let deed = deeds::define(json!({ "pattern": sent.get("pattern") }));
     let made = async {
         let definition = Definition::parse(sent)?;
         let mut transaction = begin(&state).await?;
@@ -82,11 +82,11 @@ async fn changed(
     let made = async {
         let mut transaction = begin(state).await?;
         let made = store::change(&mut *transaction, id, change).await?;
-        let deed = Deed::define(json!({ "id": id, "pattern": made.definition.pattern.as_str() }));
+        let deed = deeds::define(json!({ "id": id, "pattern": made.definition.pattern.as_str() }));
         operator.commit(transaction, deed).await.map_err(StoreError::from)?;
         Ok(made)
     };
-    let made = operator.audited(state, Deed::define(json!({ "id": id })), made.await)?;
+    let made = operator.audited(state, deeds::define(json!({ "id": id })), made.await)?;
     in_force(state).await;
     Ok(Json(made))
 }
@@ -100,11 +100,11 @@ pub(super) async fn remove(
     let gone = async {
         let mut transaction = begin(&state).await?;
         let pattern = store::remove(&mut *transaction, id).await?;
-        let deed = Deed::undefine(json!({ "id": id, "pattern": pattern }));
+        let deed = deeds::undefine(json!({ "id": id, "pattern": pattern }));
         operator.commit(transaction, deed).await.map_err(StoreError::from)?;
         Ok(())
     };
-    operator.audited(&state, Deed::undefine(json!({ "id": id })), gone.await)?;
+    operator.audited(&state, deeds::undefine(json!({ "id": id })), gone.await)?;
     in_force(&state).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,12 +11,13 @@ use sqlx::{Postgres, Transaction};
 
 use super::credentials;
 use crate::kernel::audit::{AuditOrigin, AuditOutcome};
+use crate::kernel::db::deed::Deed;
 use crate::kernel::http::{RequestContext, read_body};
 use crate::kernel::identity::Capability;
 use crate::realtime::credentials::CredentialsError;
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
-use crate::realtime::store::deeds::Deed;
+use crate::realtime::store::deeds;
 
 /// A caller that runs the project. Naming it in a handler is the check.
 pub(super) struct Operator {
@@ -64,7 +65,7 @@ impl FromRequestParts<RealtimeState> for Operator {
             return Ok(Self { origin });
         }
         if !reads {
-            note(state, origin, Deed::not_allowed(path), &ManagementError::NotAllowed);
+            note(state, origin, deeds::not_allowed(path), &ManagementError::NotAllowed);
         }
         Err(ManagementError::NotAllowed)
     }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Postgres, Transaction};
 use super::operator::{Object, Operator};
 use crate::realtime::error::ManagementError;
 use crate::realtime::state::RealtimeState;
-use crate::realtime::store::deeds::Deed;
+use crate::realtime::store::deeds;
 use crate::realtime::store::publication::{self, PublicationError, Published};
 
 pub(super) async fn list(
@@ -36,10 +36,10 @@ pub(super) async fn publish(
         let mut owner = owner(&state).await?;
         let mut transaction = begin(&mut owner).await?;
         let published = publication::publish(&mut transaction, &name).await?;
-        operator.commit(transaction, Deed::publish(&name)).await.map_err(PublicationError::from)?;
+        operator.commit(transaction, deeds::publish(&name)).await.map_err(PublicationError::from)?;
         Ok(published)
     };
-    let published = operator.audited(&state, Deed::publish(&name), published.await)?;
+    let published = operator.audited(&state, deeds::publish(&name), published.await)?;
     let status = if published.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(published.table)))
 }
@@ -55,10 +55,10 @@ pub(super) async fn withdraw(
         let mut owner = owner(&state).await?;
         let mut transaction = begin(&mut owner).await?;
         publication::withdraw(&mut transaction, &name).await?;
-        operator.commit(transaction, Deed::withdraw(&name)).await.map_err(PublicationError::from)?;
+        operator.commit(transaction, deeds::withdraw(&name)).await.map_err(PublicationError::from)?;
         Ok(())
     };
-    operator.audited(&state, Deed::withdraw(&name), withdrawn.await)?;
+    operator.audited(&state, deeds::withdraw(&name), withdrawn.await)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

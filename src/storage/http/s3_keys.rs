@@ -13,11 +13,12 @@ use serde_json::{Map, Value, json};
 use super::places::Named;
 use super::request::{context, json as read_json};
 use crate::kernel::audit::{AuditOrigin, AuditOutcome};
+use crate::kernel::db::deed::Deed;
 use crate::kernel::db::pool;
 use crate::storage::error::StorageError;
 use crate::storage::s3::keys::{self, KeyError, KeyWish};
 use crate::storage::state::StorageState;
-use crate::storage::store::deeds::Deed;
+use crate::storage::store::deeds;
 use crate::storage::store::s3_keys;
 
 type Answer = Result<Json<Value>, StorageError>;
@@ -44,14 +45,14 @@ pub(super) async fn create(State(state): State<StorageState>, request: Request<B
         }
         let mut transaction = pool::begin(&state.pool).await?;
         let made = keys::create(&mut *transaction, &wish, (&state.vault, &state.random)).await?;
-        let deed = Deed::make_key(Some(&made.0.access_key_id), wish.role());
+        let deed = deeds::make_key(Some(&made.0.access_key_id), wish.role());
         deed.write(&mut *transaction, Arc::clone(&origin)).await?;
         transaction.commit().await?;
         Ok(made)
     };
     let made = made.await;
     let (stored, secret) =
-        made.inspect_err(|error| note(&state, origin, Deed::make_key(None, wish.role()), error))?;
+        made.inspect_err(|error| note(&state, origin, deeds::make_key(None, wish.role()), error))?;
     let mut shown = json!(stored);
     shown["secret_access_key"] = secret.expose().into();
     Ok(Json(shown))
@@ -71,10 +72,10 @@ pub(super) async fn remove(State(state): State<StorageState>, Named(id): Named, 
         if !s3_keys::remove(&mut *transaction, &id).await? {
             return Err(StorageError::NoSuchAccessKey);
         }
-        Deed::remove_key(&id).write(&mut *transaction, Arc::clone(&origin)).await?;
+        deeds::remove_key(&id).write(&mut *transaction, Arc::clone(&origin)).await?;
         Ok(transaction.commit().await?)
     };
-    removed.await.inspect_err(|error| note(&state, origin, Deed::remove_key(&id), error))?;
+    removed.await.inspect_err(|error| note(&state, origin, deeds::remove_key(&id), error))?;
     Ok(Json(json!({ "message": "Successfully deleted" })))
 }
 
@@ -89,7 +90,7 @@ async fn manager(
     if state.is_server(&acting) {
         return Ok(origin);
     }
-    note(state, origin, Deed::not_allowed(parts.uri.path()), &StorageError::ServiceOnly);
+    note(state, origin, deeds::not_allowed(parts.uri.path()), &StorageError::ServiceOnly);
     Err(StorageError::ServiceOnly)
 }
 

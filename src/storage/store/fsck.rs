@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 
-use super::deeds::Deed;
+use super::deeds;
 
 /// A policy that hid rows would make their blobs look like nobody's: an error is better.
 const PREPARE: &str = "
@@ -196,7 +196,7 @@ pub(in crate::storage) async fn mend<E>(
     }
     bytes.await.map_err(MendError::Bytes)?;
     if let Mend::Remove { version, place: (bucket, name), .. } = mend {
-        Deed::remove_object(bucket, name, version).write_command(&mut *transaction).await?;
+        deeds::remove_object(bucket, name, version).write_command(&mut *transaction).await?;
         // There are no bytes that a sweeper would have to remove.
         sqlx::query("delete from goforward.storage_blobs where version = $1 and state = 'dead'")
             .bind(version)
