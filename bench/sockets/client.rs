@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::Failure;
 
@@ -21,7 +22,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
-        let (socket, _) = tokio::time::timeout(PATIENCE, connect_async(url)).await??;
+        // As large as a message: all of it is cleared before every read.
+        let config = WebSocketConfig::default().read_buffer_size(4096);
+        let (socket, _) = tokio::time::timeout(PATIENCE, connect_async_with_config(url, Some(config), false)).await??;
         Ok(Self { socket })
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Change, ChangeKind, RowImage};
+use crate::realtime::protocol::quoted;
 use crate::realtime::store::tables::{Table, TableColumn};
 
 /// The largest row that is delivered whole, in bytes of JSON.
@@ -153,10 +154,6 @@ fn write_row<'a>(
         comma = ",";
     }
     out.push('}');
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// The payload of `postgres_changes` for one channel: which of its subscriptions it is for, and where to go on from.

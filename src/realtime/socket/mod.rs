@@ -10,6 +10,7 @@ mod listen;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,25 +106,35 @@ impl Socket {
         let (outbox, stop, ended) =
             (Arc::clone(&self.outbox), self.state.stop.clone(), Arc::clone(&self.ended));
         let mut heard_at = Instant::now();
+        // Waiting for them anew for every message would cost as much as to write it.
+        let mut stopped = pin!(stop.cancelled());
+        let mut clock = pin!(tokio::time::sleep_until(self.check_at.into()));
         loop {
             let silent_at = heard_at + self.state.config.idle_timeout.get();
+            let due = silent_at.min(self.check_at).into();
+            if clock.deadline() != due {
+                clock.as_mut().reset(due);
+            }
             let outcome = tokio::select! {
                 message = stream.next() => {
                     heard_at = Instant::now();
                     self.hear(message).await
                 }
                 () = outbox.ready() => self.deliver(stream).await,
-                () = tokio::time::sleep_until(silent_at.into()) => Err(End::Close(CloseCode::Normal, "idle")),
-                () = tokio::time::sleep_until(self.check_at.into()) => {
-                    Box::pin(self.check()).await;
-                    Ok(())
+                () = &mut clock => {
+                    if Instant::now() < silent_at {
+                        Box::pin(self.check()).await;
+                        Ok(())
+                    } else {
+                        Err(End::Close(CloseCode::Normal, "idle"))
+                    }
                 }
                 () = ended.notified() => {
                     Box::pin(self.check()).await;
                     Ok(())
                 }
                 () = std::future::ready(()), if self.is_behind() => Box::pin(self.catch_up(stream)).await,
-                () = stop.cancelled() => Err(End::Close(CloseCode::Away, STOPPING)),
+                () = &mut stopped => Err(End::Close(CloseCode::Away, STOPPING)),
             };
             if let Err(end) = outcome {
                 return end;
@@ -168,7 +179,7 @@ impl Socket {
         let (outbox, stop, ended) =
             (Arc::clone(&self.outbox), self.state.stop.clone(), Arc::clone(&self.ended));
         let given_up_at = Instant::now() + self.state.config.idle_timeout.get();
-        let mut writing = std::pin::pin!(write(stream, frames));
+        let mut writing = pin!(write(stream, frames));
         loop {
             tokio::select! {
                 biased;
