@@ -1,8 +1,9 @@
 //! Tells every service whether the session behind a token goes on: from memory for less than a second, else from the
 //! database, where all questions that wait are one query.
 //!
-//! An answer counts from the moment that its query began, so whatever is committed is seen within [`LIFETIME`]. Answers in
-//! use are asked for again before they end, so nobody waits for them.
+//! An answer counts from the moment that its query began, so whatever is committed is seen within [`LIFETIME`]. One that took
+//! longer is given to those who waited, as all of them asked before that moment, and to nobody else. Answers in use are
+//! asked for again before they end, so nobody waits for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -128,8 +129,6 @@ impl Task {
             let asked_at = Instant::now();
             let questions: Vec<Question> = batch.iter().map(|asked| asked.question).collect();
             match self.ask(&questions).await {
-                // Who waits for an answer that took too long is told that there is none.
-                Ok(_) if asked_at.elapsed() >= LIFETIME => batch.clear(),
                 Ok(states) => self.answer(batch.drain(..).zip(states), asked_at),
                 Err(error) => {
                     tracing::warn!(%error, "sessions cannot be checked");

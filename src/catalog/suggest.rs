@@ -190,7 +190,7 @@ mod tests {
         for asked in [&"a".repeat(1_000_000), &varied] {
             assert_eq!(best(&functions, asked, NAME_MIN_SCORE), None);
         }
-        assert!(started.elapsed() < std::time::Duration::from_millis(500), "{:?}", started.elapsed());
+        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
         assert_eq!(best(&["aaaa"], &"a".repeat(LONGEST_ASKED), LOOSE_MIN_SCORE), None);
     }
 

@@ -1,5 +1,5 @@
 //! A throwaway PostgreSQL for the tests of this folder, shared by those that run at the same time and stopped with the
-//! last. Each test has a database of its own.
+//! last. Each test has a database of its own; where that is not enough, a server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,13 +24,18 @@ pub(super) fn cluster() -> Option<Arc<Cluster>> {
     if let Some(running) = shared.upgrade() {
         return Some(running);
     }
-    let Some(binaries) = binaries() else {
-        eprintln!("PostgreSQL is not installed: not run");
-        return None;
-    };
-    let started = Arc::new(Cluster::start(&binaries));
+    let started = Arc::new(own_cluster()?);
     *shared = Arc::downgrade(&started);
     Some(started)
+}
+
+/// A server of a test's own, where nobody else makes roles: databases do not keep those apart.
+pub(super) fn own_cluster() -> Option<Cluster> {
+    let found = binaries();
+    if found.is_none() {
+        eprintln!("PostgreSQL is not installed: not run");
+    }
+    found.map(|binaries| Cluster::start(&binaries))
 }
 
 /// The newest installed version, or the folder that `GOFORWARD_TEST_PG_BIN` names.

@@ -1,8 +1,7 @@
-//! The catalog against real databases: what a schema yields, what the conformance fixtures must yield, and how fast
+//! The catalog against real databases: what a schema yields, what the conformance fixtures must yield, and that
 //! five thousand tables load.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
@@ -445,7 +444,7 @@ async fn the_conformance_fixtures_yield_what_their_cases_embed() {
 }
 
 #[tokio::test]
-async fn five_thousand_tables_load_within_two_seconds() {
+async fn five_thousand_tables_are_all_loaded() {
     let Some(cluster) = cluster() else { return };
     let database = cluster.database().await;
     run(
@@ -464,16 +463,6 @@ async fn five_thousand_tables_load_within_two_seconds() {
     )
     .await;
     run(&database, "vacuum analyze pg_attribute").await;
-    let options = exposing(&["public"]);
-    let mut connection = PgConnection::connect_with(&database).await.expect("connected");
-    // The second is the usual one: time zones are known.
-    let first = load(&mut connection, &options, None).await.expect("loaded");
-    let started = Instant::now();
-    let second = load(&mut connection, &options, Some(&first)).await.expect("loaded");
-    let took = started.elapsed();
-    println!("5,000 tables and 500 views loaded in {took:?}");
-    assert_eq!(second.relations.len(), 5500);
-    // A debug build decodes some times slower than a release build.
-    let limit = if cfg!(debug_assertions) { Duration::from_secs(6) } else { Duration::from_secs(2) };
-    assert!(took < limit, "{took:?}");
+    let catalog = load_from(&database, &exposing(&["public"])).await.expect("loaded");
+    assert_eq!(catalog.relations.len(), 5500);
 }

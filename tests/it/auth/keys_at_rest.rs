@@ -1,6 +1,4 @@
-//! Where keys must not be found: not in the database, not in logs. And what a check costs.
-
-use std::time::Instant;
+//! Where keys must not be found: not in the database, not in logs. And what a check writes.
 
 use serde_json::json;
 
@@ -50,25 +48,4 @@ async fn the_use_of_a_key_is_noted_once_a_minute() {
     let third: String = app.database.value("select (now() - last_used_at < interval '30 seconds')::text from goforward.auth_api_keys where kind = 'personal'").await;
 
     assert_eq!((first, third.as_str()), (second, "true"));
-}
-
-#[tokio::test]
-async fn a_check_takes_less_than_five_milliseconds_at_the_median() {
-    let app = TestApp::with(options()).await;
-    let me = signed_in(&app, &user(&app, "ada@example.com").await);
-    let backend = backend(&app).await;
-    let key = text(&made(&me, json!({"name": "a", "kind": "personal"})).await);
-    let mut medians = Vec::new();
-    for _ in 0..5 {
-        let mut took = Vec::new();
-        for _ in 0..100 {
-            let started = Instant::now();
-            backend.post("/auth/v1/keys/verify", json!({"key": key})).await.expect_status(200);
-            took.push(started.elapsed());
-        }
-        took.sort();
-        medians.push(took[50]);
-    }
-    // The best of five: others may keep the machine busy for a while.
-    assert!(medians.iter().min().unwrap().as_millis() < 5, "{medians:?}");
 }

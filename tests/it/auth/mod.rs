@@ -22,6 +22,8 @@ mod refresh;
 mod reseal;
 mod revocation;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Client, Options, TestApp, eventually};
@@ -120,4 +122,28 @@ pub async fn refresh(client: &Client, token: &str) -> Answer {
 /// The refresh token of a session.
 pub fn refresh_token(session: &Value) -> String {
     session["refresh_token"].as_str().unwrap().to_owned()
+}
+
+/// Fails unless the table API refuses each client within a second. What counts is when a request began, as its answer may
+/// take a while; while nobody can say (503), it is refused as well.
+pub async fn refused_within_a_second<'a>(
+    clients: impl IntoIterator<Item = &'a Client>,
+    (status, code): (u16, &str),
+) {
+    let since = Instant::now();
+    for client in clients {
+        eventually("the refusal", async || {
+            let begun = since.elapsed();
+            let answer = client.get("/rest/v1/").await;
+            let is_refused = answer.status == status && answer.json()["code"] == code;
+            assert!(
+                is_refused || answer.status == 503 || begun < Duration::from_secs(1),
+                "after {begun:?} still {}: {}",
+                answer.status,
+                answer.text()
+            );
+            is_refused
+        })
+        .await;
+    }
 }

@@ -31,7 +31,8 @@ async fn a_table_is_closed_where_its_changed_rules_cannot_be_read() {
     ask(&app, "products").await.expect_error(503, "rules_not_current");
     ask(&app, "orders").await.expect_status(200);
     app.service().get("/rest/v1/products?select=id").await.expect_status(200);
-    assert!(app.server.log().contains("it is closed until they can"), "{}", app.server.log());
+    let told = async || app.server.log().contains("it is closed until they can");
+    eventually("the log to say so", told).await;
     let closed = async || ask(&neighbour, "products").await.status == 503;
     eventually("the neighbour to close it as well", closed).await;
 

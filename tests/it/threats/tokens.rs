@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Caller, Options, Server, TestApp, now, sign, unsigned};
+use crate::harness::{Caller, Client, Options, Postgres, Server, TestApp, eventually, now, sign, unsigned};
 use crate::rest::{ALICE, SHOP};
 
 const ROWS: &str = "/rest/v1/orders?select=id";
@@ -150,22 +150,26 @@ async fn a_role_claim_leads_to_the_roles_of_callers_only() {
 
 #[tokio::test]
 async fn a_custom_role_works_once_it_is_granted_to_the_authenticator() {
-    let app = TestApp::with_sql(SHOP).await;
-    app.database
-        .run_as_superuser(
-            "do $$ begin create role it_editor nologin; exception when duplicate_object then null; end $$;
-             grant it_editor to authenticator;
-             grant usage on schema public to it_editor;
-             create function plain_role() returns text language sql as 'select current_user';
-             notify pgrst, 'reload schema'",
+    // One of its own: a role is granted in all databases of a PostgreSQL, and the rules of tables name all granted roles.
+    let postgres = Postgres::start();
+    let server = Server::start(Options::default().database(&postgres.url())).await;
+    postgres
+        .run(
+            "create role editor nologin; grant usage on schema public to editor;
+             create function plain_role() returns text language sql as 'select current_user'",
         )
         .await;
-    let client = app.anon().bearer(&Caller::role_only("it_editor").token(&app.server.keys().jwt_secret));
-
+    let keys = server.keys();
+    let client = Client::new(server.url()).apikey(&keys.anon_key);
+    let client = client.bearer(&Caller::role_only("editor").token(&keys.jwt_secret));
     let path = "/rest/v1/rpc/plain_role";
-    crate::harness::eventually("the granted role", async || client.get(path).await.status == 200).await;
+    let before = client.get(path).await;
+    assert!(matches!(before.status, 401 | 403), "{} {}", before.status, before.text());
 
-    assert_eq!(client.get(path).await.json(), "it_editor");
+    postgres.run("grant editor to authenticator; notify pgrst, 'reload schema'").await;
+
+    eventually("the granted role", async || client.get(path).await.status == 200).await;
+    assert_eq!(client.get(path).await.json(), "editor");
 }
 
 #[tokio::test]
@@ -184,7 +188,7 @@ async fn callers_come_through_a_login_without_rights() {
 async fn keys_are_accepted_in_every_agreed_place_and_nowhere_else() {
     let app = TestApp::with_sql(SHOP).await;
     let keys = app.server.keys();
-    let role = async |client: crate::harness::Client, path: &str| -> Value {
+    let role = async |client: Client, path: &str| -> Value {
         let answer = client.get(path).await;
         if answer.status == 200 { answer.json()["role"].clone() } else { json!(answer.status) }
     };

@@ -150,7 +150,7 @@ async fn a_hook_that_hangs_costs_the_time_limit_and_no_more_tries() {
     let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{";
     for sent in ["", half] {
         let server = TestServer::start(vec![Reply::Stall(sent.to_owned())]).await;
-        let calls = Calls::new(Duration::from_millis(200));
+        let calls = Calls::new(Duration::from_secs(2));
         let error = calls.call(&server).await.unwrap_err();
         assert_eq!((error.http_status(), error.code()), (422, "hook_timeout"));
         assert_eq!((server.requests().len(), calls.pauses().len()), (1, 0));
@@ -161,7 +161,7 @@ async fn a_hook_that_hangs_costs_the_time_limit_and_no_more_tries() {
 #[tokio::test]
 async fn tries_and_pauses_share_one_time_limit() {
     let server = TestServer::start(vec![with_header(503, "retry-after", "0")]).await;
-    let mut calls = Calls::new(Duration::from_millis(200));
+    let mut calls = Calls::new(Duration::from_secs(2));
     calls.caller.pause = Arc::new(|_| std::future::pending().boxed());
     let error = calls.call(&server).await.unwrap_err();
     assert_eq!(error.code(), "hook_timeout");

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::super::{client, options, signed_in, speaking, user};
-use super::{admin, get, make, post, refused_within_a_second};
+use super::super::{client, options, refused_within_a_second, signed_in, speaking, user};
+use super::{admin, get, make, post};
 use crate::auth::{PASSWORD, sign_in};
 use crate::harness::{Caller, TestApp};
 
@@ -118,7 +118,7 @@ async fn an_administrator_signs_a_user_out_and_unlocks_an_account() {
 
     post(&admin(&app), &format!("/admin/users/{id}/logout"), json!({})).await.expect_status(204);
 
-    refused_within_a_second(&ada, 401).await;
+    refused_within_a_second([&ada], (401, "session_not_found")).await;
     for _ in 0..3 {
         sign_in(&client(&app), "ada@example.com", "wrong").await.expect_error(400, "invalid_credentials");
     }

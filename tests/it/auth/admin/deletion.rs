@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::super::{PASSWORD, client, options, sign_in, signed_in, user};
-use super::{admin, delete, get, make, put, refused_within_a_second};
+use super::super::{PASSWORD, client, options, refused_within_a_second, sign_in, signed_in, user};
+use super::{admin, delete, get, make, put};
 use crate::harness::TestApp;
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn a_soft_deletion_keeps_the_row_and_frees_the_address() {
         .expect_status(200)
         .expect_json(&json!({}));
 
-    refused_within_a_second(&ada, 401).await;
+    refused_within_a_second([&ada], (401, "session_not_found")).await;
     ada.get("/auth/v1/user").await.expect_error(403, "user_not_found");
     sign_in(&client(&app), "ada@example.com", PASSWORD).await.expect_error(400, "invalid_credentials");
     let kept = get(&admin(&app), &path).await.expect_status(200);

@@ -12,8 +12,6 @@ mod settings;
 mod templates;
 mod users;
 
-use std::time::{Duration, Instant};
-
 use reqwest::Method;
 use serde_json::Value;
 
@@ -49,16 +47,4 @@ async fn get(client: &Client, path: &str) -> Answer {
 async fn make(app: &TestApp, fields: Value) -> String {
     let made = post(&admin(app), "/admin/users", fields).await.expect_status(200).json();
     made["id"].as_str().unwrap().to_owned()
-}
-
-/// Fails unless the table API refuses the client within a second.
-async fn refused_within_a_second(client: &Client, status: u16) {
-    let since = Instant::now();
-    loop {
-        let answer = client.get("/rest/v1/").await;
-        if answer.status == status {
-            return;
-        }
-        assert!(since.elapsed() < Duration::from_secs(1), "still {}: {}", answer.status, answer.text());
-    }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::super::{PASSWORD, client, options, sign_in, signed_in};
-use super::{admin, get, make, post, put, refused_within_a_second};
+use super::super::{PASSWORD, client, options, refused_within_a_second, sign_in, signed_in};
+use super::{admin, get, make, post, put};
 use crate::harness::TestApp;
 
 /// A hash that another system made of `correct horse battery staple`.
@@ -148,7 +148,7 @@ async fn a_ban_is_seen_by_the_table_api_within_a_second_and_can_be_lifted() {
 
     let banned = put(&admin(&app), &path, json!({"ban_duration": "24h"})).await.expect_status(200).json();
 
-    refused_within_a_second(&ada, 403).await;
+    refused_within_a_second([&ada], (403, "user_banned")).await;
     assert!(banned["banned_until"].is_string(), "{banned}");
     sign_in(&client(&app), "ada@example.com", PASSWORD).await.expect_error(400, "user_banned");
     ada.get("/auth/v1/user").await.expect_error(403, "user_banned");

@@ -1,24 +1,34 @@
 //! What is refused: who may not enrol, how many factors, how many tries.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::{Person, server};
 
 #[tokio::test]
-async fn b09_the_sixteenth_try_of_a_minute_is_refused() {
+async fn b09_fifteen_tries_and_one_every_four_seconds_are_let_through() {
     let app = server(&[("auth.rate_limits.factors", "15")]).await;
     let ada = Person::new(&app, "ada").await;
     let phone = ada.enrol("my phone").await;
+    let begun = Instant::now();
     let challenge = ada.challenge(&phone.id).await;
     let path = format!("/factors/{}/verify", phone.id);
 
-    for _ in 0..14 {
+    let mut tries = 1;
+    let refused = loop {
         let body = json!({"challenge_id": challenge, "code": phone.wrong_code()});
-        assert_eq!(ada.post(&path, body).await.status, 422);
-    }
+        let answer = ada.post(&path, body).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        answer.expect_status(422);
+        tries += 1;
+        assert!(tries <= 15 + begun.elapsed().as_secs() / 4, "{tries} in {:?}", begun.elapsed());
+    };
 
-    let body = json!({"challenge_id": challenge, "code": phone.code(0)});
-    let refused = ada.post(&path, body).await.expect_error(429, "over_request_rate_limit");
+    assert!(tries >= 15, "{tries}");
+    let refused = refused.expect_error(429, "over_request_rate_limit");
     assert_ne!(refused.header("retry-after"), "");
 }
 
@@ -36,7 +46,7 @@ async fn b09_a_challenge_ends_after_five_wrong_answers_and_after_300_seconds() {
     let body = json!({"challenge_id": challenge, "code": phone.code(0)});
     ada.post(&path, body).await.expect_error(422, "mfa_challenge_expired");
 
-    for (age, status) in [(301, 422), (295, 200)] {
+    for (age, status) in [(301, 422), (200, 200)] {
         let challenge = ada.challenge(&phone.id).await;
         let sql = format!("update auth.mfa_challenges set created_at = created_at - interval '{age} s'");
         app.database.run(&sql).await;

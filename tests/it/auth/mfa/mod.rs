@@ -161,7 +161,10 @@ fn base32(text: &str) -> Vec<u8> {
     bits.chunks_exact(8).map(byte).collect()
 }
 
-/// How many of many answers have this status.
-fn count(answers: &[Answer], status: u16) -> usize {
-    answers.iter().filter(|answer| answer.status == status).count()
+/// Fails unless one of many answers is a success, and every other one this refusal, or that of a request whose turn did not
+/// come in time (503).
+fn one_counts(answers: &[Answer], refusal: u16) {
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, refusal, 503].contains(status)), "{statuses:?}");
 }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::authenticator::{Authenticator, PRESENT, VERIFIED};
-use super::{Person, count, server};
+use super::{Person, one_counts, server};
 use crate::auth::{about, message};
 use crate::harness::{Answer, TestApp};
 
@@ -148,7 +148,7 @@ async fn d15_a_challenge_is_answered_once_and_within_300_seconds() {
     let begun = begin_sign_in(&app).await;
     let credential = device.get(&begun["options"]);
     let answers = join_all((0..50).map(|_| finish(&app, &begun, &credential))).await;
-    assert_eq!((count(&answers, 200), count(&answers, 400)), (1, 49));
+    one_counts(&answers, 400);
     let replayed = finish(&app, &begun, &credential).await;
     replayed.expect_error(400, "webauthn_challenge_not_found");
 

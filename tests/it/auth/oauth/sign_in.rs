@@ -198,7 +198,8 @@ async fn d06_a_callback_counts_once_and_only_for_a_flow_of_ours() {
     let answers = futures_util::future::join_all(attempts).await;
     let signed_in = answers.iter().filter(|answer| answer.status() == 302).count();
     assert_eq!(signed_in, 1, "of 50 at the same time");
-    assert!(answers.iter().all(|answer| matches!(answer.status().as_u16(), 302 | 400)));
+    // A request whose turn does not come in time is a 503.
+    assert!(answers.iter().all(|answer| matches!(answer.status().as_u16(), 302 | 400 | 503)));
 }
 
 #[tokio::test]
