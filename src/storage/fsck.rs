@@ -1,5 +1,6 @@
 //! Compares the bytes in the backend, the rows about them and the objects, and mends what differs. Servers may run meanwhile:
-//! what is younger than an upload may pause is left alone, and nothing is said or done that is not so at a second look.
+//! what is younger than an upload may pause, or is being swept, is left alone, and nothing is said or done that is not so at
+//! a second look.
 //!
 //! Memory is bounded: the database compares (`store::fsck`). What names bytes in another state than are known here, as parts
 //! of uploads do, is in use.

@@ -1,5 +1,6 @@
 //! Connections as attackers, slow clients and load balancers make them: raw bytes over real sockets.
 
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -323,18 +324,23 @@ async fn a_hard_stop_cuts_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_a_stop_loses_no_request() {
-    let running = start(quick()).await;
+    let options = ServerOptions { closing_notice: Duration::from_secs(2), ..ServerOptions::default() };
+    let running = start(options).await;
     let clients: Vec<_> = (0..16)
         .map(|_| {
             let address = running.address;
             tokio::spawn(async move {
                 let mut answered = 0;
                 while let Ok(mut stream) = TcpStream::connect(address).await {
+                    let mut is_new = true;
                     loop {
-                        stream
-                            .write_all(b"GET /load HTTP/1.1\r\nHost: a\r\n\r\n")
-                            .await
-                            .expect("request lost");
+                        let sent = stream.write_all(b"GET /load HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                        // The kernel took it for a listener that was just closing: refused a little later.
+                        if is_new && (sent.is_err() || stream.peek(&mut [0]).await.is_err()) {
+                            return answered;
+                        }
+                        is_new = false;
+                        sent.expect("request lost");
                         let answer = read_answer(&mut stream).await;
                         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("/load"), "{answer}");
                         answered += 1;
@@ -380,10 +386,11 @@ async fn more_connections_than_allowed_wait_for_their_turn() {
 #[tokio::test]
 async fn when_descriptors_run_out_accepting_pauses() {
     let stop = Stop::default();
+    let aborted = io::Error::from_raw_os_error(rustix::io::Errno::CONNABORTED.raw_os_error());
+    let mut going_on = pin!(after_accept_error(&stop, &aborted));
+    let is_over = |_| going_on.as_mut().now_or_never().is_some();
+    assert!((0..2).any(is_over), "it lets others go first, and waits for nothing");
     let begun = Instant::now();
-    after_accept_error(&stop, &io::Error::from_raw_os_error(rustix::io::Errno::CONNABORTED.raw_os_error()))
-        .await;
-    assert!(begun.elapsed() < EXHAUSTION_PAUSE);
     after_accept_error(&stop, &io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())).await;
     assert!(begun.elapsed() >= EXHAUSTION_PAUSE);
 }

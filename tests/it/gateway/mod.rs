@@ -157,7 +157,7 @@ async fn an_unknown_path_says_where_the_apis_are() {
 #[tokio::test]
 async fn whoever_does_not_get_on_in_the_configured_time_is_let_go() {
     let options = Options::default()
-        .set("server.header_timeout", "200ms")
+        .set("server.header_timeout", "2s")
         .set("server.read_timeout", "200ms")
         .set("server.request_timeout", "1s");
     let database = crate::harness::Database::create().await;

@@ -32,7 +32,8 @@ async fn app() -> TestApp {
         )
         .await;
     database.run(SQL).await;
-    TestApp::on(database, Options::default()).await
+    // Most of them wait for those who wait for locks.
+    TestApp::on(database, Options::default().set("database.acquire_timeout", "60s")).await
 }
 
 /// Moves money round, each pair both ways at once; the transfers acknowledged, and the failures by code.

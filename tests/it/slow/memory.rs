@@ -1,11 +1,9 @@
 //! Memory does not grow with results: slow readers of large answers cost little, and small reads go on meanwhile.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Database, Options, TestApp, resident};
+use crate::harness::{Database, Options, PATIENCE, TestApp, resident};
 
 const READERS: usize = 8;
 
@@ -32,20 +30,18 @@ async fn slow_readers_of_large_results_cost_little_memory() {
         streams.push(stream);
     }
 
-    let (mut most, mut slowest) = (0, Duration::ZERO);
+    let (client, mut most) = (app.anon(), 0);
     for _ in 0..100 {
         for stream in &mut streams {
             let mut some = [0; 16 * 1024];
             let _read = stream.read(&mut some).await.unwrap();
         }
-        let begin = std::time::Instant::now();
-        app.anon().get("/rest/v1/small").await.expect_status(200);
-        slowest = slowest.max(begin.elapsed());
+        let small = tokio::time::timeout(PATIENCE, client.get("/rest/v1/small")).await;
+        small.expect("slow readers are not waited for").expect_status(200);
         most = most.max(resident(app.server.pid()));
     }
 
     assert!(most < 150, "{most} MiB");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     let mut whole = Vec::new();
     streams[0].read_to_end(&mut whole).await.unwrap();
     assert!(whole.ends_with(b"\"}]"), "the slow reader gets all of it in the end");

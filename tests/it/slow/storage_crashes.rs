@@ -164,9 +164,7 @@ async fn h21_kills_at_any_moment_leave_no_half_object_and_nothing_over() {
     let kills = std::env::var("GOFORWARD_TEST_STORAGE_KILLS").ok().and_then(|kills| kills.parse().ok());
     let home = tempfile::Builder::new().prefix("goforward-storage-").tempdir().unwrap();
     let (data, port, database) = (home.path().join("data"), free_port(), Database::create().await);
-    let options = || {
-        Options::default().database(&database.url()).data(&data).port(port).set("storage.upload_grace", "60s")
-    };
+    let options = || Options::default().database(&database.url()).data(&data).port(port);
     let mut server = Server::start(options()).await;
     let key = server.keys().service_role_key;
     let client = Client::new(server.url()).apikey(&key).bearer(&key);
@@ -200,12 +198,12 @@ async fn h21_kills_at_any_moment_leave_no_half_object_and_nothing_over() {
             );
             states[writer] = found;
         }
-        let (code, report) = fsck(&data, &database, &["--set", "storage.upload_grace=60s"]);
+        let (code, report) = fsck(&data, &database, &[]);
         assert_eq!(code, 0, "round {round}, seed {}: {report}", walk.seed());
     }
 
-    age(&data, &database).await;
     server.kill().await;
+    age(&data, &database).await;
     // What it was removing is left to it for a while.
     database.run("update goforward.storage_blobs set claimed_until = null").await;
     let server = Server::start(options()).await;
@@ -216,7 +214,7 @@ async fn h21_kills_at_any_moment_leave_no_half_object_and_nothing_over() {
     })
     .await;
     age(&data, &database).await;
-    let (code, report) = fsck(&data, &database, &["--set", "storage.upload_grace=60s"]);
+    let (code, report) = fsck(&data, &database, &[]);
     assert_eq!((code, &report["found"]), (0, &json!(0)), "seed {}: {report}", walk.seed());
     for (writer, state) in states.iter().enumerate() {
         assert_eq!(seen(&client, writer).await, *state);

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -26,6 +27,16 @@ pub(super) fn program(variable: &str, name: &str) -> Option<OsString> {
     program
 }
 
+/// Waits until a program of others answers, which may take long to start; fails when it has ended.
+pub(super) async fn answers(child: &mut Child, url: &str) {
+    let (client, deadline) = (Client::new(url.to_owned()), Instant::now() + Duration::from_mins(3));
+    while client.try_get("").await.is_none() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        assert!(Instant::now() < deadline, "no answer from {url}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The program moto_server, an S3 that keeps everything in memory; ended when dropped.
 pub(super) struct Moto {
     child: Child,
@@ -42,10 +53,9 @@ impl Moto {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let moto = Self { child, url: format!("http://127.0.0.1:{port}") };
-        let client = moto.client();
-        eventually("moto", async || client.try_get("/").await.is_some()).await;
-        client.send(Method::PUT, "/bytes", None).await.expect_status(200);
+        let mut moto = Self { child, url: format!("http://127.0.0.1:{port}") };
+        answers(&mut moto.child, &moto.url).await;
+        moto.client().send(Method::PUT, "/bytes", None).await.expect_status(200);
         Some(moto)
     }
 
@@ -270,7 +280,7 @@ async fn a_backend_that_takes_its_time_to_remove_holds_no_connection_to_the_data
 #[tokio::test]
 async fn who_gets_no_memory_for_an_upload_in_time_is_told_to_come_again() {
     let (url, released, asked) = that_holds(|head, _| head.contains("partNumber=")).await;
-    let one_part = options(&on_s3(&url)).set("storage.upload_memory", "8MB").set("server.read_timeout", "1s");
+    let one_part = options(&on_s3(&url)).set("storage.upload_memory", "8MB").set("server.read_timeout", "3s");
     let app = with(one_part).await;
     let service = app.service();
     let another = || upload(&service, "private/b", vec![b'x'; 2_000_000]);

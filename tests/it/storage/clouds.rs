@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 
-use super::backends::{Moto, nothing_is_left_over, options, program, works};
+use super::backends::{Moto, answers, nothing_is_left_over, options, program, works};
 use super::with;
 use crate::harness::{Client, eventually, free_port, now};
 
@@ -36,9 +36,8 @@ impl Azurite {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let azurite = Self { child, url: format!("http://127.0.0.1:{port}/{ACCOUNT}") };
-        let client = Client::new(azurite.url.clone());
-        eventually("azurite", async || client.try_get("?comp=list").await.is_some()).await;
+        let mut azurite = Self { child, url: format!("http://127.0.0.1:{port}/{ACCOUNT}") };
+        answers(&mut azurite.child, &azurite.url).await;
         azurite.make_container("bytes").await;
         Some(azurite)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::net::TcpStream;
 
-use crate::harness::{TestApp, eventually, open_files, processor_time_within};
+use crate::harness::{TestApp, eventually, idle, open_files, processor_time_within};
 use crate::rest::SHOP;
 
 /// How many more connections than descriptors come.
@@ -15,6 +15,8 @@ const TOO_MANY: usize = 60;
 #[tokio::test]
 async fn without_descriptors_accepting_pauses_and_goes_on_when_there_are_some() {
     let app = TestApp::with_sql(SHOP).await;
+    // What the start still does is not counted.
+    idle(app.server.pid()).await;
     let connected = app.anon();
     connected.get("/rest/v1/products?limit=1").await.expect_status(200);
     let pid = app.server.pid();

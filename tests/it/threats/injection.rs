@@ -15,7 +15,7 @@ const PAYLOADS: [&str; 18] = [
     "';",
     "--",
     "/*",
-    "');select pg_sleep(9)--",
+    "');select pg_sleep(45)--",
     "\" from pg_authid--",
     "id\"; drop table products; --",
     "$1",
@@ -74,7 +74,7 @@ fn filled(place: &str, payload: &str) -> String {
 /// No answer may be ours to blame, tell of a syntax error, or come late.
 fn harmless(answer: &Answer, since: Instant, what: &str) {
     assert!(answer.status < 500, "{what}: {} {}", answer.status, answer.text());
-    assert!(since.elapsed() < Duration::from_secs(5), "{what} took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(30), "{what} took {:?}", since.elapsed());
     let text = answer.text();
     assert!(!text.contains("42601") && !text.contains("syntax error at or near"), "{what}: {text}");
 }
