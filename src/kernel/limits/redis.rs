@@ -1,6 +1,6 @@
 //! Counters that all nodes share, in Redis: one script per decision, the same algorithm as in memory.
 //!
-//! Redis has a twentieth of a second. Where it does not answer by then, or answers nonsense, this process counts for itself,
+//! Redis has a twentieth of a second, unless told otherwise. Where it does not answer by then, or answers nonsense, this process counts for itself,
 //! and goes on so until a task in the background has found that Redis answers again: no request waits for a Redis that
 //! hangs, but those that it hung under.
 
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::{Deciding, Decision, GivingBack, LimitKey, LimitSubject, Limiter, MemoryLimiter, Quota};
 use crate::kernel::redis::Redis;
 
-/// The longest that Redis may take for an answer.
+/// The longest that Redis may take for an answer, unless told otherwise.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How long Redis is left alone after a failure.
@@ -60,6 +60,8 @@ pub struct RedisLimiter(Arc<Shared>);
 struct Shared {
     redis: Redis,
     local: MemoryLimiter,
+    /// The longest that Redis may take for an answer.
+    patience: Duration,
     /// None while Redis does not answer.
     link: ArcSwapOption<Link>,
     lost: Notify,
@@ -75,12 +77,19 @@ struct Link {
 
 impl RedisLimiter {
     /// Counters in `redis`, until `stop`. `local` decides before there is a connection, and while there is none.
-    pub fn start(
+    pub fn start(redis: Redis, local: MemoryLimiter, tasks: (&TaskTracker, CancellationToken)) -> Self {
+        Self::start_with_patience(redis, local, PATIENCE, tasks)
+    }
+
+    /// The same with another time for an answer of Redis.
+    pub fn start_with_patience(
         redis: Redis,
         local: MemoryLimiter,
+        patience: Duration,
         (tracker, stop): (&TaskTracker, CancellationToken),
     ) -> Self {
-        let shared = Arc::new(Shared { redis, local, link: ArcSwapOption::empty(), lost: Notify::new() });
+        let shared =
+            Arc::new(Shared { redis, local, patience, link: ArcSwapOption::empty(), lost: Notify::new() });
         let keeping = Arc::clone(&shared);
         tracker.spawn(async move {
             tokio::select! {
@@ -128,7 +137,7 @@ impl Shared {
         command.arg("EVALSHA").arg(script(&link)).arg(1);
         command.arg(self.name(key)).arg(step).arg(tolerance);
         let mut connection = link.connection.clone();
-        match timeout(PATIENCE, command.query_async(&mut connection)).await {
+        match timeout(self.patience, command.query_async(&mut connection)).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(error)) => self.lose(&link, &error),
             Err(_) => self.lose(&link, &"no answer in time"),

@@ -24,9 +24,9 @@ use crate::realtime::store::outbox;
 
 /// Between two looks while there is something to read.
 const ACTIVE_PAUSE: Duration = Duration::from_millis(5);
-/// Between two looks while asleep.
+/// Between two looks while asleep, unless told otherwise.
 const IDLE_PAUSE: Duration = Duration::from_millis(250);
-/// How long nothing must have come before it sleeps.
+/// How long nothing must have come before it sleeps, unless told otherwise.
 const LINGER: Duration = Duration::from_millis(500);
 /// How often the mark is renewed; it holds for five seconds.
 const REMARK: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ pub struct OutboxFeed {
     node: Uuid,
     wake: Arc<Notify>,
     limit: StepLimit,
+    idle_pause: Duration,
+    linger: Duration,
     position: watch::Sender<Option<Position>>,
     given: watch::Sender<Option<Position>>,
     link: Option<Link>,
@@ -76,6 +78,8 @@ impl OutboxFeed {
             node,
             wake,
             limit: StepLimit::default(),
+            idle_pause: IDLE_PAUSE,
+            linger: LINGER,
             position: watch::Sender::new(None),
             given: watch::Sender::new(None),
             link: None,
@@ -88,6 +92,19 @@ impl OutboxFeed {
     #[must_use]
     pub fn with_limit(self, limit: StepLimit) -> Self {
         Self { limit, ..self }
+    }
+
+    /// The same with another time between two looks while asleep. Its mark holds for five seconds: who sleeps longer is woken
+    /// by this server alone after that.
+    #[must_use]
+    pub fn with_idle_pause(self, idle_pause: Duration) -> Self {
+        Self { idle_pause, ..self }
+    }
+
+    /// The same that sleeps once nothing has come for so long.
+    #[must_use]
+    pub fn with_linger(self, linger: Duration) -> Self {
+        Self { linger, ..self }
     }
 
     /// What was given, for those who come back.
@@ -185,7 +202,7 @@ impl OutboxFeed {
     async fn pause(&mut self) -> Result<(), FeedError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.idle_since {
-            None if link.last_change.elapsed() < LINGER => sleep(ACTIVE_PAUSE).await,
+            None if link.last_change.elapsed() < self.linger => sleep(ACTIVE_PAUSE).await,
             // Look once more before sleeping: what was written before the mark told nobody.
             None => link.doze(self.node).await?,
             Some(since) => {
@@ -193,7 +210,7 @@ impl OutboxFeed {
                     link.doze(self.node).await?;
                 }
                 tokio::select! {
-                    heard = timeout(IDLE_PAUSE, link.listener.try_recv()) => {
+                    heard = timeout(self.idle_pause, link.listener.try_recv()) => {
                         if let Ok(heard) = heard && heard?.is_none() {
                             return Err(lost(ErrorKind::ConnectionReset).into());
                         }

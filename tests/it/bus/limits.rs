@@ -10,14 +10,16 @@ use goforward::kernel::redis::Redis;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::harness::{RedisServer, eventually};
+use crate::harness::{PATIENCE, RedisServer, eventually};
 
 /// Much less than a hundred waits for Redis.
-const PROMPT: Duration = Duration::from_secs(1);
+const PROMPT: Duration = Duration::from_secs(3);
 
+/// One that waits for a slow Redis, so that only what a test does to Redis is the cause of what it sees.
 fn limiter(settings: Redis) -> RedisLimiter {
     let local = MemoryLimiter::new(1_000, Clock::system());
-    RedisLimiter::start(settings, local, (&TaskTracker::new(), CancellationToken::new()))
+    let tasks = (&TaskTracker::new(), CancellationToken::new());
+    RedisLimiter::start_with_patience(settings, local, PATIENCE, tasks)
 }
 
 async fn shared(limiters: &[&RedisLimiter]) {
@@ -134,7 +136,9 @@ async fn a_redis_that_is_down_at_the_start_is_asked_once_it_is_there() {
 #[tokio::test]
 async fn a_redis_that_hangs_costs_one_time_limit_and_then_nothing() {
     let server = RedisServer::start().await;
-    let limiter = limiter(server.settings());
+    let local = MemoryLimiter::new(1_000, Clock::system());
+    let tasks = (&TaskTracker::new(), CancellationToken::new());
+    let limiter = RedisLimiter::start(server.settings(), local, tasks);
     shared(&[&limiter]).await;
     let quota = Quota { requests: 5, per: Duration::from_hours(1), burst: 5 };
     let key = user("ann");

@@ -181,11 +181,14 @@ async fn nodes_come_and_go(start: impl Fn() -> Node) {
     assert_eq!(joined, expected);
 
     let (second, third) = (two.id(), three.id());
-    let mut ended = two.listen();
+    let (mut at_one, mut ended) = (one.listen(), two.listen());
     two.stop().await;
     assert_eq!(events.next().await, Some(PeerEvent::Left(second)));
     while ended.next().await.is_some() {}
 
+    // Just heard of.
+    three.say("alive");
+    assert_eq!(message(&mut at_one).await, "alive");
     let killed_at = std::time::Instant::now();
     three.kill();
     assert_eq!(tokio::time::timeout(PATIENCE, events.next()).await, Ok(Some(PeerEvent::Left(third))));

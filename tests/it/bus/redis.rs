@@ -62,7 +62,7 @@ async fn a_killed_redis_is_a_gap_and_nobody_waits_meanwhile() {
     for _ in 0..10_000 {
         one.say("lost");
     }
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert_eq!(one.counted("goforward_bus_dropped_total"), before + 10_000);
 
     server.begin().await;
@@ -126,7 +126,7 @@ async fn a_redis_that_hangs_fills_a_bounded_queue_and_nobody_waits() {
     for _ in 0..20_000 {
         one.broadcast(payload.clone());
     }
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     // 16 MiB wait, and what was handed over already.
     let dropped = one.counted("goforward_bus_dropped_total");
     assert!((17_000..20_000).contains(&dropped), "{dropped}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::options;
-use crate::harness::{Caller, Database, Socket, TestApp};
+use crate::harness::{Caller, Database, Socket, TestApp, eventually};
 use crate::table_security::{ACCOUNTS, USER};
 
 const ANN: &str = "11111111-1111-4111-8111-111111111111";
@@ -40,7 +40,7 @@ pub async fn subscribed(app: &TestApp, user: Option<&str>, changes: Value) -> So
     let mut socket = app.socket(&keys.anon_key).await;
     let token = user.map(|user| Caller::user(user).token(&keys.jwt_secret));
     let join = json!({"config": {"postgres_changes": changes}, "access_token": token});
-    let reply = socket.try_join("realtime:db", join).await;
+    let reply = socket.join_in_the_end("realtime:db", &join).await;
     assert!(reply.is_ok(), "{reply:?}");
     let system = socket.event("system").await.payload;
     assert_eq!(system["message"], "Subscribed to PostgreSQL", "{system}");
@@ -304,7 +304,10 @@ async fn columns_that_the_publication_leaves_out_are_left_out() {
 
 #[tokio::test]
 async fn a_large_transaction_reaches_everybody_who_reads() {
-    let app = start_with("").await;
+    let database = Database::create().await;
+    database.run(TABLES).await;
+    // The transaction is larger.
+    let app = TestApp::on(database, options().set("realtime.max_queue", "4MB")).await;
     let mut socket = subscribed(&app, None, all_of("pages")).await;
     app.database
         .run("insert into pages (id, title) select n, repeat(md5(n::text), 60) from generate_series(1, 5000) as n")
@@ -453,6 +456,7 @@ async fn a_table_that_is_published_later_can_be_followed() {
              alter publication supabase_realtime add table public.newest",
         )
         .await;
+    eventually("the table to be known", async || app.anon().get("/rest/v1/newest").await.status == 200).await;
     let mut socket = subscribed(&app, None, all_of("newest")).await;
     app.database.run("insert into newest values (1)").await;
     assert_eq!(change(&mut socket).await["record"], json!({"id": 1}));

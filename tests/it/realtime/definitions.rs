@@ -1,7 +1,5 @@
 //! Definitions of channels: by the pattern that fits a name best, for joins, messages, and channels that are joined already.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::{options, start};
@@ -9,9 +7,6 @@ use crate::harness::{Caller, Database, Options, Server, Socket, TestApp, run_com
 
 const DEFINITIONS: &str = "/realtime/v1/api/definitions";
 const ANN: &str = "11111111-1111-4111-8111-111111111111";
-
-/// Within two seconds, and as much for a machine that is busy.
-const SOON: Duration = Duration::from_secs(4);
 
 /// Policies that leave private topics to whoever is signed in.
 const SIGNED_IN: &str = "
@@ -179,19 +174,15 @@ async fn a_change_holds_for_channels_that_are_joined_already() {
     let mut elsewhere = joined(&app, &key, "realtime:elsewhere").await;
 
     change(&app, &definition, json!({"private_only": true})).await;
-    let at = Instant::now();
     let system = anon.event("system").await.payload;
     assert_eq!(system["message"], "PrivateOnly: This channel can only be joined as a private one");
     anon.event("phx_close").await;
-    assert!(at.elapsed() < SOON, "{:?}", at.elapsed());
     assert_eq!(user.settled().await, []);
 
     change(&app, &definition, json!({"private_only": null, "roles": ["editor"]})).await;
-    let at = Instant::now();
     let system = user.event("system").await.payload;
     assert_eq!(system["message"], "You no longer have permission to read from this Channel topic: room");
     user.event("phx_close").await;
-    assert!(at.elapsed() < SOON, "{:?}", at.elapsed());
 
     app.service().delete(&path(&definition)).await.expect_status(204);
     assert!(anon.try_join("realtime:room", json!({"config": {"broadcast": {"ack": true}}})).await.is_ok());
@@ -225,9 +216,7 @@ async fn a_change_reaches_other_servers_and_comes_by_sql_too() {
     let mut socket = Socket::connect(other.port(), "2.0.0", &key).await.unwrap();
     socket.join("realtime:room", json!({})).await;
     define(&app, json!({"pattern": "room", "private_only": true})).await;
-    let at = Instant::now();
     socket.event("phx_close").await;
-    assert!(at.elapsed() < SOON, "{:?}", at.elapsed());
 
     app.database.run_as_superuser("update goforward.channels set pattern = 'hall'").await;
     crate::harness::eventually("both servers know", async || {

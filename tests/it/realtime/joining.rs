@@ -128,7 +128,7 @@ async fn g04_a_channel_ends_when_its_token_does() {
     let (app, key) = start().await;
     let secret = app.server.keys().jwt_secret;
     let mut socket = app.socket(&key).await;
-    let short = Caller::user("1").claim("exp", json!(now() + 2)).token(&secret);
+    let short = Caller::user("1").claim("exp", json!(now() + 8)).token(&secret);
     assert!(socket.try_join("realtime:a", json!({"config": {}, "access_token": short})).await.is_ok());
     let long = Caller::user("1").token(&secret);
     assert!(socket.try_join("realtime:b", json!({"config": {}, "access_token": short})).await.is_ok());

@@ -135,8 +135,8 @@ async fn a_wrong_password_file_and_a_missing_one_are_told_apart() {
 #[tokio::test]
 async fn a_taken_loopback_port_is_named() {
     let directory = reachable();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let config = EmbeddedConfig { loopback_port: Some(port), ..quick(directory.path()) };
 
     let refused = within(120, start(&config)).await.unwrap_err();

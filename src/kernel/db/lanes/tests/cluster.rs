@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::kernel::db::embedded::tests::free_port;
 use crate::kernel::db::target::{Host, Target};
 
 const SETTINGS: &str = "fsync = off\nmax_connections = 80\nlogging_collector = off\nautovacuum = off\nssl = on\n\
@@ -208,9 +209,4 @@ impl Drop for Cluster {
         drop(self.keeper.1.take());
         let _ = self.keeper.0.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
