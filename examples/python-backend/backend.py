@@ -15,7 +15,7 @@ ANON_KEY = os.environ['GOFORWARD_ANON_KEY']
 SERVICE_KEY = os.environ['GOFORWARD_SERVICE_KEY']   # gf_service_..., never the project's secret key
 PORT = int(os.environ.get('PORT', '8000'))
 
-auth = httpx.Client(base_url=f'{URL}/auth/v1', headers={'Authorization': f'Bearer {SERVICE_KEY}'}, timeout=5)
+auth = httpx.Client(base_url=f'{URL}/auth/v1', headers={'Authorization': f'Bearer {SERVICE_KEY}'}, timeout=30)
 
 
 class Refused(Exception):

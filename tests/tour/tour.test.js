@@ -17,6 +17,9 @@ import { binary, freePort, startServer, stopped, temporaryFolder, untilReady } f
 const PAGES = ['README.md', 'docs/guides/table-security.md', 'docs/guides/auth.md', 'docs/guides/api-keys.md',
   'docs/guides/realtime.md', 'docs/guides/storage.md', 'docs/guides/s3.md', 'docs/guides/migrate-from-supabase.md']
 
+/** npm asks nobody for what it has in its cache. */
+const FROM_CACHE = { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' }
+
 /** What a reader brings along: each puts it into the folder or the environment, and may return how to clean up. */
 const GIVEN = {
   /** An empty database in a PostgreSQL server, that of another goforward here. */
@@ -51,7 +54,7 @@ function script(tour) {
     if (block.kind === 'file') lines.push(`cat > ${block.argument} <<'END OF ${block.argument}'`, block.text, `END OF ${block.argument}`)
     if (block.kind === 'sh') lines.push(`echo "MARK ${number}"`)
     if (block.kind === 'sh' && block.argument === 'eventually') {
-      lines.push('for try in $(seq 50); do', `if ${block.text}`, 'then break; fi', '[ $try -lt 50 ]; sleep 0.1', 'done', 'echo')
+      lines.push('for try in $(seq 300); do', `if ${block.text}`, 'then break; fi', '[ $try -lt 300 ]; sleep 0.1', 'done', 'echo')
     } else if (block.kind === 'sh') {
       lines.push(block.text, 'echo')
     }
@@ -102,7 +105,7 @@ async function follow(tour) {
   const log = join(folder, 'log')
   const out = openSync(log, 'a')
   const port = await freePort()
-  const env = { ...process.env, GOFORWARD_SERVER__PORT: String(port) }
+  const env = { ...process.env, ...FROM_CACHE, GOFORWARD_SERVER__PORT: String(port) }
   const options = { cwd: folder, env }
   const start = tour.findIndex((block) => block.kind === 'server')
   const cleanups = []
@@ -147,5 +150,5 @@ for (const path of PAGES) {
     }
   })
 
-  test(`the tour of ${path} does what it says`, { timeout: 300_000 }, () => follow(tour))
+  test(`the tour of ${path} does what it says`, { timeout: 900_000 }, () => follow(tour))
 }

@@ -32,7 +32,7 @@ use crate::realtime::pauses::pauses;
 use crate::realtime::protocol::Frame;
 use crate::realtime::request::ChangeRequest;
 use crate::realtime::store::outbox;
-use crate::realtime::store::tables::{self, Capture};
+use crate::realtime::store::tables::{self, Capture, Captured};
 
 /// How long a join waits for the feed, and for capture of a table that was just published.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -86,6 +86,9 @@ pub(in crate::realtime) enum SubscribeError {
     /// The table is published, but its changes are not written down yet.
     #[error("Changes of this table are not captured yet, as it is in use: {0}")]
     Pending(QualifiedName),
+    /// The catalog does not know the table yet, or does not know that it has row-level security.
+    #[error("This table was made or changed a moment ago, and is not known yet: {0}")]
+    Unknown(QualifiedName),
     /// The database cannot be asked.
     #[error("Changes cannot be followed at the moment: the database does not answer")]
     Outage,
@@ -94,7 +97,7 @@ pub(in crate::realtime) enum SubscribeError {
 impl SubscribeError {
     /// Whether it is worth asking again soon.
     pub(in crate::realtime) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Pending(_) | Self::Outage)
+        matches!(self, Self::Pending(_) | Self::Unknown(_) | Self::Outage)
     }
 }
 
@@ -313,15 +316,21 @@ impl Changes {
         name: &QualifiedName,
     ) -> Result<(), SubscribeError> {
         let unavailable = || SubscribeError::Unavailable(described(request));
-        let oid = self.captured(name).await?.ok_or_else(unavailable)?;
-        self.known_to_the_catalog(name).await?;
+        let Captured { oid, has_row_security } = self.captured(name).await?.ok_or_else(unavailable)?;
+        let is_known = self.known_to_the_catalog(name, has_row_security).await?;
         let known = &self.delivery.known;
         let table = known.table(oid).await.map_err(outage)?.ok_or_else(unavailable)?;
         let role = &viewer.caller.role;
         let sight = known.sight(oid, &table, role).await.map_err(outage)?;
         let audience = Audience::apart(viewer.clone(), Vec::new());
         let view = View { delivery: &self.delivery, audience: &audience, table: &table, sight: &sight };
-        let view = view.open().ok_or_else(unavailable)?;
+        let view = view.open().ok_or_else(|| {
+            // Without a grant there is nothing to wait for, and nothing to tell.
+            if is_known || sight.role.selectable.is_empty() {
+                return unavailable();
+            }
+            SubscribeError::Unknown(name.clone())
+        })?;
         if let Some(select) = &wanted.select
             && let Some(unknown) = select.iter().find(|name| !view.shows(name) && !view.shows_masked(name))
         {
@@ -346,16 +355,23 @@ impl Changes {
         })
     }
 
-    /// Waits for a table that was just made to be in the catalog. One in a schema that is not exposed never is.
-    async fn known_to_the_catalog(&self, name: &QualifiedName) -> Result<(), SubscribeError> {
+    /// Waits for the catalog to know a table that was just made, and its row-level security; tells whether there is nothing more
+    /// to learn. One in a schema that is not exposed is never in it.
+    async fn known_to_the_catalog(
+        &self,
+        name: &QualifiedName,
+        has_row_security: bool,
+    ) -> Result<bool, SubscribeError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (handle, is_late) = (&self.delivery.catalog, Instant::now() >= deadline);
             let catalog = handle.current();
-            let is_known = catalog.relations.contains_key(name);
+            let relation = catalog.relations.get(name);
+            let is_known = !catalog.schemas.contains(&name.schema)
+                || relation.is_some_and(|found| !has_row_security || found.protection.is_protected());
             match handle.is_ready() {
                 false if is_late => return Err(SubscribeError::Outage),
-                true if is_known || is_late || !catalog.schemas.contains(&name.schema) => return Ok(()),
+                true if is_known || is_late => return Ok(is_known),
                 _ => sleep(PAUSE).await,
             }
         }
@@ -373,12 +389,12 @@ impl Changes {
         Ok(())
     }
 
-    /// The oid of a captured table; none if it is not published. One that was just published is waited for.
-    async fn captured(&self, name: &QualifiedName) -> Result<Option<u32>, SubscribeError> {
+    /// A captured table; none if it is not published. One that was just published is waited for.
+    async fn captured(&self, name: &QualifiedName) -> Result<Option<Captured>, SubscribeError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match tables::capture(self.delivery.known.pool(), name).await.map_err(outage)? {
-                Capture::On(oid) => return Ok(Some(oid)),
+                Capture::On(captured) => return Ok(Some(captured)),
                 Capture::Absent => return Ok(None),
                 Capture::Pending if Instant::now() < deadline => sleep(PAUSE).await,
                 Capture::Pending => return Err(SubscribeError::Pending(name.clone())),

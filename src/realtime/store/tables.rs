@@ -125,6 +125,15 @@ pub(in crate::realtime) async fn for_role(
     Ok(TableForRole { policies: row_policies::of_table(pool, oid, role).await?, selectable })
 }
 
+/// A table whose changes are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::realtime) struct Captured {
+    /// Its oid.
+    pub(in crate::realtime) oid: u32,
+    /// Whether row-level security is on.
+    pub(in crate::realtime) has_row_security: bool,
+}
+
 /// How changes of a table stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::realtime) enum Capture {
@@ -133,29 +142,30 @@ pub(in crate::realtime) enum Capture {
     /// They were asked for, and are not written down yet.
     Pending,
     /// They are written down.
-    On(u32),
+    On(Captured),
 }
 
-/// A partition is published where its root is; what is written down names the root.
+/// What is written down names the root of partitions; they themselves are as if they were not there.
 const CAPTURE: &str = "
-select class.oid,
+select class.oid, class.relrowsecurity,
        exists (select from pg_publication_tables published
                where published.pubname = 'supabase_realtime' and published.schemaname = $1 and published.tablename = $2),
        exists (select from pg_trigger
                where tgrelid = class.oid and tgfoid = to_regprocedure('realtime.capture()') and tgtype & 1 = 1)
 from pg_class class join pg_namespace space on space.oid = class.relnamespace
-where space.nspname = $1 and class.relname = $2 and class.relkind in ('r', 'p')";
+where space.nspname = $1 and class.relname = $2 and class.relkind in ('r', 'p')
+  and not class.relispartition";
 
 /// How changes of a table stand.
 pub(in crate::realtime) async fn capture(
     pool: &PgPool,
     table: &QualifiedName,
 ) -> Result<Capture, sqlx::Error> {
-    let found: Option<(Oid, bool, bool)> =
+    let found: Option<(Oid, bool, bool, bool)> =
         sqlx::query_as(CAPTURE).bind(&*table.schema).bind(&*table.name).fetch_optional(pool).await?;
     Ok(match found {
-        Some((oid, _, true)) => Capture::On(oid.0),
-        Some((_, true, false)) => Capture::Pending,
+        Some((oid, has_row_security, _, true)) => Capture::On(Captured { oid: oid.0, has_row_security }),
+        Some((_, _, true, false)) => Capture::Pending,
         _ => Capture::Absent,
     })
 }

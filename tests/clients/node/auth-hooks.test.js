@@ -23,7 +23,7 @@ for (const [kind, make] of [['functions in the database', functions], ['signed r
 
     /** The first thing that a hook is told which fits. */
     async function told(hook, fits) {
-      const deadline = Date.now() + 10_000
+      const deadline = Date.now() + 30_000
       for (;;) {
         const found = (await hooks.told(hook)).find(fits)
         if (found) return found

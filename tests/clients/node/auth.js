@@ -71,7 +71,7 @@ export class Mailbox {
 
   /** The next message to somebody whose subject fits: { subject, text, code, link }. */
   async next(to, subject = /^/) {
-    const deadline = Date.now() + 10_000
+    const deadline = Date.now() + 30_000
     for (;;) {
       const unseen = (await this.all(to)).filter(({ id }) => id > (this.#seen.get(to) ?? 0))
       const message = unseen.find((message) => subject.test(message.subject ?? ''))

@@ -58,7 +58,8 @@ export function functions() {
 /** The same as an HTTP endpoint, which takes nothing that is not signed (Standard Webhooks). */
 export async function endpoint() {
   const key = randomBytes(32)
-  const events = []
+  // By the id of the message, as one whose answer comes late is sent again.
+  const events = new Map()
   const server = createServer(async (request, response) => {
     const chunks = []
     for await (const chunk of request) chunks.push(chunk)
@@ -70,7 +71,7 @@ export async function endpoint() {
     const hook = request.url.slice(1)
     if (!isSigned || !ANSWERS[hook]) return response.writeHead(401).end()
     const event = JSON.parse(body)
-    events.push([hook, event])
+    events.set(id, [hook, event])
     response.setHeader('content-type', 'application/json').end(JSON.stringify(ANSWERS[hook][1](event)))
   })
   await new Promise((done) => server.listen(0, '127.0.0.1', done))
@@ -82,7 +83,7 @@ export async function endpoint() {
   return {
     settings,
     install: async () => {},
-    told: async (hook) => events.filter(([name]) => name === hook).map(([, event]) => event),
+    told: async (hook) => [...events.values()].filter(([name]) => name === hook).map(([, event]) => event),
     stop: () => new Promise((done) => server.close(done)),
   }
 }

@@ -25,10 +25,13 @@ export async function startRealtime(settings = {}) {
 export class Line {
   #sockets = new Set()
 
+  /** While it is, nobody is reached. */
+  isDown = false
+
   /** What `realtime.transport` of a client is to be. */
   transport = ((line) => class extends WebSocket {
-    constructor(...args) {
-      super(...args)
+    constructor(url, ...args) {
+      super(line.isDown ? 'ws://127.0.0.1:1' : url, ...args)
       line.#sockets.add(this)
       this.on('close', () => line.#sockets.delete(this))
     }
@@ -44,7 +47,7 @@ const made = []
 
 /** Options of a client that comes back quickly. */
 export const quick = (line = new Line()) => ({
-  realtime: { transport: line.transport, timeout: 5000, reconnectAfterMs: () => 100 },
+  realtime: { transport: line.transport, timeout: PATIENCE, reconnectAfterMs: () => 100 },
 })
 
 /** A client whose socket is closed when the test's file ends. */
@@ -67,34 +70,36 @@ export function closeAll() {
   }
 }
 
+/** Joins; -> what becomes of it: [status, error]. After what passes a client joins again by itself. */
+function joined(channel) {
+  const told = []
+  channel.subscribe((status, error) => told.push([status, error]))
+  const passes = ([status, error]) => status === 'TIMED_OUT' || error?.message.startsWith('UnableToConnectToProject:')
+  return until(() => told.find((one) => !passes(one)), `joining ${channel.topic}`, 2 * PATIENCE)
+}
+
 /** Joins; -> the channel, once it is told that it is SUBSCRIBED. Fails with the reason that it is told. */
-export function subscribed(channel) {
-  return new Promise((done, failed) => {
-    channel.subscribe((status, error) => {
-      if (status === 'SUBSCRIBED') done(channel)
-      else failed(error ?? new Error(status))
-    })
-  })
+export async function subscribed(channel) {
+  const [status, error] = await joined(channel)
+  if (status !== 'SUBSCRIBED') throw error ?? new Error(status)
+  return channel
 }
 
 /** Why a channel cannot be joined, as its client is told: [status, message]. */
-export function refusal(channel) {
-  return new Promise((done, failed) => {
-    channel.subscribe((status, error) => {
-      if (status === 'SUBSCRIBED') failed(new Error('it is joined'))
-      else done([status, error?.message])
-    })
-  })
+export async function refusal(channel) {
+  const [status, error] = await joined(channel)
+  assert.notEqual(status, 'SUBSCRIBED')
+  return [status, error?.message]
 }
 
 /** Waits until something holds; -> what it gives. */
-export async function until(holds, what = String(holds)) {
-  const deadline = Date.now() + PATIENCE
+export async function until(holds, what = String(holds), patience = PATIENCE, pause = 10) {
+  const deadline = Date.now() + patience
   for (;;) {
     const given = await holds()
     if (given) return given
     if (Date.now() > deadline) throw new Error(`it did not come about: ${what}`)
-    await new Promise((next) => setTimeout(next, 10))
+    await new Promise((next) => setTimeout(next, pause))
   }
 }
 

@@ -10,15 +10,24 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 export const binary = resolve(process.env.GOFORWARD_BINARY ?? join(root, 'target/debug/goforward'))
 
-/** A port that nobody listens on at the moment. */
-export function freePort() {
-  return new Promise((done, failed) => {
+// Below the ports that the system gives to connections, and below those of the tests in Python. Files whose processes start one
+// after another begin apart.
+const [FIRST_PORT, PORTS] = [10_000, 11_000]
+let nextPort = process.pid * 16
+
+/** A port that nobody listens on, and that no other call gives out. */
+export async function freePort() {
+  for (;;) {
+    const port = FIRST_PORT + nextPort++ % PORTS
+    if (await isFree(port)) return port
+  }
+}
+
+function isFree(port) {
+  return new Promise((done) => {
     const probe = createServer()
-    probe.once('error', failed)
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address()
-      probe.close(() => done(port))
-    })
+    probe.once('error', () => done(false))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)))
   })
 }
 
@@ -31,7 +40,7 @@ export function temporaryFolder(name) {
 
 /** Waits until the server answers its readiness probe; fails with the end of its log. */
 export async function untilReady(url, child, log) {
-  const deadline = Date.now() + 90_000
+  const deadline = Date.now() + 300_000
   for (;;) {
     const answer = await fetch(`${url}/health/ready`).catch(() => undefined)
     if (answer?.status === 200) return

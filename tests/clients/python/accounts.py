@@ -7,7 +7,7 @@ from supabase_auth import SyncGoTrueClient
 from supabase_auth.errors import (AuthApiError, AuthImplicitGrantRedirectError, AuthInvalidJwtError,
                                   AuthRetryableError, AuthSessionMissingError, AuthWeakPasswordError)
 
-from people import APP, PASSWORD, SETTINGS, People, code_of, follow
+from people import APP, PASSWORD, SETTINGS, People, code_of, follow, patient
 from server import Server
 
 NEW_PASSWORD = 'battery staple 7'
@@ -222,7 +222,8 @@ class Accounts(People):
     def test_supabase_auth_alone_works_without_supabase(self):
         self.member('sven@example.com')
         headers = {'apikey': self.server.keys['anon_key']}
-        with SyncGoTrueClient(url=f'{self.server.url}/auth/v1', headers=headers, auto_refresh_token=False) as alone:
+        with SyncGoTrueClient(url=f'{self.server.url}/auth/v1', headers=headers, auto_refresh_token=False,
+                              http_client=patient()) as alone:
             alone.sign_in_with_password({'email': 'sven@example.com', 'password': PASSWORD})
             self.assertEqual(alone.refresh_session().user.email, 'sven@example.com')
             alone.sign_out()
@@ -237,7 +238,8 @@ class KeyPair(unittest.TestCase):
                                     'auth.publishable_key': 'sb_publishable_of_the_tests'})
         self.addCleanup(server.stop)
         headers = {'apikey': 'sb_publishable_of_the_tests'}
-        with SyncGoTrueClient(url=f'{server.url}/auth/v1', headers=headers, auto_refresh_token=False) as client:
+        with SyncGoTrueClient(url=f'{server.url}/auth/v1', headers=headers, auto_refresh_token=False,
+                              http_client=patient()) as client:
             session = client.sign_up({'email': 'ada@example.com', 'password': PASSWORD}).session
             checked = client.get_claims()
             self.assertEqual((checked['headers']['alg'], checked['claims']['sub']), ('ES256', session.user.id))

@@ -1,10 +1,10 @@
 """What servers do about accounts, through supabase_auth with the project's secret key."""
 import urllib.parse
 
-from supabase import create_client
+from supabase import ClientOptions, create_client
 from supabase_auth.errors import AuthApiError
 
-from people import APP, PASSWORD, People, follow
+from people import APP, PASSWORD, People, follow, patient
 
 NOBODY = '00000000-0000-4000-8000-000000000000'
 
@@ -13,7 +13,8 @@ class Administration(People):
 
     @property
     def users(self):
-        return create_client(self.server.url, self.server.keys['service_role_key']).auth.admin
+        options = ClientOptions(httpx_client=patient())
+        return create_client(self.server.url, self.server.keys['service_role_key'], options).auth.admin
 
     def test_a_user_is_made_read_changed_and_deleted(self):
         user = self.users.create_user({'email': 'ada@example.com', 'password': PASSWORD, 'email_confirm': True,

@@ -1,10 +1,10 @@
 """The example of a backend (examples/python-backend), run as it is, with keys of two users."""
-import json, os, socket, subprocess, sys, urllib.error, urllib.request
+import json, os, subprocess, sys, urllib.error, urllib.request
 
 import httpx
 
 from people import People
-from server import ROOT
+from server import ROOT, free_port
 
 EXAMPLE = ROOT / 'examples/python-backend/backend.py'
 TABLE = '''
@@ -22,9 +22,7 @@ class Backend(People):
         secret = cls.server.keys['service_role_key']
         service = cls.key(secret, {'name': 'notes backend', 'kind': 'service', 'scopes': ['auth:keys:execute']}, secret)
         cls.service = service
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            cls.port = probe.getsockname()[1]
+        cls.port = free_port()
         env = os.environ | {'GOFORWARD_URL': cls.server.url, 'GOFORWARD_ANON_KEY': cls.server.keys['anon_key'],
                             'GOFORWARD_SERVICE_KEY': service, 'PORT': str(cls.port)}
         cls.process = subprocess.Popen([sys.executable, EXAMPLE], env=env, stdout=subprocess.PIPE,
@@ -37,7 +35,7 @@ class Backend(People):
     @classmethod
     def key(cls, token, wish, apikey=None):
         headers = {'apikey': apikey or cls.server.keys['anon_key'], 'Authorization': f'Bearer {token}'}
-        answer = httpx.post(f'{cls.server.url}/auth/v1/keys', json=wish, headers=headers)
+        answer = httpx.post(f'{cls.server.url}/auth/v1/keys', json=wish, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()['key']
 

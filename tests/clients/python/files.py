@@ -135,12 +135,12 @@ class Files(People):
         for name in ('signed 1.txt', 'signed 2.txt'):
             self.files.upload(name, name.encode())
         url = self.files.create_signed_url('signed 1.txt', 60)['signedURL']
-        self.assertEqual(httpx.get(url).text, 'signed 1.txt')
-        self.assertEqual(httpx.get(url.replace('signed%201', 'signed%202')).status_code, 400)
+        self.assertEqual(httpx.get(url, timeout=60).text, 'signed 1.txt')
+        self.assertEqual(httpx.get(url.replace('signed%201', 'signed%202'), timeout=60).status_code, 400)
         saved = self.files.create_signed_url('signed 1.txt', 60, {'download': 'a b.txt'})['signedURL']
-        self.assertIn("filename*=UTF-8''a%20b.txt", httpx.get(saved).headers['content-disposition'])
+        self.assertIn("filename*=UTF-8''a%20b.txt", httpx.get(saved, timeout=60).headers['content-disposition'])
         many = self.files.create_signed_urls(['signed 2.txt', 'nothing'], 60)
-        self.assertEqual(httpx.get(many[0]['signedURL']).text, 'signed 2.txt')
+        self.assertEqual(httpx.get(many[0]['signedURL'], timeout=60).text, 'signed 2.txt')
         self.assertEqual((many[1]['signedURL'], bool(many[1]['error'])), (None, True))
         self.refused('404', 'not_found', 'Object', self.files.create_signed_url, 'nothing', 60)
         self.refused('400', 'InvalidRequest', 'expiresIn', self.files.create_signed_url, 'signed 1.txt', 0)
@@ -158,16 +158,17 @@ class Files(People):
     def test_public_addresses_and_pictures_in_other_sizes(self):
         for bucket in (self.files, self.shown):
             bucket.upload('cat 1.png', picture(40, 20), {'content-type': 'image/png'})
-        answer = httpx.get(self.shown.get_public_url('cat 1.png'))
+        answer = httpx.get(self.shown.get_public_url('cat 1.png'), timeout=60)
         self.assertEqual((answer.status_code, size_of(answer.content)), (200, (40, 20)))
-        saved = httpx.get(self.shown.get_public_url('cat 1.png', {'download': True}))
+        saved = httpx.get(self.shown.get_public_url('cat 1.png', {'download': True}), timeout=60)
         self.assertTrue(re.match('attachment', saved.headers['content-disposition']))
-        small = httpx.get(self.shown.get_public_url('cat 1.png', {'transform': {'width': 10, 'height': 10, 'resize': 'contain'}}))
+        url = self.shown.get_public_url('cat 1.png', {'transform': {'width': 10, 'height': 10, 'resize': 'contain'}})
+        small = httpx.get(url, timeout=60)
         self.assertEqual(size_of(small.content), (10, 5))
         self.assertEqual(size_of(self.files.download('cat 1.png', {'transform': {'width': 20}})), (20, 10))
         url = self.files.create_signed_url('cat 1.png', 60, {'transform': {'width': 8, 'height': 8}})['signedURL']
-        self.assertEqual(size_of(httpx.get(url).content), (8, 8))
-        self.assertEqual(httpx.get(self.files.get_public_url('cat 1.png')).status_code, 400)
+        self.assertEqual(size_of(httpx.get(url, timeout=60).content), (8, 8))
+        self.assertEqual(httpx.get(self.files.get_public_url('cat 1.png'), timeout=60).status_code, 400)
 
     def test_users_have_their_own_objects_and_not_those_of_others(self):
         ada, eve = (self.member(f'{name}@files.example.com')[0].storage.from_('files') for name in ('ada', 'eve'))

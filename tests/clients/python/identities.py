@@ -24,7 +24,7 @@ class Identities(People):
 
     def browse(self, address):
         """Goes where an address leads, as a browser does, until it is that of the application."""
-        with httpx.Client() as browser:
+        with httpx.Client(timeout=60) as browser:
             for _ in range(10):
                 if address.startswith(APP):
                     return address

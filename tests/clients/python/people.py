@@ -1,7 +1,7 @@
 """What the tests of accounts share: a server that lets them ask as often as they need, its captured messages, and clients."""
 import base64, json, re, time, unittest, urllib.error, urllib.parse, urllib.request
 
-import psycopg
+import httpx, psycopg
 from supabase import ClientOptions, create_client
 from supabase_auth.errors import AuthApiError
 
@@ -39,6 +39,11 @@ def claims_of(token):
     return json.loads(base64.urlsafe_b64decode(payload + '=' * (-len(payload) % 4)))
 
 
+def patient():
+    """What a client sends its requests by: its own gives up after five seconds."""
+    return httpx.Client(timeout=60, follow_redirects=True)
+
+
 class People(unittest.TestCase):
     """Every test has users of its own; none depends on another."""
     settings = {}
@@ -53,12 +58,12 @@ class People(unittest.TestCase):
 
     def client(self, flow_type='implicit'):
         """A client as an application makes it, with a session of its own."""
-        options = ClientOptions(flow_type=flow_type, auto_refresh_token=False)
+        options = ClientOptions(flow_type=flow_type, auto_refresh_token=False, httpx_client=patient())
         return create_client(self.server.url, self.server.keys['anon_key'], options)
 
     def next(self, to, subject=''):
         """The next message to somebody, none twice: its code and its link."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         asked = urllib.request.Request(f'{self.server.url}/dev/mail?to={urllib.parse.quote_plus(to)}', headers={'accept': 'application/json'})
         while time.monotonic() < deadline:
             with urllib.request.urlopen(asked) as answer:
@@ -90,8 +95,8 @@ class People(unittest.TestCase):
         return caught.exception
 
     def served(self, client, table):
-        """A table made by SQL is served within a second."""
-        deadline = time.monotonic() + 5
+        """Waits until a table is served."""
+        deadline = time.monotonic() + 30
         while True:
             try:
                 return client.table(table).select('*').limit(1).execute()

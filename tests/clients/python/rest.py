@@ -20,7 +20,7 @@ class Rest(unittest.TestCase):
             connection.execute(schema)
         cls.anon = create_client(cls.server.url, cls.server.keys['anon_key'])
         cls.service = create_client(cls.server.url, cls.server.keys['service_role_key'])
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while True:
             try:
                 cls.service.table('notes').select('*').limit(1).execute()

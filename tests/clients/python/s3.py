@@ -21,7 +21,7 @@ class S3(People):
         cls.sql.execute(POLICY)
         secret = cls.server.keys['service_role_key']
         made = httpx.post(f'{cls.server.url}/storage/v1/s3-keys', json={'name': 'boto3'},
-                          headers={'Authorization': f'Bearer {secret}'})
+                          headers={'Authorization': f'Bearer {secret}'}, timeout=60)
         assert made.status_code == 200, made.text
         cls.key = made.json()
         cls.s3 = cls.of(cls.key['access_key_id'], cls.key['secret_access_key'])
@@ -105,14 +105,14 @@ class S3(People):
 
     def test_a_presigned_url_needs_no_key(self):
         put = self.s3.generate_presigned_url('put_object', {'Bucket': 'files', 'Key': 'p q'}, ExpiresIn=60)
-        self.assertEqual(httpx.put(put, content=b'signed').status_code, 200)
+        self.assertEqual(httpx.put(put, content=b'signed', timeout=60).status_code, 200)
         get = self.s3.generate_presigned_url('get_object', {'Bucket': 'files', 'Key': 'p q'}, ExpiresIn=60)
-        self.assertEqual(httpx.get(get).text, 'signed')
-        self.assertEqual(httpx.get(get.replace('p%20q', 'other')).status_code, 403)
+        self.assertEqual(httpx.get(get, timeout=60).text, 'signed')
+        self.assertEqual(httpx.get(get.replace('p%20q', 'other'), timeout=60).status_code, 403)
         form = self.s3.generate_presigned_post('files', 'form/${filename}', Conditions=[['content-length-range', 1, 10]])
-        sent = httpx.post(form['url'], data=form['fields'], files={'file': ('f.txt', b'posted')})
+        sent = httpx.post(form['url'], data=form['fields'], files={'file': ('f.txt', b'posted')}, timeout=60)
         self.assertEqual((sent.status_code, self.s3.get_object(Bucket='files', Key='form/f.txt')['Body'].read()), (204, b'posted'))
-        long = httpx.post(form['url'], data=form['fields'], files={'file': ('g.txt', b'x' * 11)})
+        long = httpx.post(form['url'], data=form['fields'], files={'file': ('g.txt', b'x' * 11)}, timeout=60)
         self.assertEqual(long.status_code, 403)
 
     def test_a_user_has_the_own_objects(self):
@@ -152,5 +152,5 @@ class S3(People):
             self.aws('cp', 's3://files/aws/large', here / 'back')
             self.assertEqual((here / 'back').read_bytes(), large)
             self.aws('mv', 's3://files/aws/sub/a b.txt', 's3://files/aws/moved')
-            self.assertEqual(httpx.get(self.aws('presign', 's3://files/aws/moved').strip()).text, 'hello')
+            self.assertEqual(httpx.get(self.aws('presign', 's3://files/aws/moved').strip(), timeout=60).text, 'hello')
             self.assertEqual(self.aws('rm', '--recursive', 's3://files/aws').count('delete: '), 2)

@@ -2,10 +2,23 @@
 
 The executable comes from GOFORWARD_BINARY, else from target/debug.
 """
-import json, os, pathlib, shutil, socket, subprocess, tempfile, time, urllib.error, urllib.request
+import contextlib, itertools, json, os, pathlib, shutil, socket, subprocess, tempfile, time, urllib.error, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.get('GOFORWARD_BINARY', ROOT / 'target/debug/goforward')).resolve()
+
+# Above the ports of the tests in JavaScript, below those that the system gives to connections.
+FIRST_PORT, PORTS = 21_000, 11_000
+turns = itertools.count(os.getpid() * 16)
+
+
+def free_port():
+    """A port that nobody listens on, and that no other call gives out."""
+    for turn in turns:
+        port = FIRST_PORT + turn % PORTS
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(('127.0.0.1', port))
+            return port
 
 
 class Server:
@@ -14,9 +27,7 @@ class Server:
     def __init__(self, settings=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='goforward-client-'))
         self.folder.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.url = f'http://127.0.0.1:{port}'
         env = {name: os.environ[name] for name in ('PATH', 'HOME') if name in os.environ} | {'LC_ALL': 'C.UTF-8', 'TZ': 'UTC'}
         data = str(self.folder / 'data')
@@ -34,10 +45,10 @@ class Server:
             raise
 
     def wait(self):
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while True:
             try:
-                with urllib.request.urlopen(self.url + '/health/ready', timeout=5) as answer:
+                with urllib.request.urlopen(self.url + '/health/ready', timeout=60) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):

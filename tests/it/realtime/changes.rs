@@ -196,7 +196,13 @@ async fn filters_decide_which_rows_are_sent() {
 
 #[tokio::test]
 async fn what_cannot_be_subscribed_to_is_told_and_the_channel_stays() {
-    let app = start_with("create table public.unpublished (id int primary key);").await;
+    let app = start_with(
+        "create table public.unpublished (id int primary key);
+         create table public.days (day date) partition by range (day);
+         create table public.days_2020 partition of public.days for values from ('2020-01-01') to ('2021-01-01');
+         alter publication supabase_realtime add table public.days;",
+    )
+    .await;
     let key = app.server.keys().anon_key;
     let mut socket = app.socket(&key).await;
     for (asked, message) in [
@@ -204,6 +210,10 @@ async fn what_cannot_be_subscribed_to_is_told_and_the_channel_stays() {
             json!({"event": "INSERT", "schema": "public", "table": "unpublished"}),
             "Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given connect \
              parameters: [event: INSERT, schema: public, table: unpublished, filters: [], select: *]",
+        ),
+        (
+            json!({"event": "*", "schema": "public", "table": "days_2020"}),
+            "Unable to subscribe to changes with given parameters.",
         ),
         (
             json!({"event": "*", "schema": "auth", "table": "users"}),

@@ -1,8 +1,10 @@
 //! Connecting, joining, leaving, and what ends a channel.
 
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
 use tokio_tungstenite::tungstenite::Error;
 
+use super::changes::subscribed;
 use super::start;
 use crate::harness::{Caller, TestApp, now};
 
@@ -200,4 +202,24 @@ async fn it_runs_alone() {
     for path in ["/rest/v1/", "/auth/v1/health", "/graphql/v1"] {
         app.client().get(path).await.expect_status(404);
     }
+}
+
+#[tokio::test]
+async fn changes_of_a_table_that_the_catalog_cannot_read_yet_are_worth_asking_for_again() {
+    let (app, key) = start().await;
+    let mut holding = PgConnection::connect(&app.database.url()).await.unwrap();
+    holding.execute("begin; lock table goforward.table_security in access exclusive mode").await.unwrap();
+    app.database
+        .run(
+            "create table public.unread (id int primary key); alter table public.unread enable row level security;
+             grant select on public.unread to anon; alter publication supabase_realtime add table public.unread",
+        )
+        .await;
+    let asked = json!([{"event": "*", "schema": "public", "table": "unread"}]);
+    let mut socket = app.socket(&key).await;
+    let refused = socket.try_join("realtime:a", json!({"config": {"postgres_changes": asked}})).await;
+    assert!(refused.reason().starts_with("UnableToConnectToProject: This table was made"), "{refused:?}");
+
+    holding.execute("rollback").await.unwrap();
+    subscribed(&app, None, asked).await;
 }
