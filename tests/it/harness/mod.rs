@@ -32,7 +32,7 @@ pub use database::Database;
 pub use nodes::Nodes;
 pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
 pub use postgres::Postgres;
-pub use process::{idle, open_files, processor_time_within, resident};
+pub use process::{idle, open_files, processor_time_within, resident_mib};
 pub use random_walk::Walk;
 pub use redis::RedisServer;
 pub use server::{Options, Server, free_port, run as run_command, spawn as spawn_command};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::eventually;
 
 /// The resident memory of a process in MiB.
-pub fn resident(pid: u32) -> usize {
+pub fn resident_mib(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024

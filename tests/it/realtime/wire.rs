@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::start;
-use crate::harness::{TestApp, eventually, open_files, resident};
+use crate::harness::{TestApp, eventually, open_files, resident_mib};
 
 #[tokio::test]
 async fn g11_frames_that_are_no_messages_are_passed_over() {
@@ -125,11 +125,11 @@ async fn g10_connecting_and_leaving_gives_everything_back() {
     };
     round(5).await;
     all_closed(&app).await;
-    let (memory, files) = (resident(pid), open_files(pid));
+    let (memory, files) = (resident_mib(pid), open_files(pid));
     round(25).await;
     all_closed(&app).await;
     eventually("files are closed", async || open_files(pid) <= files + 3).await;
-    let memory_after = resident(pid);
+    let memory_after = resident_mib(pid);
     assert!(memory_after < memory + 16, "{memory} MiB before, {memory_after} after");
 }
 

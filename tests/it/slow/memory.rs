@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Database, Options, PATIENCE, TestApp, resident};
+use crate::harness::{Database, Options, PATIENCE, TestApp, resident_mib};
 
 const READERS: usize = 8;
 
@@ -38,7 +38,7 @@ async fn slow_readers_of_large_results_cost_little_memory() {
         }
         let small = tokio::time::timeout(PATIENCE, client.get("/rest/v1/small")).await;
         small.expect("slow readers are not waited for").expect_status(200);
-        most = most.max(resident(app.server.pid()));
+        most = most.max(resident_mib(app.server.pid()));
     }
 
     assert!(most < 150, "{most} MiB");
@@ -51,7 +51,7 @@ async fn slow_readers_of_large_results_cost_little_memory() {
 async fn an_idle_server_is_small() {
     let app = TestApp::start().await;
 
-    let idle = resident(app.server.pid());
+    let idle = resident_mib(app.server.pid());
 
     assert!(idle < 100, "{idle} MiB"); // 50 MiB is the aim of a release build
 }

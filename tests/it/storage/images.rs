@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{refusal, start, with};
-use crate::harness::{Answer, Client, Options, resident};
+use crate::harness::{Answer, Client, Options, resident_mib};
 
 /// A picture of one colour.
 pub fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
@@ -100,14 +100,14 @@ async fn h13_h15_what_is_no_picture_or_too_much_of_one_is_served_as_it_is_or_ref
     bomb[29..33].copy_from_slice(&checksum.to_be_bytes());
     put(&service, "bomb.png", "image/png", bomb).await;
     put(&service, "cut.png", "image/png", picture(40, 20, ImageFormat::Png)[..40].to_vec()).await;
-    let before = resident(app.server.pid());
+    let before = resident_mib(app.server.pid());
 
     for name in ["bomb.png", "cut.png"] {
         let answer =
             app.client().get(&format!("/storage/v1/render/image/public/public/{name}?width=10")).await;
         assert_eq!((answer.status, refusal(&answer).1.as_str()), (422, "422"), "{name}: {}", answer.text());
     }
-    assert!(resident(app.server.pid()) < before + (64 << 20));
+    assert!(resident_mib(app.server.pid()) < before + 64);
     let svg = "<svg xmlns='http://www.w3.org/2000/svg'><image href='http://127.0.0.1:1/x'/></svg>";
     put(&service, "a.svg", "image/svg+xml", svg.into()).await;
     let answer =
@@ -120,12 +120,12 @@ async fn h13_h15_what_is_no_picture_or_too_much_of_one_is_served_as_it_is_or_ref
 async fn h14_however_many_sizes_are_asked_for_the_memory_is_bounded() {
     let app = with(Options::default().set("storage.images.cache", "64KB")).await;
     put(&app.service(), "a.png", "image/png", picture(300, 300, ImageFormat::Png)).await;
-    let before = resident(app.server.pid());
+    let before = resident_mib(app.server.pid());
     for width in (1..300).step_by(5) {
         let path = format!("/storage/v1/render/image/public/public/a.png?width={width}");
         app.client().get(&path).await.expect_status(200);
     }
-    assert!(resident(app.server.pid()) < before + (48 << 20));
+    assert!(resident_mib(app.server.pid()) < before + 48);
 }
 
 /// The checksum of a PNG's chunk.

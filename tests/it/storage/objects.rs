@@ -195,12 +195,12 @@ async fn a_bucket_is_changed_listed_emptied_and_removed() {
 #[tokio::test]
 async fn a_form_whose_file_never_begins_takes_no_memory() {
     let app = start().await;
-    let before = crate::harness::resident(app.server.pid());
+    let before = crate::harness::resident_mib(app.server.pid());
     let junk = futures_util::stream::iter((0..600).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 100_000])));
     let body = reqwest::Body::wrap_stream(junk);
     let anon = app.anon();
     let path = "/storage/v1/object/public/a";
     let answer = anon.send_text(Method::POST, path, "multipart/form-data; boundary=b", body).await;
     assert_eq!(refusal(&answer).0, 400, "{}", answer.text());
-    assert!(crate::harness::resident(app.server.pid()) < before + (24 << 20));
+    assert!(crate::harness::resident_mib(app.server.pid()) < before + 24);
 }

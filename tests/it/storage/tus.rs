@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::sweeping::blobs;
 use super::{start, with};
-use crate::harness::{Answer, Caller, Client, Options, Server, TestApp, eventually, free_port, resident};
+use crate::harness::{Answer, Caller, Client, Options, Server, TestApp, eventually, free_port, resident_mib};
 
 const ALICE: &str = "11111111-1111-4111-8111-111111111111";
 const BOB: &str = "22222222-2222-4222-8222-222222222222";
@@ -265,11 +265,11 @@ async fn an_upload_takes_no_memory_for_its_size() {
         reqwest::Body::wrap_stream(futures_util::stream::iter(pieces))
     };
     append(&service, &path, 0, pieces(1)).await.expect_status(204);
-    let before = resident(app.server.pid());
+    let before = resident_mib(app.server.pid());
     append(&service, &path, MIB, pieces(60)).await.expect_status(204);
     assert_eq!(parts(&app).await, "3", "a large request is kept in several parts");
     append(&service, &path, 61 * MIB, pieces(9)).await.expect_status(204);
-    let growth = resident(app.server.pid()).saturating_sub(before);
+    let growth = resident_mib(app.server.pid()).saturating_sub(before);
     assert!(growth < 32, "{growth} MiB");
     let size = "select metadata ->> 'size' from storage.objects";
     assert_eq!(app.database.value(size).await, (70 * MIB).to_string());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Database, Options, PATIENCE, TestApp, idle, resident};
+use crate::harness::{Database, Options, PATIENCE, TestApp, idle, resident_mib};
 use crate::rest::SHOP;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -66,7 +66,7 @@ async fn attack(port: u16, frames: Vec<u8>) -> Vec<u8> {
 
 /// Runs four attacks at once; fails unless others are served meanwhile and the server comes to rest.
 async fn all_at_once(app: &TestApp, frames: &[u8]) -> Vec<Vec<u8>> {
-    let before = resident(app.server.pid());
+    let before = resident_mib(app.server.pid());
     let mut attacks = tokio::task::JoinSet::new();
     for _ in 0..4 {
         attacks.spawn(attack(app.server.port(), frames.to_vec()));
@@ -78,7 +78,7 @@ async fn all_at_once(app: &TestApp, frames: &[u8]) -> Vec<Vec<u8>> {
     let seen = attacks.join_all().await;
     other.get("/rest/v1/products?limit=1").await.expect_status(200);
     idle(app.server.pid()).await;
-    let after = resident(app.server.pid());
+    let after = resident_mib(app.server.pid());
     assert!(after < before + 40, "{before} MiB before, {after} MiB after");
     seen
 }
@@ -146,7 +146,7 @@ async fn unread_flood(port: u16, frames: &[u8]) {
 #[tokio::test]
 async fn floods_that_ask_for_answers_and_read_none_are_cut() {
     let app = app().await;
-    let before = resident(app.server.pid());
+    let before = resident_mib(app.server.pid());
     for flood in [frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]), frame(PING, 0, 0, &[7; 8])] {
         let frames = flood.repeat(1_000);
         let mut floods = tokio::task::JoinSet::new();
@@ -163,7 +163,7 @@ async fn floods_that_ask_for_answers_and_read_none_are_cut() {
     }
 
     idle(app.server.pid()).await;
-    let after = resident(app.server.pid());
+    let after = resident_mib(app.server.pid());
     assert!(after < before + 40, "{before} MiB before, {after} MiB after");
     app.anon().get("/rest/v1/products?limit=1").await.expect_status(200);
 }
