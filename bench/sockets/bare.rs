@@ -28,10 +28,11 @@ pub(crate) async fn serve(port: u16) -> Result<(), Failure> {
 }
 
 async fn one(stream: TcpStream, id: u64, connections: Connections) {
+    let (queue, mut waiting) = mpsc::channel::<Message>(QUEUE);
+    // Before the client knows that it is connected, so that it misses nothing.
+    connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, queue);
     let Ok(socket) = accept_async(stream).await else { return };
     let (mut writing, mut reading) = socket.split();
-    let (queue, mut waiting) = mpsc::channel::<Message>(QUEUE);
-    connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, queue);
     let writer = tokio::spawn(async move {
         let mut messages = Vec::new();
         while waiting.recv_many(&mut messages, QUEUE).await > 0 {

@@ -1,7 +1,7 @@
 //! What has ended a moment ago (sessions, accounts, keys), so that no answer from before is believed: on this node at once,
 //! on the others as soon as the bus has told them.
 //!
-//! News only: every answer runs out within a second anyway, whether the news arrives or not. It is told after the commit,
+//! News only: every answer that is kept runs out within a second anyway, whether the news arrives or not. It is told after the commit,
 //! by id; of which kind is not said, as no two things have the same.
 
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ use crate::kernel::bus::{Bus, Delivery, Subject};
 use crate::kernel::identity::Caller;
 use crate::kernel::identity::scope::KEY_ID;
 
-/// Older answers have run out by themselves.
-const LIFETIME: Duration = Duration::from_secs(1);
+/// Older answers have run out by themselves, and nobody waits for one any more.
+const LIFETIME: Duration = Duration::from_secs(4);
 /// What has ended within that time, at most; beyond it answers run out by themselves.
 const MOST_RECENT: usize = 16_384;
 

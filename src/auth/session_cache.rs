@@ -2,8 +2,9 @@
 //! database, where all questions that wait are one query.
 //!
 //! An answer counts from the moment that its query began, so whatever is committed is seen within [`LIFETIME`]. One that took
-//! longer is given to those who waited, as all of them asked before that moment, and to nobody else. Answers in use are
-//! asked for again before they end, so nobody waits for them.
+//! longer is given to those who waited, as all of them asked before that moment, and to nobody else; not even to them if what
+//! it is about has ended meanwhile, as far as this node knows. Answers in use are asked for again before they end, so nobody
+//! waits for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -100,10 +101,16 @@ impl Sessions for SessionCache {
     fn look_up<'a>(&'a self, caller: &'a Caller) -> LookingUp<'a> {
         Box::pin(async {
             let Some(question) = self.question(caller) else { return Ok(SessionState::Foreign) };
-            let (answer, answered) = oneshot::channel();
             let asking = async {
-                self.queue.send(Asked { question, answer: Some(answer) }).await.ok()?;
-                answered.await.ok()
+                loop {
+                    let (asked_at, (answer, answered)) = (Instant::now(), oneshot::channel());
+                    self.queue.send(Asked { question, answer: Some(answer) }).await.ok()?;
+                    let state = answered.await.ok()?;
+                    // What has ended meanwhile may have gone on when the query began.
+                    if !self.revocations.outdate(caller, asked_at) {
+                        return Some(state);
+                    }
+                }
             };
             let answer = tokio::time::timeout(PATIENCE, asking).await;
             answer.ok().flatten().ok_or(SessionRefusal::Unavailable)

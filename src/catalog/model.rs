@@ -169,6 +169,8 @@ impl RelationKind {
 /// A table, view, materialised view or foreign table.
 #[derive(Clone, Debug)]
 pub struct Relation {
+    /// What PostgreSQL knows it by (`pg_class.oid`): another one that gets the same name has another.
+    pub oid: u32,
     /// Its name.
     pub name: QualifiedName,
     /// What it is.

@@ -29,6 +29,7 @@ pub(crate) fn column(name: &str, data_type: &str) -> Column {
 
 pub(crate) fn relation(schema: &str, name: &str) -> Relation {
     Relation {
+        oid: 0,
         name: QualifiedName::new(schema, name),
         kind: RelationKind::Table,
         comment: None,

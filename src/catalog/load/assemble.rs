@@ -150,6 +150,7 @@ fn relation(
     interner: &mut Interner,
 ) -> Relation {
     Relation {
+        oid: row.oid.0,
         name,
         kind: security.kind,
         comment: row.comment.map(Arc::from),

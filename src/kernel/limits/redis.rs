@@ -1,8 +1,8 @@
 //! Counters that all nodes share, in Redis: one script per decision, the same algorithm as in memory.
 //!
-//! Redis has a twentieth of a second, unless told otherwise. Where it does not answer by then, or answers nonsense, this process counts for itself,
-//! and goes on so until a task in the background has found that Redis answers again: no request waits for a Redis that
-//! hangs, but those that it hung under.
+//! Redis has a twentieth of a second, unless told otherwise. Where it does not answer by then, or answers nonsense, this process
+//! counts for itself, and goes on so until a task in the background has found that Redis answers again: no request waits for a
+//! Redis that hangs, but those that it hung under.
 
 use std::net::IpAddr;
 use std::sync::Arc;

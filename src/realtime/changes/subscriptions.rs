@@ -34,7 +34,7 @@ use crate::realtime::request::ChangeRequest;
 use crate::realtime::store::outbox;
 use crate::realtime::store::tables::{self, Capture, Captured};
 
-/// How long a join waits for the feed, and for capture of a table that was just published.
+/// How long a join waits for the feed, and for capture of a table that was just published, and for the catalog to know it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Between two looks at a table that is about to be captured.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -316,12 +316,12 @@ impl Changes {
         name: &QualifiedName,
     ) -> Result<(), SubscribeError> {
         let unavailable = || SubscribeError::Unavailable(described(request));
-        let Captured { oid, has_row_security } = self.captured(name).await?.ok_or_else(unavailable)?;
-        let is_known = self.known_to_the_catalog(name, has_row_security).await?;
+        let captured = self.captured(name).await?.ok_or_else(unavailable)?;
+        let is_known = self.known_to_the_catalog(name, captured).await?;
         let known = &self.delivery.known;
-        let table = known.table(oid).await.map_err(outage)?.ok_or_else(unavailable)?;
+        let table = known.table(captured.oid).await.map_err(outage)?.ok_or_else(unavailable)?;
         let role = &viewer.caller.role;
-        let sight = known.sight(oid, &table, role).await.map_err(outage)?;
+        let sight = known.sight(captured.oid, &table, role).await.map_err(outage)?;
         let audience = Audience::apart(viewer.clone(), Vec::new());
         let view = View { delivery: &self.delivery, audience: &audience, table: &table, sight: &sight };
         let view = view.open().ok_or_else(|| {
@@ -355,20 +355,21 @@ impl Changes {
         })
     }
 
-    /// Waits for the catalog to know a table that was just made, and its row-level security; tells whether there is nothing more
-    /// to learn. One in a schema that is not exposed is never in it.
+    /// Waits for the catalog to know a table that was just made, perhaps in the place of another, and its row-level security; tells
+    /// whether there is nothing more to learn. One in a schema that is not exposed is never in it.
     async fn known_to_the_catalog(
         &self,
         name: &QualifiedName,
-        has_row_security: bool,
+        captured: Captured,
     ) -> Result<bool, SubscribeError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let (handle, is_late) = (&self.delivery.catalog, Instant::now() >= deadline);
             let catalog = handle.current();
-            let relation = catalog.relations.get(name);
+            let relation = catalog.relations.get(name).filter(|found| found.oid == captured.oid);
             let is_known = !catalog.schemas.contains(&name.schema)
-                || relation.is_some_and(|found| !has_row_security || found.protection.is_protected());
+                || relation
+                    .is_some_and(|found| !captured.has_row_security || found.protection.is_protected());
             match handle.is_ready() {
                 false if is_late => return Err(SubscribeError::Outage),
                 true if is_known || is_late => return Ok(is_known),

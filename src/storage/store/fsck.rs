@@ -108,7 +108,7 @@ pub(in crate::storage) struct Candidate {
     pub(in crate::storage) version: Option<String>,
     /// The state of the blob's row, if there is one.
     pub(in crate::storage) state: Option<String>,
-    /// Whether somebody has touched that row within the grace, or is removing its bytes.
+    /// Whether somebody has touched that row within the grace, or is removing the bytes of no object.
     pub(in crate::storage) is_fresh: bool,
     /// The object that has the version now, if one has.
     pub(in crate::storage) object_id: Option<Uuid>,
@@ -122,15 +122,14 @@ pub(in crate::storage) struct Candidate {
 const CANDIDATES: &str = "
 with page as (select * from pg_temp.storage_candidates where number > $1 and number <= $1 + $2)
 select page.number, page.version, blob.state,
-    coalesce(blob.touched_at >= now() - make_interval(secs => $3) or blob.claimed_until >= now(), false) as is_fresh,
-    object.id as object_id, object.bucket_id as bucket, object.name,
+    coalesce(blob.touched_at >= now() - make_interval(secs => $3), false) as is_fresh, object.id as object_id, object.bucket_id as bucket, object.name,
     case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end as said
 from page
 left join goforward.storage_blobs as blob on blob.version = page.version
 join storage.objects as object on object.id = page.object_id and object.version is not distinct from page.version
 union all
 select page.number, page.version, blob.state,
-    coalesce(blob.touched_at >= now() - make_interval(secs => $3) or blob.claimed_until >= now(), false),
+    coalesce(blob.touched_at >= now() - make_interval(secs => $3) or object.id is null and blob.claimed_until >= now(), false),
     object.id, object.bucket_id, object.name,
     case when object.metadata ->> 'size' ~ '^[0-9]{1,15}$' then (object.metadata ->> 'size')::bigint end
 from page

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::{client, options, refresh, refresh_token, signed_in, user};
-use crate::harness::TestApp;
+use crate::harness::{TestApp, decided};
 
 #[tokio::test]
 async fn c02_twenty_tabs_with_one_token_all_go_on_with_one_successor() {
@@ -13,11 +13,7 @@ async fn c02_twenty_tabs_with_one_token_all_go_on_with_one_successor() {
 
     let answers = join_all((0..20).map(|_| {
         let (client, token) = (client(&app), token.clone());
-        async move {
-            let answer = refresh(&client, &token).await;
-            // A request whose turn does not come in time is made once more.
-            if answer.status == 503 { refresh(&client, &token).await } else { answer }
-        }
+        async move { decided(async || refresh(&client, &token).await).await }
     }))
     .await;
 

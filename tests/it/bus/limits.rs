@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::harness::{PATIENCE, RedisServer, eventually};
 
-/// Much less than a hundred waits for Redis.
+/// Less than a hundred waits for Redis.
 const PROMPT: Duration = Duration::from_secs(3);
 
 /// One that waits for a slow Redis, so that only what a test does to Redis is the cause of what it sees.

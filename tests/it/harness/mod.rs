@@ -117,3 +117,17 @@ pub async fn eventually_within(patience: Duration, what: &str, mut condition: im
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// What comes of a request in the end: with many at once, some may be told that there are too many, and to come again.
+pub async fn decided(ask: impl AsyncFn() -> Answer) -> Answer {
+    let mut answer = ask().await;
+    eventually_within(Duration::from_mins(2), "a decision", async || {
+        let is_final = !matches!(answer.status, 423 | 429 | 503);
+        if !is_final {
+            answer = ask().await;
+        }
+        is_final
+    })
+    .await;
+    answer
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::options;
-use crate::harness::{Caller, Database, Socket, TestApp, eventually};
+use crate::harness::{Caller, Database, Socket, TestApp};
 use crate::table_security::{ACCOUNTS, USER};
 
 const ANN: &str = "11111111-1111-4111-8111-111111111111";
@@ -466,7 +466,6 @@ async fn a_table_that_is_published_later_can_be_followed() {
              alter publication supabase_realtime add table public.newest",
         )
         .await;
-    eventually("the table to be known", async || app.anon().get("/rest/v1/newest").await.status == 200).await;
     let mut socket = subscribed(&app, None, all_of("newest")).await;
     app.database.run("insert into newest values (1)").await;
     assert_eq!(change(&mut socket).await["record"], json!({"id": 1}));

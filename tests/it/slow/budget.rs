@@ -37,7 +37,7 @@ async fn a_thousand_requests_at_once_stay_within_the_budget() {
         }
     }
 
-    assert!(most <= 10, "{most} connections");
+    assert!((1..=10).contains(&most), "{most} connections");
     assert!(statuses.keys().all(|status| matches!(status, 200 | 204 | 503 | 504)), "{statuses:?}");
     let served =
         statuses.get(&200).copied().unwrap_or_default() + statuses.get(&204).copied().unwrap_or_default();

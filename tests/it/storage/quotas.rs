@@ -1,7 +1,5 @@
 //! Quotas hold exactly, however many uploads there are at once (H12).
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -9,22 +7,9 @@ use serde_json::json;
 use super::s3::{self, elements};
 use super::tus::{append, begin, tus};
 use super::{refusal, start, upload};
-use crate::harness::Answer;
+use crate::harness::decided;
 
 const ALICE: &str = "11111111-1111-4111-8111-111111111111";
-
-/// What comes of it in the end: with so many at once, some may be told that there are too many, and to come again.
-async fn decided(ask: impl AsyncFn() -> Answer) -> Answer {
-    let deadline = Instant::now() + Duration::from_mins(2);
-    loop {
-        let answer = ask().await;
-        if !matches!(answer.status, 423 | 429 | 503) {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{}", answer.text());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 #[tokio::test]
 async fn h12_a_hundred_uploads_at_once_stay_within_the_quota() {

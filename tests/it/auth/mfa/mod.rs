@@ -167,4 +167,5 @@ fn one_counts(answers: &[Answer], refusal: u16) {
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, refusal, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&refusal), "{statuses:?}");
 }

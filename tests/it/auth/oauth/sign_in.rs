@@ -200,6 +200,7 @@ async fn d06_a_callback_counts_once_and_only_for_a_flow_of_ours() {
     assert_eq!(signed_in, 1, "of 50 at the same time");
     // A request whose turn does not come in time is a 503.
     assert!(answers.iter().all(|answer| matches!(answer.status().as_u16(), 302 | 400 | 503)));
+    assert!(answers.iter().any(|answer| answer.status() == 400));
 }
 
 #[tokio::test]
