@@ -125,7 +125,7 @@ impl Cluster {
             .unwrap();
         assert!(done.status.success(), "initdb failed: {}", String::from_utf8_lossy(&done.stderr));
         for _ in 0..5 {
-            let port = super::server::free_port();
+            let port = super::free_port();
             if launch(&home, &data, port, account) {
                 return Self { port, home };
             }

@@ -4,7 +4,7 @@
 //! processes; `database.rs` gives each test its own copy of a migrated template; `server.rs` runs the executable;
 //! `client.rs` talks to it; `tokens.rs` signs callers; `process.rs` looks at it from outside; `smtp.rs` is a mail
 //! server, `socket.rs` a client of realtime, `balancer.rs` stands in front of several servers, which are `nodes.rs`; `oidc.rs`
-//! is an identity provider, `redis.rs` a Redis, `postgres.rs` a PostgreSQL of a test's own; `said.rs` keeps what is scanned for secrets in the end.
+//! is an identity provider, `redis.rs` a Redis, `postgres.rs` a PostgreSQL of a test's own; `ports.rs` finds ports; `said.rs` keeps what is scanned for secrets in the end.
 //! Nothing here asserts a rule of the product.
 
 mod balancer;
@@ -13,6 +13,7 @@ mod cluster;
 mod database;
 mod nodes;
 mod oidc;
+mod ports;
 mod postgres;
 mod process;
 mod random_walk;
@@ -31,11 +32,12 @@ pub use cluster::{account, as_account, binaries};
 pub use database::Database;
 pub use nodes::Nodes;
 pub use oidc::{Browser, CLIENT, FakeProvider, KeysRule, Landing};
+pub(crate) use ports::free_port;
 pub use postgres::Postgres;
 pub use process::{idle, open_files, processor_time_within, resident_mib};
 pub use random_walk::Walk;
 pub use redis::RedisServer;
-pub use server::{Options, Server, free_port, run as run_command, spawn as spawn_command};
+pub use server::{Options, Server, run as run_command, spawn as spawn_command};
 pub use smtp::{SmtpRules, SmtpSink, SmtpTls};
 pub use socket::{Event, Socket};
 pub use tokens::{Caller, now, sign, unsigned};

@@ -1,18 +1,16 @@
 //! The real executable: started on a free port, awaited until it is ready, its log kept, stopped when dropped.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::{Client, PATIENCE, eventually, said};
+use super::{Client, PATIENCE, eventually, free_port, said};
 
 /// The executable under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_goforward");
@@ -288,21 +286,4 @@ fn command(environment: &[(String, String)]) -> Command {
     }
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
-}
-
-/// A port that nobody listens on, and that no other call gives out: below those that the system gives to connections, in its
-/// turn.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 22_000;
-    // Tests of another process begin somewhere else.
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
-    loop {
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start + turn % COUNT) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

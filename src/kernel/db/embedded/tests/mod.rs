@@ -2,13 +2,14 @@
 
 mod life;
 mod package;
+#[path = "../../../../../tests/it/harness/ports.rs"]
+mod ports;
 mod refusal;
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,6 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::ports::free_port;
 use super::*;
 
 /// A data directory that an unprivileged account can reach.
@@ -68,21 +70,4 @@ pub(crate) async fn packaged(major: u32) -> Option<PathBuf> {
         }
     });
     fetched.await.clone()
-}
-
-/// A port that nobody listens on, and that no other call gives out: below those that the system gives to connections, in its
-/// turn.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 22_000;
-    // Tests of another process begin somewhere else.
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
-    loop {
-        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (start + turn % COUNT) % COUNT;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
